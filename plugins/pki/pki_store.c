@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything goes through descriptors of directories that were opened without
+ * following a link, so that nothing put in the way leads elsewhere. */
+#include "plugins/pki/pki.h"
+
+#include "lib/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_NAME     ".lock"
+#define BUSY_RETRY_MS 50
+
+/* ---- errors ---- */
+
+const char *pki_store_error(int error)
+{
+    switch (-error) {
+    case ELOOP:
+        return "is a symbolic link, which hactl does not follow here; move it away";
+    case EEXIST:
+        return "is there already and is not replaced";
+    case EMEDIUMTYPE:
+        return "is not a regular file";
+    case EFBIG:
+        return "is larger than it may be";
+    default:
+        return strerror(-error);
+    }
+}
+
+int pki_store_fail(const struct pki *pki, struct hactl_call *call, int error, const char *base, const char *ending)
+{
+    int code = HACTL_E_INTERNAL;
+
+    switch (-error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        code = HACTL_E_DENIED;
+        break;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        code = HACTL_E_QUOTA;
+        break;
+    case ELOOP:
+    case EEXIST:
+    case EMEDIUMTYPE:
+    case ENOTDIR:
+    case EISDIR:
+        code = HACTL_E_CONFLICT;
+        break;
+    default:
+        break;
+    }
+    return pki->host->fail(call, code, "%s%s%s%s: %s", pki->directory, base[0] != '\0' ? "/" : "", base, ending,
+                           pki_store_error(error));
+}
+
+/* ---- directories ---- */
+
+static bool is_link(int directory, const char *name)
+{
+    struct stat status;
+
+    return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
+}
+
+static int open_child(int parent, const char *name, bool make)
+{
+    int fd;
+
+    if (make && mkdirat(parent, name, 0700) != 0 && errno != EEXIST)
+        return -errno;
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    return errno == ENOTDIR && is_link(parent, name) ? -ELOOP : -errno;
+}
+
+/* The directory in which `path` lies; `*name` is its last component. */
+static int open_parent(const struct pki_store *store, const char *path, bool make, const char **name)
+{
+    int fd = store->root < 0 ? -ENOENT : fcntl(store->root, F_DUPFD_CLOEXEC, 0);
+    const char *slash;
+    char part[NAME_MAX + 1];
+
+    if (store->root >= 0 && fd < 0)
+        return -errno;
+    for (; fd >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+        int next;
+        if (snprintf(part, sizeof part, "%.*s", (int)(slash - path), path) >= (int)sizeof part)
+            next = -ENAMETOOLONG;
+        else
+            next = open_child(fd, part, make);
+        close(fd);
+        fd = next;
+    }
+    *name = path;
+    return fd;
+}
+
+static int open_file_parent(const struct pki_store *store, const char *base, const char *ending, bool make,
+                            char name[NAME_MAX + 1])
+{
+    const char *last;
+    int fd = open_parent(store, base, make, &last);
+
+    if (fd >= 0 && snprintf(name, NAME_MAX + 1, "%s%s", last, ending) > NAME_MAX) {
+        close(fd);
+        return -ENAMETOOLONG;
+    }
+    return fd;
+}
+
+/* ---- opening and locking ---- */
+
+static int open_root(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
+{
+    struct stat status;
+    int result;
+
+    store->root = open(pki->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (store->root < 0 && errno == ENOENT) {
+        if (!write)
+            return HACTL_OK;
+        result = ha_directory_make(pki->directory, 0700);
+        if (result != 0)
+            return pki_store_fail(pki, call, result, "", "");
+        store->root = open(pki->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (store->root < 0 || fstat(store->root, &status) != 0)
+        return pki_store_fail(pki, call, -errno, "", "");
+    if ((status.st_mode & 0022) != 0 || (status.st_uid != geteuid() && status.st_uid != 0))
+        return pki->host->fail(call, HACTL_E_DENIED,
+                               "%s: others may write there (mode %04o, user %u); keys are kept only in a directory of "
+                               "one's own: chmod 700",
+                               pki->directory, (unsigned)(status.st_mode & 07777), (unsigned)status.st_uid);
+    return HACTL_OK;
+}
+
+static int lock_root(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
+{
+    int flags = O_NOFOLLOW | O_CLOEXEC | (write ? O_RDWR | O_CREAT : O_RDONLY);
+    struct stat status;
+
+    if (store->root < 0)
+        return HACTL_OK;
+    store->lock = openat(store->root, LOCK_NAME, flags, 0600);
+    if (store->lock < 0)
+        return !write && (errno == ENOENT || errno == EACCES) ? HACTL_OK
+                                                              : pki_store_fail(pki, call, -errno, LOCK_NAME, "");
+    errno = 0;
+    /* A lock without a name was removed by a destroy meanwhile. */
+    if (flock(store->lock, (write ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 && fstat(store->lock, &status) == 0 &&
+        status.st_nlink > 0)
+        return HACTL_OK;
+    if (errno != EWOULDBLOCK && errno != 0)
+        return pki_store_fail(pki, call, -errno, LOCK_NAME, "");
+    pki->host->retry_after(call, BUSY_RETRY_MS);
+    return pki->host->fail(call, HACTL_E_BUSY, "%s: another process is working on the certificates there",
+                           pki->directory);
+}
+
+int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
+{
+    int result;
+
+    *store = (struct pki_store){.directory = strdup(pki->directory), .root = -1, .lock = -1};
+    if (store->directory == NULL)
+        return pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    result = open_root(pki, call, write, store);
+    if (result == HACTL_OK)
+        result = lock_root(pki, call, write, store);
+    if (result != HACTL_OK)
+        pki_store_close(store);
+    return result;
+}
+
+void pki_store_close(struct pki_store *store)
+{
+    if (store->lock >= 0)
+        close(store->lock);
+    if (store->root >= 0)
+        close(store->root);
+    free(store->directory);
+    *store = (struct pki_store){.root = -1, .lock = -1};
+}
+
+/* ---- files ---- */
+
+static int read_regular(int fd, struct pki_blob *blob)
+{
+    struct stat status;
+    size_t used = 0;
+
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode))
+        return -EMEDIUMTYPE;
+    if (status.st_size > PKI_FILE_LIMIT)
+        return -EFBIG;
+    blob->mode = status.st_mode & 07777;
+    blob->owner = status.st_uid;
+    blob->size = (size_t)status.st_size;
+    blob->content = malloc(blob->size + 1);
+    if (blob->content == NULL)
+        return -ENOMEM;
+    while (used < blob->size) {
+        ssize_t got = read(fd, blob->content + used, blob->size - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        used += (size_t)got;
+    }
+    blob->size = used;
+    blob->content[used] = '\0';
+    return 0;
+}
+
+int pki_store_read(const struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob)
+{
+    char name[NAME_MAX + 1];
+    int result, fd, directory = open_file_parent(store, base, ending, false, name);
+
+    memset(blob, 0, sizeof *blob);
+    if (directory < 0)
+        return directory;
+    fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    result = fd < 0 ? -errno : read_regular(fd, blob);
+    if (fd >= 0)
+        close(fd);
+    close(directory);
+    if (result != 0)
+        pki_blob_free(blob);
+    return result;
+}
+
+void pki_blob_free(struct pki_blob *blob)
+{
+    ha_secret_free(blob->content, blob->size);
+    blob->content = NULL;
+    blob->size = 0;
+}
+
+static int write_new(int directory, const char *name, const char *content, size_t size, mode_t mode)
+{
+    int result = 0, fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+    if (fd < 0)
+        return -errno;
+    while (result == 0 && size > 0) {
+        ssize_t written = write(fd, content, size);
+        if (written < 0) {
+            result = errno == EINTR ? 0 : -errno;
+            continue;
+        }
+        content += written;
+        size -= (size_t)written;
+    }
+    if (result == 0 && fchmod(fd, mode) != 0)
+        result = -errno;
+    if (close(fd) != 0 && result == 0)
+        result = -errno;
+    if (result != 0)
+        unlinkat(directory, name, 0);
+    return result;
+}
+
+static int staged_name(char staged[NAME_MAX + 1], const char *name)
+{
+    return snprintf(staged, NAME_MAX + 1, "%s" PKI_STAGED, name) > NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+int pki_store_stage(const struct pki_store *store, const char *base, const char *ending, const char *content,
+                    size_t size, mode_t mode)
+{
+    char name[NAME_MAX + 1], staged[NAME_MAX + 1];
+    int result, directory = open_file_parent(store, base, ending, true, name);
+
+    if (directory < 0)
+        return directory;
+    result = is_link(directory, name) ? -ELOOP : staged_name(staged, name);
+    /* The lock is held: a staged file is what a killed process left. */
+    if (result == 0 && unlinkat(directory, staged, 0) != 0 && errno != ENOENT)
+        result = -errno;
+    if (result == 0)
+        result = write_new(directory, staged, content, size, mode);
+    close(directory);
+    return result;
+}
+
+int pki_store_sync(const struct pki_store *store)
+{
+    return syncfs(store->root) == 0 ? 0 : -errno;
+}
+
+static int rename_keeping(int directory, const char *from, const char *to)
+{
+    struct stat status;
+
+    if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (fstatat(directory, to, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    return renameat(directory, from, directory, to) == 0 ? 0 : -errno;
+}
+
+int pki_store_place(const struct pki_store *store, const char *base, const char *ending, bool keep_old)
+{
+    char name[NAME_MAX + 1], staged[NAME_MAX + 1];
+    int result, directory = open_file_parent(store, base, ending, false, name);
+
+    if (directory < 0)
+        return directory;
+    result = staged_name(staged, name);
+    if (result == 0 && keep_old)
+        result = rename_keeping(directory, staged, name);
+    else if (result == 0 && renameat(directory, staged, directory, name) != 0)
+        result = -errno;
+    close(directory);
+    return result;
+}
+
+int pki_store_sync_directory(const struct pki_store *store, const char *base)
+{
+    const char *name;
+    int result, directory = open_parent(store, base, false, &name);
+
+    if (directory < 0)
+        return directory;
+    result = fsync(directory) == 0 ? 0 : -errno;
+    close(directory);
+    return result;
+}
+
+int pki_store_remove(const struct pki_store *store, const char *base, const char *ending)
+{
+    char name[NAME_MAX + 1];
+    int result, directory = open_file_parent(store, base, ending, false, name);
+
+    if (directory < 0)
+        return directory == -ENOENT ? 0 : directory;
+    result = unlinkat(directory, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
+    close(directory);
+    return result;
+}
+
+int pki_store_restrict(const struct pki_store *store, const char *base, const char *ending)
+{
+    char name[NAME_MAX + 1];
+    int result = 0, fd, directory = open_file_parent(store, base, ending, false, name);
+
+    if (directory < 0)
+        return directory;
+    fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fchmod(fd, 0600) != 0)
+        result = -errno;
+    if (fd >= 0)
+        close(fd);
+    close(directory);
+    return result;
+}
+
+void pki_store_overwrite(const struct pki_store *store, const char *base, const char *ending)
+{
+    static const char zeros[4096];
+    char name[NAME_MAX + 1];
+    struct stat status;
+    int fd, directory = open_file_parent(store, base, ending, false, name);
+
+    if (directory < 0)
+        return;
+    fd = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    close(directory);
+    if (fd < 0)
+        return;
+    /* A second link to it would be somebody else's file. */
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+        status.st_size <= (off_t)sizeof zeros) {
+        ssize_t written = write(fd, zeros, (size_t)status.st_size);
+        (void)written;
+    }
+    close(fd);
+}
+
+int pki_store_remove_directory(const struct pki_store *store, const char *path)
+{
+    const char *name;
+    int result, directory = open_parent(store, path, false, &name);
+
+    if (directory < 0)
+        return directory == -ENOENT ? 0 : directory;
+    result = unlinkat(directory, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+    close(directory);
+    return result;
+}
+
+int pki_store_each_directory(const struct pki_store *store, const char *path, int (*each)(void *data, const char *name),
+                             void *data)
+{
+    const char *name;
+    struct dirent *entry;
+    DIR *list;
+    int result = 0, fd, directory = open_parent(store, path, false, &name);
+
+    if (directory < 0)
+        return directory == -ENOENT ? 0 : directory;
+    fd = open_child(directory, name, false);
+    close(directory);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    list = fdopendir(fd);
+    if (list == NULL) {
+        result = -errno;
+        close(fd);
+        return result;
+    }
+    while (result == 0 && (errno = 0, entry = readdir(list)) != NULL)
+        if (pki_replica_name_valid(entry->d_name))
+            result = each(data, entry->d_name);
+    if (result == 0 && entry == NULL && errno != 0)
+        result = -errno;
+    closedir(list);
+    return result;
+}
