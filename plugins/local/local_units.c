@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Units as processes: started, looked at, stopped, by pid files that cannot
+ * mean a stranger's process (lib/process.h). */
+#define _GNU_SOURCE
+#include "plugins/local/local.h"
+
+#include "lib/file.h"
+#include "lib/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOG_TAIL_BYTES 4096
+#define LOG_TAIL_LINES 20
+#define LOG_LIMIT_BYTES (16 << 20)
+#define DEFAULT_STOP_MS 5000
+
+static const char *run_path(struct local *local, char out[PATH_MAX], const char *instance, const char *unit,
+                            const char *suffix)
+{
+    return local_path(local, out, "instances/%s/run/%s.%s", instance, unit, suffix);
+}
+
+/* ---- what a unit wrote --------------------------------------------------------- */
+
+/* The last lines of a log, at most 4 KB; caller frees; NULL when there are none. */
+static char *log_tail(struct local *local, const char *instance, const char *unit, unsigned lines)
+{
+    char path[PATH_MAX], text[LOG_TAIL_BYTES + 1], *start;
+    struct stat info;
+    ssize_t got;
+    int fd;
+
+    local_path(local, path, "instances/%s/log/%s.log", instance, unit);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return NULL;
+    got = fstat(fd, &info) < 0 ? -1
+          : pread(fd, text, LOG_TAIL_BYTES, info.st_size > LOG_TAIL_BYTES ? info.st_size - LOG_TAIL_BYTES : 0);
+    close(fd);
+    while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == ' '))
+        got--;
+    if (got <= 0)
+        return NULL;
+    text[got] = '\0';
+    for (start = text + got; start > text; start--)
+        if (start[-1] == '\n' && --lines == 0)
+            break;
+    return strdup(start);
+}
+
+int local_unit_log(struct local *local, struct hactl_call *call, const char *instance, const char *unit)
+{
+    char *text;
+    int rc;
+
+    if (!local_name_valid(instance) || !local_name_valid(unit))
+        return local->host->fail(call, HACTL_E_NOT_FOUND, "replica %.80s has no unit %.80s", instance, unit);
+    text = log_tail(local, instance, unit, LOG_TAIL_LINES);
+    rc = local->host->emit_text(call, text ? text : "");
+    free(text);
+    return rc;
+}
+
+/* One file of earlier output is kept: etcd may write for months. */
+static void log_rotate(const char *path)
+{
+    char old[PATH_MAX + 4];
+    struct stat info;
+
+    snprintf(old, sizeof(old), "%s.1", path);
+    if (stat(path, &info) == 0 && info.st_size > LOG_LIMIT_BYTES)
+        rename(path, old);
+}
+
+/* ---- start ------------------------------------------------------------------------ */
+
+static bool started_with(struct local *local, const char *instance, const char *unit, const char *fingerprint)
+{
+    char path[PATH_MAX], *content = NULL;
+    size_t size = 0;
+    bool same = ha_file_read(run_path(local, path, instance, unit, "started"), 256, &content, &size) == 0 &&
+                strcmp(content, fingerprint) == 0;
+
+    free(content);
+    return same;
+}
+
+static bool is_running(struct local *local, const char *instance, const char *unit)
+{
+    char path[PATH_MAX];
+
+    return ha_daemon_state(run_path(local, path, instance, unit, "pid"), NULL) != HA_PROCESS_GONE;
+}
+
+/* Before anything of a payload runs its ports must be free; once something
+ * does, they are its own. */
+static int check_ports(struct local *local, struct hactl_call *call, const struct local_instance *instance,
+                       const json_t *record)
+{
+    size_t index;
+    json_t *entry;
+
+    json_array_foreach(json_object_get(record, "units"), index, entry)
+        if (is_running(local, instance->name, local_json_text(entry, "name")))
+            return HACTL_OK;
+    json_array_foreach(json_object_get(record, "ports"), index, entry) {
+        uint16_t port = (uint16_t)json_integer_value(json_object_get(entry, "port"));
+        int fd = local_listen(instance->address, port);
+        if (fd >= 0) {
+            close(fd);
+            continue;
+        }
+        if (errno != EADDRINUSE)
+            return local_error(local, call, -errno, "%s:%u", instance->address, port);
+        char *who = ha_listener_describe(instance->address, port);
+        int rc = local->host->fail(call, HACTL_E_CONFLICT, "port %s:%u (%s of replica %s) is taken by %s",
+                                   instance->address, port, local_json_text(entry, "name"), instance->name,
+                                   who ? who : "another process");
+        free(who);
+        return rc;
+    }
+    return HACTL_OK;
+}
+
+static int report_start(struct local *local, struct hactl_call *call, const char *instance, const json_t *unit,
+                        const char *program, int error)
+{
+    const char *package = local_json_text(unit, "package");
+
+    if (error == -ENOENT && package[0])
+        return local->host->fail(call, HACTL_E_UNSUPPORTED, "%s is not installed: apt-get install %s", program,
+                                 package);
+    return local_error(local, call, error, "%s (%s of replica %s)", program, local_json_text(unit, "name"), instance);
+}
+
+static int unit_start(struct local *local, struct hactl_call *call, const char *instance, const char *payload,
+                      const json_t *unit, const char *fingerprint)
+{
+    const char *name = local_json_text(unit, "name");
+    const json_t *argv = json_object_get(unit, "argv");
+    char directory[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX], started[PATH_MAX];
+    const char **arguments = calloc(json_array_size(argv) + 1, sizeof(*arguments));
+    struct ha_daemon daemon = { arguments, directory, log_path, pid_path };
+    pid_t pid = 0;
+    int rc;
+
+    if (!arguments || json_array_size(argv) == 0) {
+        free(arguments);
+        return local_error(local, call, -ENOMEM, "unit %s of replica %s", name, instance);
+    }
+    for (size_t i = 0; i < json_array_size(argv); i++)
+        arguments[i] = json_string_value(json_array_get(argv, i));
+    local_path(local, directory, "instances/%s/payloads/%s", instance, payload);
+    local_path(local, log_path, "instances/%s/log/%s.log", instance, name);
+    run_path(local, pid_path, instance, name, "pid");
+    log_rotate(log_path);
+    rc = ha_file_replace(run_path(local, started, instance, name, "started"), fingerprint, strlen(fingerprint), 0600,
+                         false);
+    if (rc == 0)
+        rc = ha_daemon_start(&daemon, &pid);
+    if (rc == -EALREADY)
+        rc = 0;
+    if (rc == 0)
+        local->host->log(call, HACTL_LOG_INFO, "%s of replica %s runs as process %d", name, instance, (int)pid);
+    else
+        rc = report_start(local, call, instance, unit, arguments[0], rc);
+    free(arguments);
+    return rc;
+}
+
+int local_units_start(struct local *local, struct hactl_call *call, const struct local_instance *instance,
+                      const char *payload, const json_t *record)
+{
+    const char *fingerprint = local_json_text(record, "fingerprint");
+    const json_t *units = json_object_get(record, "units");
+    size_t index;
+    json_t *unit;
+    int rc;
+
+    json_array_foreach(units, index, unit) {
+        const char *name = local_json_text(unit, "name");
+        if (!is_running(local, instance->name, name) || started_with(local, instance->name, name, fingerprint))
+            continue;
+        rc = local_unit_stop(local, instance->name, name,
+                             (unsigned)json_integer_value(json_object_get(unit, "stop_timeout_ms")), LOCAL_STEP_MS);
+        if (rc == -EINPROGRESS) {
+            local->host->retry_after(call, 100);
+            return local->host->fail(call, HACTL_E_BUSY, "%s of replica %s is still stopping", name, instance->name);
+        }
+        if (rc < 0)
+            return local_error(local, call, rc, "%s of replica %s does not stop", name, instance->name);
+    }
+    rc = check_ports(local, call, instance, record);
+    json_array_foreach(units, index, unit) {
+        if (rc != HACTL_OK)
+            break;
+        if (!is_running(local, instance->name, local_json_text(unit, "name")))
+            rc = unit_start(local, call, instance->name, payload, unit, fingerprint);
+    }
+    return rc;
+}
+
+/* ---- stop -------------------------------------------------------------------------- */
+
+/* Asks it to end, once; later calls know since when it was asked. */
+static int stop_ask(struct local *local, const char *instance, const char *unit, int64_t *since_ms)
+{
+    char pid_path[PATH_MAX], stopping[PATH_MAX], text[64], *content = NULL;
+    int64_t asked_ms = 0;
+    size_t size;
+    pid_t pid;
+    int asked_pid = 0, rc;
+
+    *since_ms = local_now_ms();
+    if (ha_daemon_state(run_path(local, pid_path, instance, unit, "pid"), &pid) == HA_PROCESS_GONE)
+        return 0;
+    run_path(local, stopping, instance, unit, "stopping");
+    if (ha_file_read(stopping, 64, &content, &size) == 0 &&
+        sscanf(content, "%d %" SCNd64, &asked_pid, &asked_ms) == 2 && asked_pid == pid && asked_ms <= *since_ms) {
+        *since_ms = asked_ms;
+    } else {
+        snprintf(text, sizeof(text), "%d %" PRId64 "\n", (int)pid, *since_ms);
+        rc = ha_file_replace(stopping, text, strlen(text), 0600, false);
+        if (rc < 0 && rc != -ENOENT) {
+            free(content);
+            return rc;
+        }
+    }
+    free(content);
+    rc = ha_daemon_signal(pid_path, SIGTERM);
+    if (rc == 0)
+        rc = ha_daemon_signal(pid_path, SIGCONT);
+    return rc == -ESRCH ? 0 : rc;
+}
+
+/* -EINPROGRESS: it has been asked and has time left. */
+static int stop_finish(struct local *local, const char *instance, const char *unit, int64_t since_ms,
+                       unsigned timeout_ms, int64_t until_ms)
+{
+    char pid_path[PATH_MAX], stopping[PATH_MAX];
+    int64_t now_ms = local_now_ms(), end_ms = since_ms + (timeout_ms ? timeout_ms : DEFAULT_STOP_MS);
+    int64_t wait_ms = (end_ms < until_ms ? end_ms : until_ms) - now_ms;
+    int rc = ha_daemon_wait(run_path(local, pid_path, instance, unit, "pid"), wait_ms > 0 ? (unsigned)wait_ms : 0);
+
+    if (rc == -ETIMEDOUT && local_now_ms() < end_ms)
+        return -EINPROGRESS;
+    if (rc < 0 && rc != -ETIMEDOUT)
+        return rc;
+    rc = ha_daemon_stop(pid_path, 0);
+    if (rc == 0)
+        unlink(run_path(local, stopping, instance, unit, "stopping"));
+    return rc;
+}
+
+int local_unit_stop(struct local *local, const char *instance, const char *unit, unsigned timeout_ms, unsigned wait_ms)
+{
+    int64_t since_ms;
+    int rc = stop_ask(local, instance, unit, &since_ms);
+
+    return rc < 0 ? rc : stop_finish(local, instance, unit, since_ms, timeout_ms, local_now_ms() + wait_ms);
+}
+
+struct ending {
+    char *unit;
+    unsigned timeout_ms;
+    int64_t since_ms;
+};
+
+static int ending_add(struct ending **list, size_t *count, const char *unit, size_t length, unsigned timeout_ms)
+{
+    struct ending *more;
+
+    for (size_t i = 0; i < *count; i++)
+        if (strlen((*list)[i].unit) == length && strncmp((*list)[i].unit, unit, length) == 0)
+            return 0;
+    more = realloc(*list, (*count + 1) * sizeof(**list));
+    if (!more)
+        return -ENOMEM;
+    *list = more;
+    more[*count] = (struct ending){ strndup(unit, length), timeout_ms, 0 };
+    return more[*count].unit ? (++*count, 0) : -ENOMEM;
+}
+
+/* Every unit that a record names, running or not: a start whose caller was
+ * killed may be about to record itself, and ha_daemon_stop waits for that.
+ * Then every pid file, which adds relays that still drain. */
+static int endings_find(struct local *local, const char *instance, struct ending **list, size_t *count)
+{
+    char path[PATH_MAX], **names;
+    size_t name_count, index;
+    json_t *unit;
+    int rc = local_names(local_path(local, path, "instances/%s/delivered", instance), &names, &name_count);
+
+    for (size_t i = 0; rc == 0 && i < name_count; i++) {
+        json_t *record = local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance, names[i]));
+        json_array_foreach(json_object_get(record, "units"), index, unit) {
+            const char *name = local_json_text(unit, "name");
+            if (rc == 0)
+                rc = ending_add(list, count, name, strlen(name),
+                                (unsigned)json_integer_value(json_object_get(unit, "stop_timeout_ms")));
+        }
+        json_decref(record);
+    }
+    local_names_free(names, name_count);
+    if (rc == 0)
+        rc = ending_add(list, count, LOCAL_RELAY, strlen(LOCAL_RELAY), 0);
+    if (rc == 0)
+        rc = local_names(local_path(local, path, "instances/%s/run", instance), &names, &name_count);
+    else
+        return rc;
+    for (size_t i = 0; rc == 0 && i < name_count; i++) {
+        size_t length = strlen(names[i]);
+        if (length > 4 && strcmp(names[i] + length - 4, ".pid") == 0)
+            rc = ending_add(list, count, names[i], length - 4, 0);
+    }
+    local_names_free(names, name_count);
+    return rc;
+}
+
+/* All are asked first and waited for together. */
+int local_units_stop_all(struct local *local, struct hactl_call *call, const char *instance, bool *left)
+{
+    struct ending *list = NULL;
+    size_t count = 0;
+    int64_t until_ms = local_now_ms() + LOCAL_STEP_MS;
+    int rc = endings_find(local, instance, &list, &count);
+    const char *unit = "";
+
+    *left = false;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        unit = list[i].unit;
+        rc = stop_ask(local, instance, unit, &list[i].since_ms);
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        unit = list[i].unit;
+        rc = stop_finish(local, instance, unit, list[i].since_ms, list[i].timeout_ms, until_ms);
+        if (rc == -EINPROGRESS) {
+            *left = true;
+            rc = 0;
+        }
+    }
+    if (rc < 0)
+        rc = local_error(local, call, rc, "stopping %s of replica %s", unit, instance);
+    for (size_t i = 0; i < count; i++)
+        free(list[i].unit);
+    free(list);
+    return rc;
+}
+
+/* ---- list ---------------------------------------------------------------------------- */
+
+static char *dead_detail(struct local *local, const char *instance, const char *unit)
+{
+    char *line = log_tail(local, instance, unit, 1), *text = NULL;
+
+    if (asprintf(&text, "%s does not run%s%s", unit, line ? "; its last line: " : "", line ? line : "") < 0)
+        text = NULL;
+    free(line);
+    return text;
+}
+
+static int delivery_list(struct local *local, struct hactl_call *call, const char *instance, const json_t *record,
+                         size_t *units, size_t *running)
+{
+    struct hactl_delivery delivery = { .struct_size = sizeof(delivery), .running = HACTL_YES };
+    char *detail = NULL;
+    size_t index;
+    json_t *unit;
+    int rc;
+
+    delivery.instance = instance;
+    delivery.payload = local_json_text(record, "payload");
+    json_array_foreach(json_object_get(record, "units"), index, unit) {
+        const char *name = local_json_text(unit, "name");
+        ++*units;
+        if (is_running(local, instance, name)) {
+            ++*running;
+            continue;
+        }
+        delivery.running = HACTL_NO;
+        if (!detail)
+            detail = dead_detail(local, instance, name);
+    }
+    delivery.detail = detail;
+    rc = local->host->emit_delivery(call, &delivery);
+    free(detail);
+    return rc;
+}
+
+int local_deliveries_list(struct local *local, struct hactl_call *call, const char *instance, size_t *units,
+                          size_t *running)
+{
+    char path[PATH_MAX], **names;
+    size_t count;
+    int rc = local_names(local_path(local, path, "instances/%s/delivered", instance), &names, &count);
+
+    if (rc < 0)
+        return local_error(local, call, rc, "%s", path);
+    for (size_t i = 0; rc == HACTL_OK && i < count; i++) {
+        json_t *record = local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance, names[i]));
+        if (record)
+            rc = delivery_list(local, call, instance, record, units, running);
+        json_decref(record);
+    }
+    local_names_free(names, count);
+    return rc;
+}
