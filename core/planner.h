@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner: a pure function from a model (what is wanted, what is) to a
+ * list of steps. It asks nobody, waits for nothing, remembers nothing.
+ *
+ * It works by simulation: rules look at the model and name the next step; the
+ * step's effect is applied to a copy; and so on until no rule has anything
+ * more to say. So every step carries the state expected after it, and the
+ * failure budget at every point is known beforehand. Which steps may run side
+ * by side follows from what each reads and writes.
+ */
+#ifndef HACTL_CORE_PLANNER_H
+#define HACTL_CORE_PLANNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/model.h"
+#include "core/steps.h"
+
+enum { HA_STEPS = 512 };
+
+/* What a step reads or writes; one bit a replica, a group or a thing. */
+struct ha_touch {
+    uint16_t addresses, certificates, instances, ready, backends; /* bit: replica */
+    uint16_t groups;                                              /* bit: group */
+    uint16_t things;                                              /* enum ha_thing */
+};
+
+enum ha_thing { HA_THING_ADDRESS = 1, HA_THING_FIREWALL = 2, HA_THING_AUTHORITY = 4, HA_THING_OPERATOR = 8,
+                HA_THING_BALANCER = 16, HA_THING_ENDPOINT = 32 };
+
+struct ha_step {
+    enum ha_step_kind kind;
+    int replica;           /* -1: of the cluster */
+    int group;             /* or payload; -1: none */
+    char member_id[24];    /* of the member that it is about, where one is there */
+    char to[HA_NAME];      /* leader-move: to whom */
+    char subject[HA_NAME * 2 + 4];
+    struct ha_touch reads, writes;
+    uint64_t needs[HA_STEPS / 64]; /* bit: an earlier step of the same plan */
+    struct ha_budget before, during, after;
+    bool guarded;          /* takes tolerance from one or more to zero */
+};
+
+struct ha_plan {
+    int count;
+    struct ha_step steps[HA_STEPS];
+    bool converged;        /* the end state is the wanted one */
+    int blocked_count;     /* why it is not */
+    char blocked[8][256];
+    struct ha_model end;   /* expected after the last step */
+};
+
+/* Which steps may be used, in which order they are preferred. */
+struct ha_plan_scope {
+    bool enabled[HA_STEP_KINDS];
+    int rank[HA_STEP_KINDS]; /* lower first: the stage's place in the pipeline */
+};
+
+void ha_plan_scope_all(struct ha_plan_scope *scope);
+/* `out` is large: allocate it. */
+void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *out);
+
+bool ha_step_needs(const struct ha_step *step, int earlier);
+/* What the model is after the step went as expected. Also what the executor
+ * compares the observed world with. */
+void ha_step_apply(struct ha_model *model, const struct ha_step *step);
+/* Does the model show what is expected after the step? */
+bool ha_step_holds(const struct ha_model *model, const struct ha_step *step);
+/* Promise 4: the first kind of step of `again` that changes something and that
+ * nobody has agreed to; HA_STEP_KINDS when there is none. Waiting needs no
+ * consent, nor does moving leadership before a removal: a group may elect a
+ * new leader at any time. */
+enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struct ha_plan *again);
+void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS]);
+/* The wanted state, and nothing left to do. */
+bool ha_model_converged(const struct ha_model *model, const struct ha_plan_scope *scope);
+/* "remove the member demo-2" */
+void ha_step_text(const struct ha_step *step, char *out, size_t size);
+
+/* Which replica (>= 0), balancer (-2) or nobody (-1) is to hold the address. */
+enum { HA_TARGET_NOBODY = -1, HA_TARGET_BALANCER = -2 };
+int ha_endpoint_target(const struct ha_model *model);
+
+/* ---- for the planner's own files */
+typedef bool ha_rule(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_step *out);
+extern ha_rule *const ha_rules[HA_STEP_KINDS];
+/* A replica that must be there now: wanted, or founding a group not yet formed. */
+bool ha_replica_needed(const struct ha_model *model, int replica);
+/* No group has a member of it, and every group could be asked. */
+bool ha_replica_unbound(const struct ha_model *model, int replica);
+/* It holds the data of a member that was removed: a member cannot start from it again. */
+bool ha_replica_former(const struct ha_model *model, int replica);
+/* Its data is gone for certain, or worthless: a member of it only costs quorum. */
+bool ha_replica_lost(const struct ha_model *model, int replica);
+/* It is wanted, and the next thing for it is a step that makes it answer. */
+bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+/* Something that served has just been restarted and does not serve again yet. */
+bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica);
+bool ha_balancer_awaited(const struct ha_model *model);
+/* Does the step interrupt something that runs? */
+bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step);
+void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules for the balancer and for who holds the public address. */
+#include "core/planner_rules.h"
+
+static bool is_ready(const struct ha_model *model, int i) {
+    return model->replicas[i].wanted && model->replicas[i].ready == HACTL_YES;
+}
+
+/* The one that has it keeps it, if it can. */
+static int target_replica(const struct ha_model *model) {
+    int fixed = model->endpoint_want == HA_ENDPOINT_REPLICA ? model->endpoint_replica : -1;
+    if (fixed >= 0 && model->replicas[fixed].wanted)
+        return fixed;
+    int holder = model->holder == HA_HOLDER_REPLICA ? model->holder_replica : -1;
+    if (holder >= 0 && is_ready(model, holder))
+        return holder;
+    for (int i = 0; i < model->replica_count; i++)
+        if (is_ready(model, i))
+            return i;
+    return holder >= 0 && model->replicas[holder].wanted ? holder : HA_TARGET_NOBODY;
+}
+
+int ha_endpoint_target(const struct ha_model *model) {
+    int wanted = ha_model_wanted(model);
+    if (model->destroy || wanted == 0)
+        return HA_TARGET_NOBODY;
+    bool balanced = model->has_balancer && model->endpoint_want != HA_ENDPOINT_REPLICA &&
+                    (wanted > 1 || model->endpoint_want == HA_ENDPOINT_BALANCER);
+    return balanced ? HA_TARGET_BALANCER : target_replica(model);
+}
+
+static bool balancer_wanted(const struct ha_model *model) {
+    return ha_endpoint_target(model) == HA_TARGET_BALANCER;
+}
+
+static int serving(const struct ha_model *model) {
+    int count = 0;
+    for (int i = 0; i < model->replica_count; i++)
+        count += model->replicas[i].backend == HA_BACKEND_SERVING;
+    return count;
+}
+
+bool ha_rule_balancer_build(RULE_ARGUMENTS) {
+    (void)scope, (void)out;
+    return balancer_wanted(model) && model->address == HACTL_YES && model->balancer == HACTL_NO;
+}
+
+bool ha_rule_backend_add(RULE_ARGUMENTS) {
+    (void)scope;
+    if (model->balancer != HACTL_YES || !balancer_wanted(model))
+        return false;
+    for (int i = 0; i < model->replica_count; i++)
+        if (is_ready(model, i) && model->replicas[i].backend == HA_BACKEND_NONE) {
+            out->replica = i;
+            return true;
+        }
+    return false;
+}
+
+/* Everyone who is to serve serves: new ones first, then old ones go. */
+static bool all_wanted_serve(const struct ha_model *model) {
+    for (int i = 0; i < model->replica_count; i++)
+        if (model->replicas[i].wanted && model->replicas[i].backend != HA_BACKEND_SERVING)
+            return false;
+    return ha_model_wanted(model) > 0;
+}
+
+/* One that answers goes when the others serve; one that does not, at once. The
+ * last one that serves stays while the balancer holds the address. */
+static bool backend_may_go(const struct ha_model *model, int i) {
+    const struct ha_replica *r = &model->replicas[i];
+    bool last = model->holder == HA_HOLDER_BALANCER && serving(model) - (r->backend == HA_BACKEND_SERVING) < 1;
+    bool lost = r->wanted && ha_replica_lost(model, i);
+    return (!r->wanted || lost) && (r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING) && !last &&
+           (r->ready == HACTL_NO || all_wanted_serve(model));
+}
+
+bool ha_rule_backend_remove(RULE_ARGUMENTS) {
+    (void)scope;
+    if (model->destroy || model->balancer != HACTL_YES || model->holder == HA_HOLDER_UNKNOWN)
+        return false;
+    for (int i = 0; i < model->replica_count; i++)
+        if (backend_may_go(model, i)) {
+            out->replica = i;
+            return true;
+        }
+    return false;
+}
+
+/* Something could serve that does not yet, or it was never seen to answer. */
+bool ha_balancer_awaited(const struct ha_model *model) {
+    if (model->balancer != HACTL_YES || !balancer_wanted(model))
+        return false;
+    bool some = false, waiting = false;
+    for (int i = 0; i < model->replica_count; i++) {
+        if (!is_ready(model, i))
+            continue;
+        some |= model->replicas[i].backend != HA_BACKEND_NONE;
+        waiting |= model->replicas[i].backend == HA_BACKEND_WAITING;
+    }
+    return waiting || (some && model->holder != HA_HOLDER_BALANCER && model->balancer_proved != HACTL_YES);
+}
+
+bool ha_rule_balancer_await(RULE_ARGUMENTS) {
+    (void)scope, (void)out;
+    return ha_balancer_awaited(model);
+}
+
+static bool balancer_can_take_over(const struct ha_model *model) {
+    return balancer_wanted(model) && model->balancer == HACTL_YES && model->balancer_proved == HACTL_YES &&
+           serving(model) > 0;
+}
+
+/* The address moves only when two serve: one alone behind a balancer is no
+ * better than one that holds it, unless that one does not answer. */
+static bool promotion_is_due(const struct ha_model *model) {
+    bool answers = model->replicas[model->holder_replica].ready != HACTL_NO;
+    int ready = 0, enough = model->endpoint_want == HA_ENDPOINT_BALANCER || !answers ? 1 : 2;
+    for (int i = 0; i < model->replica_count; i++)
+        ready += is_ready(model, i) && model->replicas[i].backend == HA_BACKEND_SERVING;
+    return balancer_can_take_over(model) && ready >= enough;
+}
+
+bool ha_rule_replica_release(RULE_ARGUMENTS) {
+    if (model->holder != HA_HOLDER_REPLICA)
+        return false;
+    int target = ha_endpoint_target(model);
+    bool due = model->destroy || (target >= 0 && target != model->holder_replica && is_ready(model, target) &&
+                                  scope->enabled[HA_STEP_REPLICA_CLAIM]) ||
+               (target == HA_TARGET_BALANCER && promotion_is_due(model) && scope->enabled[HA_STEP_BALANCER_CLAIM]);
+    out->replica = model->holder_replica;
+    return due;
+}
+
+bool ha_rule_replica_claim(RULE_ARGUMENTS) {
+    (void)scope;
+    int target = ha_endpoint_target(model);
+    out->replica = target;
+    return model->holder == HA_HOLDER_NONE && model->address == HACTL_YES && target >= 0 && is_ready(model, target);
+}
+
+bool ha_rule_balancer_release(RULE_ARGUMENTS) {
+    (void)out;
+    int target = ha_endpoint_target(model);
+    return model->holder == HA_HOLDER_BALANCER &&
+           (model->destroy || (target >= 0 && is_ready(model, target) && scope->enabled[HA_STEP_REPLICA_CLAIM]));
+}
+
+bool ha_rule_balancer_claim(RULE_ARGUMENTS) {
+    (void)scope, (void)out;
+    return model->holder == HA_HOLDER_NONE && model->address == HACTL_YES && balancer_can_take_over(model);
+}
+
+bool ha_rule_balancer_delete(RULE_ARGUMENTS) {
+    (void)scope, (void)out;
+    if (!model->balancer_present || model->balancer == HACTL_UNKNOWN || balancer_wanted(model))
+        return false;
+    int target = ha_endpoint_target(model);
+    bool moved = target >= 0 && model->holder == HA_HOLDER_REPLICA && model->holder_replica == target;
+    return moved || (model->destroy && model->holder == HA_HOLDER_NONE);
+}
+
+bool ha_rule_endpoint_verify(RULE_ARGUMENTS) {
+    (void)scope, (void)out;
+    int target = ha_endpoint_target(model);
+    bool there = (target == HA_TARGET_BALANCER && model->holder == HA_HOLDER_BALANCER) ||
+                 (target >= 0 && model->holder == HA_HOLDER_REPLICA && model->holder_replica == target);
+    return there && model->endpoint_answers != HACTL_YES;
+}
