@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the configuration's files share and nobody else needs. */
+#ifndef HACTL_CORE_CONFIGURATION_INTERNAL_H
+#define HACTL_CORE_CONFIGURATION_INTERNAL_H
+
+#include <libconfig.h>
+
+#include "core/configuration.h"
+
+/* One file with all that it includes. libconfig parses the joined text; each
+ * of its lines knows where it came from, so that every message can say so. */
+struct ha_document {
+    config_t config;
+    bool parsed;
+    char *text;
+    size_t length;
+    struct ha_source *lines; /* lines[0] is line 1 */
+    size_t line_count;
+    char **files;            /* the names that sources point at */
+    size_t file_count;
+};
+
+struct ha_set { char *key, *value; };
+
+/* Behind ha_configuration.internal. */
+struct ha_parsed {
+    struct ha_document own;      /* the user's */
+    struct ha_document packaged; /* pipelines.conf, for what the user's leaves out */
+    struct ha_set *sets;
+    size_t set_count;
+};
+
+/* configuration_source.c */
+int ha_document_read(struct ha_document *document, const char *path, struct ha_error *error); /* "-": stdin */
+void ha_document_clear(struct ha_document *document);
+struct ha_source ha_document_source(const struct ha_document *document, const config_setting_t *setting);
+/* pipelines.conf and the like: beside an uninstalled hactl, else installed. Caller frees; NULL: none. */
+char *ha_data_file(const char *name);
+/* ~ and relative paths against `directory`; caller frees. */
+char *ha_path_resolve(const char *path, const char *directory);
+char *ha_path_directory(const char *path); /* "." for a bare name; caller frees */
+
+/* configuration_keys.c */
+
+/* A group of the file (NULL: not there) to be read by a table of keys. */
+struct ha_group {
+    const struct ha_parsed *parsed;
+    const struct ha_document *document;
+    const config_setting_t *setting;
+    const char *prefix;   /* of its keys in messages and in --set: "plugins.cloud." */
+    const char *reserved; /* a key of it that is not in the table; NULL: none */
+    struct ha_source source; /* of the group, or of the whole file */
+};
+
+int ha_group_read(const struct ha_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
+                  struct ha_error *error);
+void ha_settings_free(struct ha_setting *settings, size_t count);
+int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error);
+const char *ha_set_value(const struct ha_parsed *parsed, const char *key); /* NULL: not set */
+int ha_fail_at(struct ha_error *error, struct ha_source source, const char *format, ...) HACTL_FORMAT(3, 4);
+bool ha_name_is_label(const char *name);
+/* Refuses a name of a cluster or an instance that is no label; `what` it is the name of. */
+int ha_name_check(struct ha_source source, const char *what, const char *name, struct ha_error *error);
+
+/* configuration_instances.c */
+int ha_instances_read(struct ha_configuration *configuration, struct ha_error *error);
+
+/* configuration_pipeline.c */
+int ha_pipelines_read(struct ha_configuration *configuration, struct ha_error *error);
+void ha_stage_free(struct ha_stage *stage);
+void ha_pipeline_free(struct ha_pipeline *pipeline);
+
+#endif

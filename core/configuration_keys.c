@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settings against tables of keys: the core's own, a stage's, a plugin's. A
+ * value comes from --set, else from the file, else from the table's default.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/configuration_internal.h"
+
+#define CANDIDATES_MAX 600
+#define NAME_MAX_LENGTH 40u
+
+static const struct hactl_key core_keys[] = {
+    {"cluster.name", HACTL_KEY_STRING, HACTL_KEY_REQUIRED, NULL, 0, 0, NULL,
+     "The cluster's name: lower-case letters, digits and dashes, at most 40."},
+    {"cluster.replicas", HACTL_KEY_INTEGER, 0, "3", 1, 7, NULL,
+     "How many master replicas a new cluster has; an odd number tolerates the most."},
+    {"cluster.zones", HACTL_KEY_STRING_LIST, 0, NULL, 0, 0, NULL,
+     "Zones for replicas, in order of preference; without it those of the cloud."},
+    {"cluster.names", HACTL_KEY_STRING_LIST, 0, NULL, 0, 0, NULL,
+     "More names or addresses for the API server's certificates."},
+    {"cluster.service_address", HACTL_KEY_STRING, 0, "10.0.0.1", 0, 0, NULL,
+     "The first address of the cluster's service range."},
+    {"cluster.dns_domain", HACTL_KEY_STRING, 0, "cluster.local", 0, 0, NULL, "The cluster's own DNS domain."},
+    {"endpoint.port", HACTL_KEY_INTEGER, 0, "0", 0, 65535, NULL,
+     "The port of the public endpoint; 0 takes the one that the payload declares."},
+    {"endpoint.mode", HACTL_KEY_STRING, 0, "auto", 0, 0, "auto|balancer",
+     "auto: a lone replica holds the public address itself; balancer: there is always a balancer."},
+    {"keys.mode", HACTL_KEY_STRING, 0, "operator", 0, 0, "operator",
+     "Where private keys are made: operator means by hactl, on this machine."},
+    {"state.directory", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
+     "Where hactl keeps what it knows, one directory per cluster; without it $XDG_STATE_HOME/hactl or "
+     "~/.local/state/hactl."},
+    {"lock.timeout", HACTL_KEY_STRING, 0, "0s", 0, 0, NULL,
+     "How long to wait for another hactl that works on the same cluster: 0s, 30s, 5m."},
+    {NULL, 0, 0, NULL, 0, 0, NULL, NULL},
+};
+
+static const char *const sections[] = {"cluster", "endpoint", "keys",   "state",     "lock",
+                                       "plugins", "stages",   "pipelines", NULL};
+
+static const char *const type_names[] = {
+    [HACTL_KEY_STRING] = "a string", [HACTL_KEY_INTEGER] = "an integer", [HACTL_KEY_BOOLEAN] = "true or false",
+    [HACTL_KEY_STRING_LIST] = "a list of strings such as [\"a\", \"b\"]", [HACTL_KEY_PATH] = "a path in quotes",
+};
+
+const struct hactl_key *ha_configuration_core_keys(void)
+{
+    return core_keys;
+}
+
+/* ---- messages */
+
+int ha_fail_at(struct ha_error *error, struct ha_source source, const char *format, ...)
+{
+    char where[300], what[sizeof error->what];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return ha_fail(error, HA_EXIT_USAGE, "%s%s", ha_source_text(source, where, sizeof where), what);
+}
+
+const char *ha_source_text(struct ha_source source, char *out, size_t size)
+{
+    if (source.file == NULL)
+        snprintf(out, size, "%s", "");
+    else if (source.line == 0)
+        snprintf(out, size, "%.280s: ", source.file);
+    else
+        snprintf(out, size, "%.280s:%u: ", source.file, source.line);
+    return out;
+}
+
+/* The setting that is being read, for the functions below. */
+struct reading {
+    const struct ha_group *group;
+    struct ha_setting *setting;
+    struct ha_error *error;
+};
+
+static int refuse(const struct reading *reading, const char *format, ...) HACTL_FORMAT(2, 3);
+
+static int refuse(const struct reading *reading, const char *format, ...)
+{
+    char what[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return ha_fail_at(reading->error, reading->setting->source, "%s%s %s", reading->group->prefix,
+                      reading->setting->key->name, what);
+}
+
+static int out_of_memory(const struct reading *reading)
+{
+    return ha_fail(reading->error, HA_EXIT_INTERNAL, "out of memory");
+}
+
+/* ---- values */
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t length = strlen(value);
+
+    for (const char *choice = choices; choice != NULL; choice = strchr(choice, '|')) {
+        choice += *choice == '|' ? 1 : 0;
+        if (strncmp(choice, value, length) == 0 && (choice[length] == '|' || choice[length] == '\0'))
+            return length > 0;
+    }
+    return false;
+}
+
+static int take_string(const struct reading *reading, const char *value)
+{
+    struct ha_setting *setting = reading->setting;
+    char *directory;
+
+    if (setting->key->choices != NULL && setting->key->type == HACTL_KEY_STRING &&
+        !is_choice(setting->key->choices, value)) {
+        if ((setting->key->flags & HACTL_KEY_SECRET) != 0)
+            return refuse(reading, "is none of %s", setting->key->choices);
+        return refuse(reading, "is \"%s\"; it can be %s", value, setting->key->choices);
+    }
+    if (setting->key->type == HACTL_KEY_STRING) {
+        setting->string = strdup(value);
+        return setting->string == NULL ? out_of_memory(reading) : 0;
+    }
+    if (value[0] == '\0')
+        return refuse(reading, "is empty");
+    /* --set speaks of the working directory, a file of its own. */
+    if (setting->source.file == NULL && reading->group->source.file != NULL)
+        directory = ha_path_directory(reading->group->source.file);
+    else
+        directory = setting->source.line == 0 ? strdup(".") : ha_path_directory(setting->source.file);
+    setting->string = directory == NULL ? NULL : ha_path_resolve(value, directory);
+    free(directory);
+    return setting->string == NULL ? out_of_memory(reading) : 0;
+}
+
+static int take_integer(const struct reading *reading, int64_t value)
+{
+    const struct hactl_key *key = reading->setting->key;
+
+    if ((key->minimum != 0 || key->maximum != 0) && (value < key->minimum || value > key->maximum))
+        return refuse(reading, "is %lld; it can be %lld to %lld", (long long)value, (long long)key->minimum,
+                      (long long)key->maximum);
+    reading->setting->integer = value;
+    return 0;
+}
+
+static int list_add(const struct reading *reading, const char *value, size_t length)
+{
+    struct ha_setting *setting = reading->setting;
+    size_t count = 0;
+    char **list;
+
+    while (setting->list != NULL && setting->list[count] != NULL)
+        count++;
+    list = reallocarray(setting->list, count + 2, sizeof *list);
+    if (list == NULL)
+        return out_of_memory(reading);
+    setting->list = list;
+    list[count + 1] = NULL;
+    list[count] = strndup(value, length);
+    return list[count] == NULL ? out_of_memory(reading) : 0;
+}
+
+/* From --set or a default, where every value is written as plain text. */
+static int take_text(const struct reading *reading, const char *text)
+{
+    enum hactl_key_type type = reading->setting->key->type;
+    char *end;
+    long long integer;
+
+    if (type == HACTL_KEY_STRING || type == HACTL_KEY_PATH)
+        return take_string(reading, text);
+    if (type == HACTL_KEY_BOOLEAN) {
+        reading->setting->integer = strcmp(text, "true") == 0;
+        return strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ? 0 : refuse(reading, "must be true or false");
+    }
+    if (type == HACTL_KEY_INTEGER) {
+        errno = 0;
+        integer = strtoll(text, &end, 10);
+        if (errno != 0 || end == text || *end != '\0')
+            return refuse(reading, "must be an integer, not \"%s\"", text);
+        return take_integer(reading, integer);
+    }
+    for (text += strspn(text, " ,"); *text != '\0'; text += strspn(text, " ,")) {
+        size_t length = strcspn(text, " ,");
+
+        if (list_add(reading, text, length) != 0)
+            return -1;
+        text += length;
+    }
+    return 0;
+}
+
+static int take_list(const struct reading *reading, const config_setting_t *value)
+{
+    if (config_setting_type(value) != CONFIG_TYPE_ARRAY && config_setting_type(value) != CONFIG_TYPE_LIST)
+        return refuse(reading, "must be %s", type_names[HACTL_KEY_STRING_LIST]);
+    for (int i = 0; i < config_setting_length(value); i++) {
+        const char *string = config_setting_get_string(config_setting_get_elem(value, (unsigned)i));
+
+        if (string == NULL || string[0] == '\0')
+            return refuse(reading, "must be %s; its element %d is %s", type_names[HACTL_KEY_STRING_LIST], i + 1,
+                          string == NULL ? "no string" : "empty");
+        if (list_add(reading, string, strlen(string)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int take_value(const struct reading *reading, const config_setting_t *value)
+{
+    enum hactl_key_type type = reading->setting->key->type;
+    int given = config_setting_type(value);
+
+    if ((type == HACTL_KEY_STRING || type == HACTL_KEY_PATH) && given == CONFIG_TYPE_STRING)
+        return take_string(reading, config_setting_get_string(value));
+    if (type == HACTL_KEY_INTEGER && (given == CONFIG_TYPE_INT || given == CONFIG_TYPE_INT64))
+        return take_integer(reading, given == CONFIG_TYPE_INT ? config_setting_get_int(value)
+                                                              : config_setting_get_int64(value));
+    if (type == HACTL_KEY_BOOLEAN && given == CONFIG_TYPE_BOOL) {
+        reading->setting->integer = config_setting_get_bool(value) != 0;
+        return 0;
+    }
+    if (type == HACTL_KEY_STRING_LIST)
+        return take_list(reading, value);
+    return refuse(reading, "must be %s", type_names[type]);
+}
+
+/* ---- groups */
+
+const char *ha_set_value(const struct ha_parsed *parsed, const char *key)
+{
+    for (size_t i = parsed->set_count; i > 0; i--)
+        if (strcmp(parsed->sets[i - 1].key, key) == 0)
+            return parsed->sets[i - 1].value;
+    return NULL;
+}
+
+static int read_setting(const struct ha_group *group, const struct hactl_key *key, struct ha_setting *setting,
+                        struct ha_error *error)
+{
+    struct reading reading = {.group = group, .setting = setting, .error = error};
+    const config_setting_t *value = NULL;
+    const char *text;
+    char full_name[200];
+
+    setting->key = key;
+    setting->is_set = true;
+    snprintf(full_name, sizeof full_name, "%s%s", group->prefix, key->name);
+    text = ha_set_value(group->parsed, full_name);
+    if (text != NULL) {
+        setting->source.file = "--set";
+        return take_text(&reading, text);
+    }
+    if (group->setting != NULL)
+        value = config_setting_lookup((config_setting_t *)(uintptr_t)group->setting, key->name);
+    if (value != NULL) {
+        setting->source = ha_document_source(group->document, value);
+        return take_value(&reading, value);
+    }
+    if (key->default_value != NULL)
+        return take_text(&reading, key->default_value);
+    setting->is_set = false;
+    if ((key->flags & HACTL_KEY_REQUIRED) == 0)
+        return 0;
+    ha_fail_at(error, group->source, "%s is missing%s%s", full_name, key->help == NULL ? "" : ": ",
+               key->help == NULL ? "" : key->help);
+    return -1;
+}
+
+/* The keys of one group of the file: those of the table whose names begin
+ * with `part` ("cluster."), less that part. */
+static size_t candidates_of(const struct hactl_key *keys, const char *part, const char *reserved, const char **out)
+{
+    size_t count = 0, length = strlen(part);
+
+    for (; keys != NULL && keys->name != NULL && count < CANDIDATES_MAX; keys++)
+        if (strncmp(keys->name, part, length) == 0)
+            out[count++] = keys->name + length;
+    if (reserved != NULL)
+        out[count++] = reserved;
+    out[count] = NULL;
+    return count;
+}
+
+static bool is_among(const char *word, const char *const *candidates)
+{
+    for (; *candidates != NULL; candidates++)
+        if (strcmp(word, *candidates) == 0)
+            return true;
+    return false;
+}
+
+static int refuse_unknown(struct ha_source source, const char *prefix, const char *name, const char *const *candidates,
+                          struct ha_error *error)
+{
+    const char *meant = ha_did_you_mean(name, candidates);
+
+    if (meant != NULL)
+        return ha_fail_at(error, source, "unknown setting %s%s; did you mean \"%s\"?", prefix, name, meant);
+    ha_fail_at(error, source, "unknown setting %s%s", prefix, name);
+    ha_advise(error, "`hactl config show` and `hactl plugin info` list the settings there are");
+    return -1;
+}
+
+static int refuse_unknown_keys(const struct ha_group *group, const struct hactl_key *keys, const char *part,
+                               struct ha_error *error)
+{
+    const char *candidates[CANDIDATES_MAX + 2];
+    char prefix[200];
+    size_t length;
+
+    candidates_of(keys, part, group->reserved, candidates);
+    length = (size_t)snprintf(prefix, sizeof prefix, "%s%s", group->prefix, part);
+    for (int i = 0; group->setting != NULL && i < config_setting_length(group->setting); i++) {
+        const config_setting_t *child = config_setting_get_elem(group->setting, (unsigned)i);
+
+        if (!is_among(config_setting_name(child), candidates))
+            return refuse_unknown(ha_document_source(group->document, child), prefix, config_setting_name(child),
+                                  candidates, error);
+    }
+    for (size_t i = 0; i < group->parsed->set_count; i++) {
+        const char *key = group->parsed->sets[i].key;
+        struct ha_source source = {"--set", 0};
+
+        if (strncmp(key, prefix, length) == 0 && !is_among(key + length, candidates))
+            return refuse_unknown(source, prefix, key + length, candidates, error);
+    }
+    return 0;
+}
+
+int ha_group_read(const struct ha_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
+                  struct ha_error *error)
+{
+    struct ha_setting *settings;
+    size_t key_count = 0;
+
+    while (keys != NULL && keys[key_count].name != NULL)
+        key_count++;
+    settings = calloc(key_count + 1, sizeof *settings);
+    if (settings == NULL)
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    for (size_t i = 0; i < key_count; i++)
+        if (read_setting(group, &keys[i], &settings[i], error) != 0) {
+            ha_settings_free(settings, i + 1);
+            return -1;
+        }
+    *out = settings;
+    *count = key_count;
+    return 0;
+}
+
+void ha_settings_free(struct ha_setting *settings, size_t count)
+{
+    for (size_t i = 0; settings != NULL && i < count; i++) {
+        if (settings[i].string != NULL)
+            explicit_bzero(settings[i].string, strlen(settings[i].string));
+        free(settings[i].string);
+        for (size_t j = 0; settings[i].list != NULL && settings[i].list[j] != NULL; j++)
+            free(settings[i].list[j]);
+        free(settings[i].list);
+    }
+    free(settings);
+}
+
+/* ---- the core's own */
+
+/* "replicas = 3" outside of any group is a likely slip. */
+static const char *core_key_ending(const char *name)
+{
+    for (const struct hactl_key *key = core_keys; key->name != NULL; key++)
+        if (strcmp(strchr(key->name, '.') + 1, name) == 0)
+            return key->name;
+    return NULL;
+}
+
+static int check_section(const struct ha_configuration *configuration, const config_setting_t *section,
+                         struct ha_error *error)
+{
+    const struct ha_parsed *parsed = configuration->internal;
+    const char *name = config_setting_name(section);
+    struct ha_source source = ha_document_source(&parsed->own, section);
+    struct ha_group group = {.parsed = parsed, .document = &parsed->own, .setting = section, .prefix = ""};
+    char part[64];
+
+    if (!is_among(name, sections)) {
+        if (core_key_ending(name) != NULL)
+            return ha_fail_at(error, source, "unknown setting %s; did you mean \"%s\"?", name, core_key_ending(name));
+        return refuse_unknown(source, "", name, sections, error);
+    }
+    if (!config_setting_is_group(section))
+        return ha_fail_at(error, source, "%s must be a group: %s = { ... };", name, name);
+    if (strcmp(name, "plugins") == 0 || strcmp(name, "stages") == 0 || strcmp(name, "pipelines") == 0)
+        return 0;
+    snprintf(part, sizeof part, "%.60s.", name);
+    return refuse_unknown_keys(&group, core_keys, part, error);
+}
+
+/* A --set of a plugin's key waits for that plugin's table. */
+static int check_sets(const struct ha_parsed *parsed, struct ha_error *error)
+{
+    const char *candidates[CANDIDATES_MAX + 2];
+    struct ha_source source = {"--set", 0};
+
+    candidates_of(core_keys, "", NULL, candidates);
+    for (size_t i = 0; i < parsed->set_count; i++) {
+        const char *key = parsed->sets[i].key;
+
+        if (strncmp(key, "plugins.", 8) == 0 || is_among(key, candidates))
+            continue;
+        if (strncmp(key, "stages.", 7) == 0 || strncmp(key, "pipelines.", 10) == 0)
+            return ha_fail_at(error, source, "%s: stages and pipelines are written in the file only", key);
+        if (strchr(key, '.') == NULL && core_key_ending(key) != NULL)
+            return ha_fail_at(error, source, "unknown setting %s; did you mean \"%s\"?", key, core_key_ending(key));
+        return refuse_unknown(source, "", key, candidates, error);
+    }
+    return 0;
+}
+
+bool ha_name_is_label(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length >= 1 && length <= NAME_MAX_LENGTH && name[0] >= 'a' && name[0] <= 'z' && name[length - 1] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
+}
+
+int ha_name_check(struct ha_source source, const char *what, const char *name, struct ha_error *error)
+{
+    if (ha_name_is_label(name))
+        return 0;
+    return ha_fail_at(error, source,
+                      "%s is \"%.60s\"; a name begins with a lower-case letter, goes on with lower-case letters, "
+                      "digits and dashes, does not end with a dash, and has at most %u characters",
+                      what, name, NAME_MAX_LENGTH);
+}
+
+static int check_duration(const struct ha_setting *setting, struct ha_error *error)
+{
+    static const char *const units[] = {"ms", "s", "m", "h", NULL};
+    size_t digits = strspn(setting->string, "0123456789");
+
+    if (digits > 0 && digits < 9 && is_among(setting->string + digits, units))
+        return 0;
+    return ha_fail_at(error, setting->source, "%s is \"%s\"; it must be a number with ms, s, m or h, such as 30s",
+                      setting->key->name, setting->string);
+}
+
+static char *default_state_directory(void)
+{
+    const char *base = getenv("XDG_STATE_HOME");
+    char *path;
+
+    if (base != NULL && base[0] == '/')
+        return asprintf(&path, "%s/hactl", base) < 0 ? NULL : path;
+    return ha_path_resolve("~/.local/state/hactl", "/");
+}
+
+static struct ha_setting *core_setting(struct ha_configuration *configuration, const char *name)
+{
+    for (size_t i = 0; i < configuration->core_setting_count; i++)
+        if (strcmp(configuration->core_settings[i].key->name, name) == 0)
+            return &configuration->core_settings[i];
+    abort(); /* the table above lacks a name that is written below */
+}
+
+static char **list_of(struct ha_configuration *configuration, const char *name)
+{
+    struct ha_setting *setting = core_setting(configuration, name);
+
+    if (setting->list == NULL)
+        setting->list = calloc(1, sizeof *setting->list);
+    return setting->list;
+}
+
+static int take_core(struct ha_configuration *configuration, struct ha_error *error)
+{
+    struct ha_setting *state = core_setting(configuration, "state.directory");
+    struct ha_setting *name = core_setting(configuration, "cluster.name");
+
+    if (state->string == NULL)
+        state->string = default_state_directory();
+    configuration->cluster_name = name->string;
+    configuration->cluster_replicas = core_setting(configuration, "cluster.replicas")->integer;
+    configuration->cluster_zones = list_of(configuration, "cluster.zones");
+    configuration->cluster_names = list_of(configuration, "cluster.names");
+    configuration->cluster_service_address = core_setting(configuration, "cluster.service_address")->string;
+    configuration->cluster_dns_domain = core_setting(configuration, "cluster.dns_domain")->string;
+    configuration->endpoint_port = core_setting(configuration, "endpoint.port")->integer;
+    configuration->endpoint_mode = core_setting(configuration, "endpoint.mode")->string;
+    configuration->keys_mode = core_setting(configuration, "keys.mode")->string;
+    configuration->lock_timeout = core_setting(configuration, "lock.timeout")->string;
+    if (ha_name_check(name->source, "cluster.name", name->string, error) != 0 ||
+        check_duration(core_setting(configuration, "lock.timeout"), error) != 0)
+        return -1;
+    if (state->string == NULL || configuration->cluster_zones == NULL || configuration->cluster_names == NULL ||
+        asprintf(&configuration->state_directory, "%s/%s", state->string, name->string) < 0) {
+        configuration->state_directory = NULL;
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    }
+    state->is_set = true;
+    return 0;
+}
+
+int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error)
+{
+    const struct ha_parsed *parsed = configuration->internal;
+    const config_setting_t *root = config_root_setting(&parsed->own.config);
+    struct ha_group group = {.parsed = parsed, .document = &parsed->own, .setting = root, .prefix = ""};
+
+    group.source.file = parsed->own.file_count == 0 ? NULL : parsed->own.files[0];
+    if (check_sets(parsed, error) != 0)
+        return -1;
+    for (int i = 0; i < config_setting_length(root); i++)
+        if (check_section(configuration, config_setting_get_elem(root, (unsigned)i), error) != 0)
+            return -1;
+    if (ha_group_read(&group, core_keys, &configuration->core_settings, &configuration->core_setting_count, error) != 0)
+        return -1;
+    return take_core(configuration, error);
+}
+
+/* ---- a plugin's */
+
+int ha_configuration_check_keys(struct ha_configuration *configuration, struct hactl_conf *instance,
+                                const struct hactl_key *keys, struct ha_error *error)
+{
+    const struct ha_parsed *parsed = configuration->internal;
+    struct ha_group group = {.parsed = parsed, .document = &parsed->own, .reserved = "plugin"};
+    char path[128], prefix[128];
+
+    snprintf(path, sizeof path, "plugins.%.60s", instance->instance);
+    snprintf(prefix, sizeof prefix, "plugins.%.60s.", instance->instance);
+    group.setting = config_lookup(&parsed->own.config, path);
+    group.prefix = prefix;
+    group.source = instance->source;
+    if (instance->keys_checked)
+        return 0;
+    if (refuse_unknown_keys(&group, keys, "", error) != 0 ||
+        ha_group_read(&group, keys, &instance->settings, &instance->setting_count, error) != 0)
+        return -1;
+    instance->keys_checked = true;
+    return 0;
+}
