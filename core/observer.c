@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/observer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/session_internal.h"
+
+#define SET(out, text) snprintf(out, sizeof(out), "%s", (text) ? (text) : "")
+
+const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port) {
+    for (int i = 0; i < session->private->reach_count; i++)
+        if (session->private->reaches[i].port == port && strcmp(session->private->reaches[i].replica, replica) == 0)
+            return &session->private->reaches[i];
+    return NULL;
+}
+
+uint16_t ha_session_backend_port(const struct ha_session *session) {
+    int front = session->private->front;
+    return front < 0 ? 0 : session->private->payloads[front].endpoint_port;
+}
+
+/* ---- from the store */
+
+void ha_observe_desired(struct ha_session *session) {
+    struct ha_model *model = &session->observed.model;
+    const struct ha_desired *desired = &session->desired;
+    model->destroy = desired->destroy;
+    model->endpoint_want = desired->endpoint_want;
+    if (desired->endpoint_want == HA_ENDPOINT_AUTO && strcmp(session->configuration->endpoint_mode, "balancer") == 0)
+        model->endpoint_want = HA_ENDPOINT_BALANCER;
+    for (int i = 0; i < model->replica_count; i++)
+        model->replicas[i].wanted = model->replicas[i].founding = false;
+    for (int i = 0; i < desired->replica_count; i++) {
+        const struct ha_desired_replica *r = &desired->replicas[i];
+        int at = ha_model_replica(model, r->name);
+        if (at < 0)
+            at = ha_model_add_replica(model, r->name, r->zone);
+        if (at < 0)
+            continue;
+        model->replicas[at].wanted = !r->leaving && !desired->destroy;
+        model->replicas[at].founding = r->founding;
+    }
+    model->endpoint_replica = desired->endpoint_replica[0] ? ha_model_replica(model, desired->endpoint_replica) : -1;
+    for (int g = 0; g < model->group_count; g++)
+        for (int f = 0; f < desired->formed_count; f++)
+            if (strcmp(model->groups[g].name, desired->formed[f].group) == 0) {
+                model->groups[g].formed_before = true;
+                SET(session->private->cluster_ids[g], desired->formed[f].cluster_id);
+            }
+}
+
+void ha_observe_begin(struct ha_session *session) {
+    struct ha_model *model = &session->observed.model;
+    bool repair = model->repair;
+    ha_model_init(model);
+    model->repair = repair;
+    model->has_cloud = session->cloud != NULL;
+    model->has_issuer = session->issuer != NULL;
+    model->has_balancer = session->balancer != NULL;
+    model->has_firewall = session->cloud && session->cloud->plugin->descriptor->cloud->firewall_ensure;
+    model->payload_count = session->payload_count;
+    model->group_count = session->group_count;
+    for (int g = 0; g < session->group_count; g++)
+        SET(model->groups[g].name, session->payloads[g]->conf->instance);
+    ha_observe_desired(session);
+}
+
+/* ---- who holds the address: told by the cloud and by the balancer */
+
+static void settle_holder(struct ha_session *session) {
+    struct ha_model *model = &session->observed.model;
+    const struct ha_session_private *private = session->private;
+    model->holder_replica = -1;
+    if (private->held_by_replica >= 0 && private->held_by_balancer) {
+        model->holder = HA_HOLDER_UNKNOWN;
+    } else if (private->held_by_replica >= 0) {
+        model->holder = HA_HOLDER_REPLICA;
+        model->holder_replica = private->held_by_replica;
+    } else if (private->held_by_balancer) {
+        model->holder = HA_HOLDER_BALANCER;
+    } else {
+        model->holder = private->held_by_other ? HA_HOLDER_UNKNOWN : HA_HOLDER_NONE;
+    }
+}
+
+/* ---- the cloud */
+
+static void forget_cloud(struct ha_model *model) {
+    for (int i = 0; i < model->replica_count; i++) {
+        struct ha_replica *r = &model->replicas[i];
+        r->instance = HACTL_INSTANCE_ABSENT;
+        r->address = HACTL_NO;
+        r->data = HACTL_YES;
+        r->detail[0] = '\0';
+        for (int p = 0; p < HA_PAYLOADS; p++)
+            r->deliveries[p] = HA_DELIVERY_NONE;
+    }
+}
+
+static int payload_named(const struct ha_session *session, const char *name) {
+    for (int p = 0; p < session->payload_count; p++)
+        if (strcmp(session->payloads[p]->conf->instance, name) == 0)
+            return p;
+    return -1;
+}
+
+static struct ha_replica *replica_or_leftover(struct ha_model *model, const char *name, const char *zone) {
+    int i = ha_model_replica(model, name);
+    if (i < 0)
+        i = ha_model_add_replica(model, name, zone ? zone : "");
+    return i < 0 ? NULL : &model->replicas[i];
+}
+
+static void merge_zones(struct ha_model *model, const struct hactl_call *call) {
+    for (size_t z = 0; z < call->zone_count; z++)
+        for (int i = 0; i < model->replica_count; i++)
+            if (call->zones[z].up == HACTL_UNKNOWN && strcmp(model->replicas[i].zone, call->zones[z].name) == 0)
+                model->replicas[i].instance = HACTL_INSTANCE_UNKNOWN;
+}
+
+static void merge_instances(struct ha_model *model, const struct hactl_call *call) {
+    for (size_t i = 0; i < call->instance_count; i++) {
+        const struct hactl_instance *found = &call->instances[i];
+        struct ha_replica *r = replica_or_leftover(model, found->name, found->zone);
+        if (!r)
+            continue;
+        r->instance = found->state;
+        r->data = found->data;
+        SET(r->detail, found->detail);
+        if (found->internal_address)
+            SET(r->internal_address, found->internal_address);
+        if (found->zone && !r->zone[0])
+            SET(r->zone, found->zone);
+    }
+}
+
+static void merge_deliveries(struct ha_session *session, const struct hactl_call *call) {
+    struct ha_model *model = &session->observed.model;
+    memset(session->private->digests, 0, sizeof session->private->digests);
+    for (size_t i = 0; i < call->delivery_count; i++) {
+        const struct hactl_delivery *found = &call->deliveries[i];
+        int r = ha_model_replica(model, found->instance), p = payload_named(session, found->payload);
+        if (r < 0 || p < 0)
+            continue;
+        model->replicas[r].deliveries[p] = found->running == HACTL_YES  ? HA_DELIVERY_RUNNING
+                                           : found->running == HACTL_NO ? HA_DELIVERY_DEAD
+                                                                        : HA_DELIVERY_UNKNOWN;
+        SET(session->private->digests[r][p], found->digest);
+        if (found->running != HACTL_YES && found->detail)
+            SET(model->replicas[r].detail, found->detail);
+    }
+}
+
+static void merge_addresses(struct ha_session *session, const struct hactl_call *call) {
+    struct ha_model *model = &session->observed.model;
+    model->address = HACTL_NO;
+    session->private->held_by_replica = -1;
+    session->private->held_by_other = false;
+    for (size_t i = 0; i < call->address_count; i++) {
+        const struct hactl_address *found = &call->addresses[i];
+        if (found->kind == HACTL_ADDRESS_EXTERNAL) {
+            model->address = HACTL_YES;
+            SET(model->external_address, found->address);
+            if (found->instance)
+                session->private->held_by_replica = ha_model_replica(model, found->instance);
+            session->private->held_by_other = !found->instance && found->held == HACTL_UNKNOWN;
+            continue;
+        }
+        struct ha_replica *r = replica_or_leftover(model, found->name, NULL);
+        if (!r)
+            continue;
+        r->address = HACTL_YES;
+        SET(r->internal_address, found->address);
+    }
+}
+
+static void merge_reaches(struct ha_session *session, const struct hactl_call *call) {
+    struct ha_session_private *private = session->private;
+    const struct ha_found *found = ha_call_found(call);
+    private->reach_count = 0;
+    for (int i = 0; i < found->count && private->reach_count < (int)(sizeof private->reaches / sizeof *private->reaches); i++) {
+        const struct hactl_reach *record = &call->reaches[found->items[i].record];
+        struct ha_reach *reach = &private->reaches[private->reach_count++];
+        SET(reach->replica, found->items[i].name);
+        SET(reach->host, record->host);
+        SET(reach->verify, record->verify);
+        reach->port = (uint16_t)found->items[i].port;
+        reach->dial_port = record->port;
+    }
+}
+
+static void merge_cloud(struct ha_session *session, const struct hactl_call *call) {
+    struct ha_model *model = &session->observed.model;
+    forget_cloud(model);
+    merge_zones(model, call);
+    merge_instances(model, call);
+    merge_deliveries(session, call);
+    merge_addresses(session, call);
+    merge_reaches(session, call);
+    settle_holder(session);
+}
+
+/* ---- certificates */
+
+struct tally { int ready, missing, total; };
+
+static enum ha_certificates judge(const struct tally *tally) {
+    if (tally->total == 0 || tally->ready == tally->total)
+        return HA_CERTIFICATES_READY;
+    return tally->missing == tally->total ? HA_CERTIFICATES_NONE : HA_CERTIFICATES_STALE;
+}
+
+static void keep_certificate(struct ha_observation *observed, const struct hactl_certificate *found) {
+    struct ha_certificate *grown =
+        realloc(observed->certificates, (observed->certificate_count + 1) * sizeof *observed->certificates);
+    if (!grown)
+        return;
+    observed->certificates = grown;
+    struct ha_certificate *c = &grown[observed->certificate_count++];
+    memset(c, 0, sizeof *c);
+    SET(c->purpose, found->purpose);
+    SET(c->replica, found->replica);
+    SET(c->reason, found->reason);
+    SET(c->subject, found->subject);
+    SET(c->names, found->names);
+    SET(c->path, found->path);
+    c->not_before_s = found->not_before_s;
+    c->not_after_s = found->not_after_s;
+    c->ready = found->ready;
+    c->is_authority = found->is_authority;
+}
+
+static void count(struct tally *tally, const struct hactl_certificate *found) {
+    tally->total++;
+    tally->ready += found->ready == HACTL_YES;
+    tally->missing += found->not_after_s == 0;
+}
+
+static void merge_credentials(struct ha_session *session, const struct hactl_call *call) {
+    const struct ha_found *found = ha_call_found(call);
+    for (int i = 0; i < found->count; i++) {
+        struct ha_payload_facts *facts = &session->private->payloads[found->items[i].port];
+        const char *path = call->credentials[found->items[i].record].path;
+        char *const places[] = {facts->authority_file, facts->certificate_file, facts->key_file};
+        if (path)
+            snprintf(places[found->items[i].part], sizeof facts->key_file, "%s", path);
+        facts->tls_known = facts->authority_file[0] && facts->certificate_file[0] && facts->key_file[0];
+    }
+}
+
+static void merge_issuer(struct ha_session *session, const struct hactl_call *call) {
+    struct ha_observation *observed = &session->observed;
+    struct ha_model *model = &observed->model;
+    struct tally authority = {0}, cluster = {0}, replicas[HA_REPLICAS] = {{0}};
+    observed->certificate_count = 0;
+    for (size_t i = 0; i < call->certificate_count; i++) {
+        const struct hactl_certificate *found = &call->certificates[i];
+        int r = found->replica ? ha_model_replica(model, found->replica) : -1;
+        keep_certificate(observed, found);
+        if (found->is_authority)
+            count(&authority, found);
+        else if (!found->replica)
+            count(&cluster, found);
+        else if (r >= 0)
+            count(&replicas[r], found);
+    }
+    /* An authority that is there but unwell is reported, never made anew. */
+    model->authority = authority.missing ? HACTL_NO : HACTL_YES;
+    model->operator_certificates = judge(&cluster);
+    for (int r = 0; r < model->replica_count; r++)
+        model->replicas[r].certificates = replicas[r].total ? judge(&replicas[r]) : HA_CERTIFICATES_NONE;
+    merge_credentials(session, call);
+}
+
+/* ---- members */
+
+static int replica_of_member(const struct ha_model *model, const struct hactl_member *found) {
+    int r = found->name && found->name[0] ? ha_model_replica(model, found->name) : -1;
+    for (int i = 0; r < 0 && i < model->replica_count; i++)
+        if (found->address && model->replicas[i].internal_address[0] &&
+            strcmp(model->replicas[i].internal_address, found->address) == 0)
+            r = i;
+    return r;
+}
+
+static void merge_member(const struct ha_model *model, struct ha_group *group, const struct hactl_member *found) {
+    if (group->member_count == HA_MEMBERS)
+        return;
+    struct ha_member *member = &group->members[group->member_count++];
+    memset(member, 0, sizeof *member);
+    SET(member->id, found->id);
+    SET(member->name, found->name);
+    SET(member->address, found->address);
+    SET(member->peer_url, found->peer_url);
+    member->replica = replica_of_member(model, found);
+    member->voter = found->voter;
+    member->leader = found->leader;
+    member->started = found->started;
+    member->healthy = found->healthy;
+    member->caught_up = found->caught_up;
+    member->lag_entries = found->lag_entries;
+}
+
+/* Nobody runs it: then it is not formed, unless the store knows better. */
+static void group_without_answer(struct ha_model *model, int g, const char *why) {
+    struct ha_group *group = &model->groups[g];
+    bool delivered = false;
+    for (int i = 0; i < model->replica_count; i++)
+        delivered |= model->replicas[i].deliveries[g] != HA_DELIVERY_NONE;
+    group->formed = delivered || group->formed_before ? HACTL_UNKNOWN : HACTL_NO;
+    group->quorum = HACTL_NO;
+    group->member_count = 0;
+    SET(group->detail, why);
+}
+
+static void merge_group(struct ha_session *session, int g, const struct hactl_call *call) {
+    struct ha_model *model = &session->observed.model;
+    struct ha_group *group = &model->groups[g];
+    const struct hactl_group *found = call && call->group_count ? &call->groups[0] : NULL;
+    if (!found || found->formed != HACTL_YES) {
+        group_without_answer(model, g, found ? found->detail : NULL);
+        return;
+    }
+    group->formed = HACTL_YES;
+    group->quorum = found->quorum;
+    group->db_size_bytes = found->db_size_bytes;
+    SET(group->cluster_id, found->cluster_id);
+    SET(group->version, found->version);
+    SET(group->alarm, found->alarm);
+    SET(group->detail, found->detail);
+    group->member_count = 0;
+    for (size_t i = 0; i < call->member_count; i++)
+        merge_member(model, group, &call->members[i]);
+}
+
+/* ---- the balancer and the probes */
+
+static void merge_balancer(struct ha_session *session, const struct hactl_call *call) {
+    struct ha_model *model = &session->observed.model;
+    const struct hactl_balancer *found = call && call->balancer_count ? &call->balancers[0] : NULL;
+    model->balancer_present = found != NULL;
+    model->balancer = found ? found->running : HACTL_NO;
+    model->trial_port = found ? found->trial_port : 0;
+    SET(model->trial_host, found ? found->trial_host : NULL);
+    session->private->held_by_balancer = found && found->running == HACTL_YES && found->address && found->address[0];
+    for (int i = 0; i < model->replica_count; i++)
+        model->replicas[i].backend = HA_BACKEND_NONE;
+    for (size_t i = 0; call && i < call->backend_count; i++) {
+        const struct hactl_backend *backend = &call->backends[i];
+        struct ha_replica *r = replica_or_leftover(model, backend->name, NULL);
+        if (r)
+            r->backend = backend->healthy == HACTL_YES  ? HA_BACKEND_SERVING
+                         : backend->healthy == HACTL_NO ? HA_BACKEND_WAITING
+                                                        : HA_BACKEND_UNKNOWN;
+    }
+    settle_holder(session);
+}
+
+int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int index, const struct hactl_call *call) {
+    struct ha_model *model = &session->observed.model;
+    int code = call ? call->code : HACTL_OK;
+    enum hactl_tristate answered = call && code == HACTL_OK ? HACTL_YES : HACTL_NO;
+    switch (subject) {
+    case HA_SUBJECT_CLOUD:
+        if (call && code == HACTL_OK)
+            merge_cloud(session, call);
+        break;
+    case HA_SUBJECT_ISSUER:
+        if (call && code == HACTL_OK)
+            merge_issuer(session, call);
+        break;
+    case HA_SUBJECT_GROUP:
+        if (code == HACTL_OK)
+            merge_group(session, index, call);
+        break;
+    case HA_SUBJECT_BALANCER:
+        if (code == HACTL_OK)
+            merge_balancer(session, call);
+        break;
+    case HA_SUBJECT_READY: model->replicas[index].ready = answered; return HACTL_OK;
+    case HA_SUBJECT_TRIAL: model->balancer_proved = answered; return HACTL_OK;
+    case HA_SUBJECT_ENDPOINT: model->endpoint_answers = answered; return HACTL_OK;
+    case HA_SUBJECTS: break;
+    }
+    return code;
+}
+
+/* ---- all of it at once */
+
+struct wave { enum ha_subject subject; int index; };
+
+static int run_wave(struct ha_session *session, const struct wave *wave, int count, struct ha_error *error) {
+    int under_way = 0, rc = 0;
+    for (int i = 0; i < count; i++) {
+        struct hactl_call *call = ha_ask_observe(session, wave[i].subject, wave[i].index);
+        if (!call) {
+            ha_observe_merge(session, wave[i].subject, wave[i].index, NULL);
+            continue;
+        }
+        call->user = (void *)&wave[i];
+        ha_call_submit(call, session->completions);
+        under_way++;
+    }
+    while (under_way-- > 0) {
+        struct hactl_call *call = ha_completions_take(session->completions, -1);
+        const struct wave *done = call->user;
+        int code = ha_observe_merge(session, done->subject, done->index, call);
+        if (code < 0 && rc == 0) {
+            ha_fail(error, ha_exit_of_code(code), "%s: %s: %s", call->instance->conf->instance, call->what,
+                    call->text[0] ? call->text : ha_code_name(code));
+            rc = -1;
+        }
+        ha_call_free(call);
+    }
+    return rc;
+}
+
+int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_error *error) {
+    const struct ha_model *model = &session->observed.model;
+    struct wave wave[HA_REPLICAS + HA_GROUPS + 4];
+    int count = 0;
+    if (scopes == HA_SCOPE_ALL)
+        ha_observe_begin(session);
+    if (scopes & HA_SCOPE_CLOUD)
+        wave[count++] = (struct wave){HA_SUBJECT_CLOUD, 0};
+    if (scopes & HA_SCOPE_BALANCER)
+        wave[count++] = (struct wave){HA_SUBJECT_BALANCER, 0};
+    if (run_wave(session, wave, count, error))
+        return -1;
+    count = 0;
+    if (scopes & HA_SCOPE_ISSUER)
+        wave[count++] = (struct wave){HA_SUBJECT_ISSUER, 0};
+    if (run_wave(session, wave, count, error))
+        return -1;
+    count = 0;
+    for (int g = 0; scopes & HA_SCOPE_GROUP && g < model->group_count; g++)
+        wave[count++] = (struct wave){HA_SUBJECT_GROUP, g};
+    for (int i = 0; scopes & HA_SCOPE_READY && i < model->replica_count; i++)
+        wave[count++] = (struct wave){HA_SUBJECT_READY, i};
+    if (scopes & HA_SCOPE_ENDPOINT && model->holder != HA_HOLDER_NONE)
+        wave[count++] = (struct wave){HA_SUBJECT_ENDPOINT, 0};
+    if (scopes & HA_SCOPE_BALANCER && model->balancer == HACTL_YES && model->holder != HA_HOLDER_BALANCER)
+        wave[count++] = (struct wave){HA_SUBJECT_TRIAL, 0};
+    return run_wave(session, wave, count, error);
+}

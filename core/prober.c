@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/prober.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/asks.h"
+#include "core/log.h"
+
+enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000 };
+
+struct ha_prober {
+    pthread_t thread;
+    struct ha_instance *instance;
+    struct hactl_call *call;   /* asked again and again */
+    pthread_mutex_t mutex;
+    bool stop;
+    /* the thread's own until it is joined */
+    bool answered_before;
+    int64_t last_good_ms, longest_gap_ms;
+    unsigned probes, failed;
+};
+
+static bool told_to_stop(struct ha_prober *prober) {
+    pthread_mutex_lock(&prober->mutex);
+    bool stop = prober->stop;
+    pthread_mutex_unlock(&prober->mutex);
+    return stop;
+}
+
+/* A gap is from the last good answer to the next one, and only where some
+ * probe in between failed: a service without a gap measures 0. */
+static void note(struct ha_prober *prober, bool good, unsigned failed_in_a_row, int64_t began_ms) {
+    prober->probes++;
+    if (!good) {
+        prober->failed++;
+        return;
+    }
+    if (prober->answered_before && failed_in_a_row && began_ms - prober->last_good_ms > prober->longest_gap_ms)
+        prober->longest_gap_ms = began_ms - prober->last_good_ms;
+    prober->answered_before = true;
+    prober->last_good_ms = began_ms;
+}
+
+static void *knock(void *context) {
+    struct ha_prober *prober = context;
+    unsigned failed_in_a_row = 0;
+    while (!told_to_stop(prober)) {
+        int64_t began_ms = ha_now_ms();
+        prober->call->code = HACTL_OK;
+        prober->call->text[0] = '\0';
+        prober->call->deadline_ms = began_ms + PROBE_TIMEOUT_MS;
+        bool good = prober->call->run(prober->call) == HACTL_OK;
+        note(prober, good, failed_in_a_row, began_ms);
+        failed_in_a_row = good ? 0 : failed_in_a_row + 1;
+        nanosleep(&(struct timespec){.tv_nsec = (good ? INTERVAL_MS : 2) * 1000000L}, NULL);
+    }
+    return NULL;
+}
+
+struct ha_prober *ha_prober_start(struct ha_session *session) {
+    struct hactl_call *call = ha_ask_observe(session, HA_SUBJECT_ENDPOINT, 0);
+    struct ha_error ignored = {0};
+    struct ha_prober *prober = call ? calloc(1, sizeof *prober) : NULL;
+    if (!prober || ha_instance_open(call->instance, &prober->instance, &ignored))
+        goto fail;
+    call->instance = prober->instance;
+    prober->call = call;
+    pthread_mutex_init(&prober->mutex, NULL);
+    if (pthread_create(&prober->thread, NULL, knock, prober) == 0)
+        return prober;
+    pthread_mutex_destroy(&prober->mutex);
+    ha_instance_close(prober->instance);
+fail:
+    ha_log(HACTL_LOG_DEBUG, "the endpoint's gap is not measured: %s", ignored.what);
+    ha_call_free(call);
+    free(prober);
+    return NULL;
+}
+
+void ha_prober_stop(struct ha_prober *prober, struct ha_report *report) {
+    if (!prober)
+        return;
+    pthread_mutex_lock(&prober->mutex);
+    prober->stop = true;
+    pthread_mutex_unlock(&prober->mutex);
+    pthread_join(prober->thread, NULL);
+    report->probes += prober->probes;
+    report->probes_failed += prober->failed;
+    report->gap_measured |= prober->answered_before;
+    if (prober->longest_gap_ms > report->endpoint_gap_ms)
+        report->endpoint_gap_ms = prober->longest_gap_ms;
+    pthread_mutex_destroy(&prober->mutex);
+    ha_call_free(prober->call);
+    ha_instance_close(prober->instance);
+    free(prober);
+}

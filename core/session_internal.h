@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What session.c, observer.c and executor.c share. */
+#ifndef HACTL_CORE_SESSION_INTERNAL_H
+#define HACTL_CORE_SESSION_INTERNAL_H
+
+#include <limits.h>
+
+#include "core/session.h"
+
+struct ha_reach { char replica[HA_NAME]; uint16_t port; char host[HA_ADDRESS + 64]; uint16_t dial_port; char verify[HA_ADDRESS]; };
+
+struct ha_payload_facts {
+    uint16_t operator_port; /* hactl dials it; 0: none */
+    uint16_t endpoint_port; /* the endpoint fronts it; 0: none */
+    char endpoint_name[HA_NAME];
+    char authority_file[PATH_MAX], certificate_file[PATH_MAX], key_file[PATH_MAX];
+    bool tls_known;
+};
+
+struct ha_session_private {
+    struct ha_reach reaches[HA_REPLICAS * HA_PAYLOADS];
+    int reach_count;
+    struct ha_payload_facts payloads[HA_PAYLOADS];
+    int front; /* the payload that the endpoint fronts; -1: none */
+    char cluster_ids[HA_GROUPS][24];
+    char digests[HA_REPLICAS][HA_PAYLOADS][24]; /* of what runs there */
+    int held_by_replica; /* -1: by none */
+    bool held_by_balancer, held_by_other;
+    unsigned calls;
+};
+
+const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port);
+/* The port at each replica that the endpoint fronts; 0: none. */
+uint16_t ha_session_backend_port(const struct ha_session *session);
+
+#endif

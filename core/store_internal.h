@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HACTL_CORE_STORE_INTERNAL_H
+#define HACTL_CORE_STORE_INTERNAL_H
+
+#include <limits.h>
+
+#include "core/store.h"
+
+struct ha_store {
+    char *directory;
+    int lock_fd; /* -1: not held */
+};
+
+int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_MAX], struct ha_error *error);
+
+#endif
