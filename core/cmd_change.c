@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every changing command does: plan, ask, carry out, report. */
+#include "core/cmd_change.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/commands.h"
+#include "core/consent.h"
+#include "core/describe.h"
+#include "core/plan_print.h"
+#include "core/progress.h"
+
+const char *ha_called_as(const struct ha_cli *cli, char *out, size_t size)
+{
+    const char *config = cli->options.config, *name = program_invocation_name;
+
+    /* libtool's wrapper calls the program by another name than the user did. */
+    if (strstr(name, "/.libs/") != NULL)
+        name = "./hactl";
+    snprintf(out, size, "%s%s%s", name, config != NULL ? " -c " : "", config != NULL ? config : "");
+    return out;
+}
+
+/* ---- plan */
+
+/* Too large for the stack. */
+struct planned {
+    struct ha_desired desired;
+    struct ha_plan plan;
+    char warnings[HA_WARNING_LINES][256];
+    int warning_count;
+};
+
+static int plan_status(const struct ha_cli *cli, const struct ha_plan *plan)
+{
+    if (plan->blocked_count > 0 && plan->count == 0)
+        return HA_EXIT_DECISION;
+    return cli->options.detailed_exitcode && plan->count > 0 ? HA_EXIT_CHANGES : HA_EXIT_DONE;
+}
+
+int ha_change_plan(struct ha_cli *cli, const char *verb, const struct ha_request *request, struct ha_error *error)
+{
+    struct ha_session *session = NULL;
+    struct planned *planned = calloc(1, sizeof *planned);
+    const char(*warnings)[256];
+    int status = -1;
+
+    if (planned == NULL)
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, verb, &session, error) != 0 ||
+        ha_session_prepare(session, request, &planned->desired, &planned->plan, planned->warnings,
+                           &planned->warning_count, error) != 0)
+        goto out;
+    warnings = (const char(*)[256])planned->warnings;
+    status = plan_status(cli, &planned->plan);
+    if (!cli->options.json)
+        ha_plan_print_table(session, verb, &planned->plan, warnings, planned->warning_count, stdout);
+    else if (ha_json_print(ha_plan_to_json(session, verb, &planned->plan, warnings, planned->warning_count), error) !=
+             0)
+        status = -1;
+out:
+    ha_session_close(session);
+    free(planned);
+    return status;
+}
+
+/* ---- report */
+
+/* Ends with NULL: what somebody who has just done this wants next. */
+static const char *const *next_commands(enum ha_request_kind kind)
+{
+    static const char *const after_up[] = {"status", "etcd members", "replica add --zone %s", "check", "down", NULL};
+    static const char *const after_down[] = {"up", NULL};
+    static const char *const after_other[] = {"status", "etcd members", NULL};
+
+    return kind == HA_REQUEST_UP ? after_up : kind == HA_REQUEST_DOWN ? after_down : after_other;
+}
+
+static void next_command(const struct ha_cli *cli, const struct ha_session *session, const char *command, char *out,
+                         size_t size)
+{
+    char **zones = session->configuration->cluster_zones;
+    char called[512];
+    int used = snprintf(out, size, "%s ", ha_called_as(cli, called, sizeof called));
+
+    if (used > 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, command, zones != NULL && zones[0] != NULL ? zones[0] : "ZONE");
+}
+
+static json_t *json_next(const struct ha_cli *cli, const struct ha_session *session, enum ha_request_kind kind)
+{
+    const char *const *next = next_commands(kind);
+    json_t *list = json_array();
+    char command[640];
+
+    for (int i = 0; next[i] != NULL; i++) {
+        next_command(cli, session, next[i], command, sizeof command);
+        json_array_append_new(list, ha_json_text_or_null(command));
+    }
+    return list;
+}
+
+static json_t *json_timings(const struct ha_report *report)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < report->timing_count; i++)
+        json_array_append_new(list, json_pack("{s:o, s:I}", "text", ha_json_text_or_null(report->timings[i].text), "ms",
+                                              (json_int_t)report->timings[i].ms));
+    return list;
+}
+
+static json_t *json_gap(const struct ha_report *report)
+{
+    return json_pack("{s:b, s:o, s:i, s:i}", "measured", report->gap_measured, "gap_ms",
+                     report->gap_measured ? json_integer(report->endpoint_gap_ms) : json_null(), "probes",
+                     (int)report->probes, "probes_failed", (int)report->probes_failed);
+}
+
+static json_t *json_report(const struct ha_cli *cli, const struct ha_session *session, const char *verb,
+                           const struct ha_request *request, const struct ha_report *report)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:I, s:b, s:i, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o}", "schema",
+                     "hactl.report/1", "cluster", session->configuration->cluster_name, "verb", verb, "operation",
+                     ha_json_text_or_null(report->operation), "generation", (json_int_t)report->generation,
+                     "nothing_to_do", report->nothing_to_do, "steps_done", report->steps, "replans", report->replans,
+                     "wall_ms", (json_int_t)report->wall_ms, "cpu_ms", (json_int_t)report->cpu_ms, "calls",
+                     (int)report->calls, "syncs", (int)report->syncs, "endpoint_gap", json_gap(report), "steps",
+                     json_timings(report), "next", json_next(cli, session, request->kind));
+}
+
+static void print_timings(const struct ha_report *report)
+{
+    static const char *const headings[] = {"~STEP", ">TIME", NULL};
+    struct ha_table *table = ha_table_new(headings);
+    char took[32];
+
+    for (int i = 0; i < report->timing_count; i++)
+        ha_row(table, report->timings[i].text, ha_ms_text(report->timings[i].ms, took, sizeof took));
+    ha_table_print(table, stdout);
+    putchar('\n');
+}
+
+static void print_gap(const struct ha_report *report)
+{
+    if (!report->gap_measured)
+        return;
+    if (report->endpoint_gap_ms == 0)
+        printf("endpoint    answered all the time (%u probes)\n", report->probes);
+    else
+        printf("endpoint    did not answer for %lld ms (%u of %u probes failed)\n", (long long)report->endpoint_gap_ms,
+               report->probes_failed, report->probes);
+}
+
+static void print_next(const struct ha_cli *cli, const struct ha_session *session, const struct ha_request *request)
+{
+    const char *const *next = next_commands(request->kind);
+    const struct ha_observation *observed = &session->observed;
+    char command[640];
+
+    if (request->kind != HA_REQUEST_DOWN && observed->model.external_address[0] != '\0')
+        printf("reach it    https://%s:%u%s\n", observed->model.external_address, observed->endpoint_port,
+               strcmp(observed->fronts, "etcd-client") == 0
+                   ? " (etcd's client port: no Kubernetes payload is configured)"
+                   : "");
+    for (int i = 0; next[i] != NULL; i++) {
+        next_command(cli, session, next[i], command, sizeof command);
+        printf("%-11s %s\n", i == 0 ? "try next" : "", command);
+    }
+}
+
+static void print_report(const struct ha_cli *cli, const struct ha_session *session, const struct ha_request *request,
+                         const struct ha_report *report)
+{
+    char took[32], steps[48];
+
+    if (report->nothing_to_do) {
+        printf("Nothing to do: \"%s\" is as it is wanted.\n", session->configuration->cluster_name);
+        return;
+    }
+    print_timings(report);
+    printf("done        %s in %s%s\n", ha_plural(report->steps, "step", steps, sizeof steps),
+           ha_ms_text(report->wall_ms, took, sizeof took), report->replans > 0 ? ", planned again on the way" : "");
+    if (report->operation[0] != '\0')
+        printf("operation   %s (generation %llu)\n", report->operation, (unsigned long long)report->generation);
+    print_gap(report);
+    print_next(cli, session, request);
+}
+
+/* ---- change */
+
+static int carry_out(struct ha_cli *cli, struct ha_session *session, const char *verb, const struct ha_request *request,
+                     struct ha_report *report, struct ha_error *error)
+{
+    struct ha_consent_context consent = {
+        .session = session, .verb = verb, .destroys = request->kind == HA_REQUEST_DOWN, .error = error};
+    const struct ha_command *command = cli->command;
+    struct ha_progress *progress;
+    struct ha_listener listener;
+    char title[160];
+    int result;
+
+    snprintf(title, sizeof title, "%s: %s%s%s", session->configuration->cluster_name, command->noun,
+             command->verb != NULL ? " " : "", command->verb != NULL ? command->verb : "");
+    progress = ha_progress_new(session->configuration, verb, title);
+    if (progress == NULL)
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    listener = ha_progress_listener(progress);
+    result = ha_session_change(session, request, ha_consent_ask, &consent, &listener, report, error);
+    ha_progress_free(progress);
+    if (result != 0 && (error->status == HA_EXIT_TIMEOUT || error->status == HA_EXIT_INTERRUPTED))
+        ha_advise(error, "the same command, or hactl op resume, goes on where this stopped");
+    return result;
+}
+
+int ha_change_run(struct ha_cli *cli, const char *verb, const struct ha_request *request, struct ha_error *error)
+{
+    struct ha_session *session = NULL;
+    struct ha_report *report;
+    int status = -1;
+
+    if (cli->options.dry_run)
+        return ha_change_plan(cli, verb, request, error);
+    report = calloc(1, sizeof *report);
+    if (report == NULL)
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS | HA_NEED_LOCK, verb, &session, error) !=
+            0 ||
+        carry_out(cli, session, verb, request, report, error) != 0)
+        goto out;
+    status = HA_EXIT_DONE;
+    if (!cli->options.json)
+        print_report(cli, session, request, report);
+    else if (ha_json_print(json_report(cli, session, verb, request, report), error) != 0)
+        status = -1;
+out:
+    ha_session_close(session);
+    free(report);
+    return status;
+}

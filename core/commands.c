@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/commands.h"
+
+#include <string.h>
+
+#define UP_OPTIONS (HA_BIT(HA_OPTION_REPLICAS) | HA_BIT(HA_OPTION_DETAILED_EXITCODE))
+#define LIMITS     (HA_BIT(HA_OPTION_WARN) | HA_BIT(HA_OPTION_CRIT))
+#define DETAILED   HA_BIT(HA_OPTION_DETAILED_EXITCODE)
+#define GROUP      HA_BIT(HA_OPTION_GROUP)
+
+const struct ha_command ha_commands[] = {
+    {"init", NULL, NULL, "[NAME] [--replicas NUMBER] [--cloud local] [--force]", 0, 1,
+     HA_BIT(HA_OPTION_REPLICAS) | HA_BIT(HA_OPTION_CLOUD) | HA_BIT(HA_OPTION_FORCE), ha_cmd_init,
+     "writes a commented configuration", "init\ninit prod --replicas 5 -c prod.conf",
+     "Writes hactl.conf, or the file that -c names, for a cluster called NAME (demo) and prints the next command. A "
+     "file "
+     "that is there already is left alone unless --force is given."},
+    {"up", NULL, "apply", "[--replicas NUMBER]", 0, 0, UP_OPTIONS, ha_cmd_up, "makes the cluster as it is wanted",
+     "up\nup --replicas 5 --yes\nup --dry-run -o json",
+     "Makes what is missing, starts what has stopped, puts right what has drifted, in the order of the pipeline up. "
+     "Run "
+     "again it does nothing; after an interruption or a crash it goes on where that stopped.\n"
+     "An empty store is seeded from the configuration. Afterwards the store is what counts: --replicas, replica add "
+     "and "
+     "replica remove change it, an edited cluster.replicas does not."},
+    {"plan", NULL, NULL, "[--replicas NUMBER] [--detailed-exitcode]", 0, 0, UP_OPTIONS, ha_cmd_plan,
+     "prints what up would do, and changes nothing", "plan\nplan --detailed-exitcode\nreplica remove demo-2 --dry-run",
+     "Prints each step with the failure budget before and after it: voters, quorum, how many more failures the cluster "
+     "tolerates, who holds the public address. Nothing is written, the store included. For the plan of another verb "
+     "give that verb --dry-run."},
+    {"down", NULL, NULL, "", 0, 0, DETAILED, ha_cmd_down, "deletes the cluster with all its data",
+     "down --dry-run\ndown\ndown --yes",
+     "Takes everything down in the opposite order: balancer, members, instances and their data, certificates and "
+     "authorities, addresses, and last the store. This cannot be undone."},
+    {"status", NULL, NULL, "", 0, 0, 0, ha_cmd_status, "shows the whole cluster on one screen",
+     "status\nstatus -o json | jq .etcd.tolerates",
+     "Asks every plugin and shows the public endpoint and who holds it, each group's tolerance in words, the next "
+     "expiry "
+     "of a certificate, what up would do, an unfinished operation, and each replica. Exits with 0 whatever it found; "
+     "for "
+     "monitoring use hactl check."},
+    {"replica", "add", NULL, "[--zone ZONE] [--name NAME]", 0, 0,
+     HA_BIT(HA_OPTION_ZONE) | HA_BIT(HA_OPTION_NAME) | DETAILED, ha_cmd_replica_add, "adds a replica",
+     "replica add --zone b\nreplica add --zone b --name demo-b2 --yes",
+     "Without --zone the zone is chosen by hactl, which spreads replicas. The new member joins every etcd group as a "
+     "learner and becomes a voter once its own applied index has caught up; the second replica brings the balancer, "
+     "which takes the public address over.\n"
+     "With --name the request can be repeated: a replica of that name that is there already is not added again."},
+    {"replica", "remove", NULL, "NAME | --zone ZONE", 0, 1, HA_BIT(HA_OPTION_ZONE) | DETAILED, ha_cmd_replica_remove,
+     "removes a replica and its data", "replica remove demo-2\nreplica remove --zone b --accept-budget 0",
+     "Takes it out of the balancer, moves leadership away, removes its members through a healthy other one, deletes "
+     "the "
+     "instance and retires its certificates. With --zone that zone must have one replica and no more. The last but one "
+     "gives "
+     "the public address back to the one that stays. The last one is removed by hactl down only."},
+    {"replica", "replace", NULL, "NAME", 1, 1, DETAILED, ha_cmd_replica_replace,
+     "puts a new replica in the place of one", "replica replace demo-2",
+     "A dead member is removed before its successor joins; a live one stays until its successor has caught up. The "
+     "successor is in the same zone and has a name of its own."},
+    {"replica", "list", NULL, "", 0, 0, 0, ha_cmd_replica_list, "lists the replicas",
+     "replica list\nreplica list -o json",
+     "State is ready (its members are healthy voters and its own port answers), joined (voters, port does not answer), "
+     "degraded, starting, stopped, absent, data lost, leaving or unknown."},
+    {"endpoint", "show", NULL, "", 0, 0, 0, ha_cmd_endpoint_show, "shows the public address and what is behind it",
+     "endpoint show", ""},
+    {"endpoint", "promote", NULL, "", 0, 0, DETAILED, ha_cmd_endpoint_promote,
+     "gives the public address to the balancer", "endpoint promote",
+     "The balancer is built and proved on a temporary address first. If the address does not answer there afterwards, "
+     "it "
+     "is given back. The report tells the measured gap. hactl up brings the usual rule back."},
+    {"endpoint", "demote", NULL, "[REPLICA]", 0, 1, DETAILED, ha_cmd_endpoint_demote,
+     "gives the public address to one replica", "endpoint demote\nendpoint demote demo-1",
+     "To the replica that is named, else to a ready one."},
+    {"etcd", "members", NULL, "[--group GROUP]", 0, 0, GROUP, ha_cmd_etcd_members,
+     "lists the members of every etcd group", "etcd members\netcd members --group events -o json", ""},
+    {"etcd", "status", NULL, "[--group GROUP]", 0, 0, GROUP, ha_cmd_etcd_status, "shows quorum, tolerance and members",
+     "etcd status", ""},
+    {"etcd", "snapshot", NULL, "FILE [--group GROUP]", 1, 1, GROUP, ha_cmd_etcd_snapshot,
+     "saves a snapshot and checks its digest", "etcd snapshot backup.db\netcd snapshot events.db --group events",
+     "FILE must not exist yet. Prints its SHA-256 as sha256sum -c reads it."},
+    {"etcd", "move-leader", NULL, "[REPLICA] [--group GROUP]", 0, 1, GROUP, ha_cmd_etcd_move_leader,
+     "hands leadership to another member", "etcd move-leader\netcd move-leader demo-3",
+     "To the replica that is named, else to a healthy voter."},
+    {"etcd", "reconcile", NULL, "", 0, 0, DETAILED, ha_cmd_etcd_reconcile, "repairs the membership",
+     "etcd reconcile --dry-run\netcd reconcile",
+     "Removes members that belong to no replica, finishes members that were added and never started, and gives "
+     "replicas "
+     "that have lost their data a fresh member. What would cost the quorum is refused."},
+    {"pki", "issue", NULL, "", 0, 0, DETAILED, ha_cmd_pki_issue, "issues what is missing or not as wanted", "pki issue",
+     "Runs the stage that issues certificates, and no other. Authorities are made when they are missing and are never "
+     "replaced."},
+    {"pki", "list", NULL, "", 0, 0, 0, ha_cmd_pki_list, "lists every certificate", "pki list\npki list -o json", ""},
+    {"pki", "check", NULL, "[--warn DURATION] [--crit DURATION]", 0, 0, LIMITS, ha_cmd_pki_check,
+     "warns of certificates that expire", "pki check\npki check --warn 90d --crit 30d",
+     "Exits with 0 when all are well, 10 for warnings, 9 when one has expired, is missing or expires within --crit."},
+    {"stage", "list", NULL, "", 0, 0, 0, ha_cmd_stage_list, "lists stages and pipelines", "stage list", ""},
+    {"stage", "run", NULL, "NAME", 1, 1, DETAILED, ha_cmd_stage_run, "runs one stage alone",
+     "stage run certificates\nstage run endpoint --dry-run",
+     "Plans as up does and takes the steps of this stage only. What another stage would have to do first is named, not "
+     "done."},
+    {"op", "list", NULL, "", 0, 0, 0, ha_cmd_op_list, "lists operations, the newest first", "op list", ""},
+    {"op", "show", NULL, "[OPERATION]", 0, 1, 0, ha_cmd_op_show, "shows the journal of an operation",
+     "op show\nop show 7-replica-add -o json", "Without a name: the unfinished one, else the newest."},
+    {"op", "resume", NULL, "[OPERATION]", 0, 1, DETAILED, ha_cmd_op_resume, "goes on with the unfinished operation",
+     "op resume",
+     "Looks at what there is and plans from there; what was done is not done twice. Asking for the same change again "
+     "does the same."},
+    {"op", "abort", NULL, "[OPERATION]", 0, 1, DETAILED, ha_cmd_op_abort,
+     "goes back to before the unfinished operation", "op abort --dry-run\nop abort",
+     "Takes up the replica set of the generation before, as a new one, and plans towards it from what there is."},
+    {"lock", "show", NULL, "", 0, 0, 0, ha_cmd_lock_show, "says who is changing the cluster", "lock show", ""},
+    {"check", NULL, NULL, "[--warn DURATION] [--crit DURATION]", 0, 0, LIMITS, ha_cmd_check,
+     "judges the cluster's health, for monitoring", "check\ncheck -o json\ncheck --warn 30d",
+     "Judges plugins, the endpoint, quorum and tolerance, members, replicas, zones, even counts, leftovers, "
+     "certificates "
+     "and unfinished operations. The first line is the verdict. Exits with 0 when all is well, 10 for warnings, 9 when "
+     "something is critical."},
+    {"config", "check", NULL, "", 0, 0, 0, ha_cmd_config_check, "checks the configuration with every plugin's settings",
+     "config check\n-c prod.conf config check",
+     "A fault names file and line, and for a misspelt key what was probably meant."},
+    {"config", "show", NULL, "", 0, 0, 0, ha_cmd_config_show, "prints every setting and where it comes from",
+     "config show\nconfig show --set cluster.replicas=5", "Secrets are printed as (set)."},
+    {"plugin", "list", NULL, "", 0, 0, 0, ha_cmd_plugin_list, "lists the plugins that the configuration uses",
+     "plugin list", ""},
+    {"plugin", "info", NULL, "NAME", 1, 1, 0, ha_cmd_plugin_info, "describes a plugin and its settings",
+     "plugin info local\nplugin info ./mycloud.so", "NAME is the name of a plugin or, with a slash in it, its file."},
+    {"version", NULL, NULL, "", 0, 0, 0, ha_cmd_version, "prints the versions of hactl and of its plugin ABI",
+     "version", ""},
+    {"help", NULL, NULL, "[COMMAND... | options | exit-codes]", 0, 2,
+     HA_BIT(HA_OPTION_MDOC) | HA_BIT(HA_OPTION_COMPLETE), ha_cmd_help, "explains a command",
+     "help\nhelp replica add\nhelp exit-codes", "The same as --help after the command."},
+    {.noun = NULL},
+};
+
+static bool is_noun(const struct ha_command *command, const char *word)
+{
+    return strcmp(command->noun, word) == 0 || (command->alias != NULL && strcmp(command->alias, word) == 0);
+}
+
+static const struct ha_command *unknown_noun(const char *word, struct ha_error *error)
+{
+    const char *nouns[64] = {NULL}, *meant;
+    size_t count = 0;
+
+    for (const struct ha_command *command = ha_commands; command->noun != NULL && count < 62; command++) {
+        if (count == 0 || strcmp(nouns[count - 1], command->noun) != 0)
+            nouns[count++] = command->noun;
+        if (command->alias != NULL)
+            nouns[count++] = command->alias;
+    }
+    nouns[count] = NULL;
+    meant = ha_did_you_mean(word, nouns);
+    ha_fail(error, HA_EXIT_USAGE, "there is no command \"%s\"", word);
+    if (meant != NULL)
+        ha_advise(error, "did you mean \"%s\"?", meant);
+    ha_advise(error, "hactl help");
+    return NULL;
+}
+
+static const struct ha_command *unknown_verb(const char *noun, const char *verb, struct ha_error *error)
+{
+    const char *verbs[16] = {NULL}, *meant = NULL;
+    char known[160] = "";
+    size_t count = 0, used = 0;
+
+    for (const struct ha_command *command = ha_commands; command->noun != NULL; command++)
+        if (is_noun(command, noun) && command->verb != NULL && count < 15) {
+            verbs[count++] = command->verb;
+            if (used < sizeof known)
+                used +=
+                    (size_t)snprintf(known + used, sizeof known - used, "%s%s", used == 0 ? "" : ", ", command->verb);
+        }
+    if (verb != NULL)
+        meant = ha_did_you_mean(verb, verbs);
+    if (verb == NULL)
+        ha_fail(error, HA_EXIT_USAGE, "%s wants a verb: %s", noun, known);
+    else
+        ha_fail(error, HA_EXIT_USAGE, "%s has no verb \"%s\"; it has %s", noun, verb, known);
+    if (meant != NULL)
+        ha_advise(error, "did you mean \"%s %s\"?", noun, meant);
+    ha_advise(error, "hactl help %s", noun);
+    return NULL;
+}
+
+const struct ha_command *ha_command_find(const char *const *words, int count, int *used, struct ha_error *error)
+{
+    bool noun_known = false;
+
+    for (const struct ha_command *command = ha_commands; command->noun != NULL; command++) {
+        if (!is_noun(command, words[0]))
+            continue;
+        noun_known = true;
+        if (command->verb != NULL && (count < 2 || strcmp(command->verb, words[1]) != 0))
+            continue;
+        *used = command->verb != NULL ? 2 : 1;
+        return command;
+    }
+    if (!noun_known)
+        return unknown_noun(words[0], error);
+    return unknown_verb(words[0], count > 1 ? words[1] : NULL, error);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <locale.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/commands.h"
+#include "core/interrupts.h"
+#include "core/log.h"
+
+static void print_error(const struct ha_cli *cli, const struct ha_error *error)
+{
+    fprintf(stderr, "%shactl:%s %s\n", ha_shade_on(stderr, HA_SHADE_BAD), ha_shade_off(stderr), error->what);
+    if (error->next[0] != '\0')
+        fprintf(stderr, "  next: %s\n", error->next);
+    if (cli->options.json)
+        ha_json_print(ha_json_error(error), NULL);
+}
+
+static int run(struct ha_cli *cli, struct ha_error *error)
+{
+    if (cli->given[HA_OPTION_VERSION] != NULL)
+        return ha_cmd_version(cli, error);
+    if (cli->given[HA_OPTION_HELP] != NULL)
+        return ha_help_about(cli->all_words, cli->all_count, stdout, error);
+    if (cli->command == NULL) {
+        ha_help_overview(stderr);
+        return HA_EXIT_USAGE;
+    }
+    return cli->command->run(cli, error);
+}
+
+int main(int argc, char **argv)
+{
+    struct ha_error error = {.status = HA_EXIT_DONE};
+    struct ha_cli cli;
+    int parsed, status = HA_EXIT_USAGE;
+
+    setlocale(LC_CTYPE, "");
+    ha_interrupts_setup();
+    parsed = ha_cli_parse(&cli, argc, argv, &error);
+    ha_output_setup(cli.color, cli.verbosity < 0);
+    if (cli.verbosity != 0)
+        ha_log_level_set(cli.verbosity < 0 ? HACTL_LOG_ERROR : cli.verbosity == 1 ? HACTL_LOG_INFO : HACTL_LOG_DEBUG);
+    if (parsed == 0)
+        status = run(&cli, &error);
+    if (error.status != HA_EXIT_DONE) {
+        print_error(&cli, &error);
+        status = (int)error.status;
+    }
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == HA_EXIT_DONE) {
+        fputs("hactl: cannot write to standard output\n", stderr);
+        status = HA_EXIT_FAILED;
+    }
+    ha_cli_clear(&cli);
+    return status < 0 ? HA_EXIT_INTERNAL : status;
+}

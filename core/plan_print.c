@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plan_print.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/describe.h"
+
+static void print_step(const struct ha_session *session, const char *verb, const struct ha_plan *plan, int index,
+                       struct ha_table *table)
+{
+    const struct ha_step *step = &plan->steps[index];
+    char number[16], text[HA_NAME * 4], voters[64], quorum[32], tolerates[48];
+    int least;
+
+    snprintf(number, sizeof number, "%d", index + 1);
+    ha_step_text(step, text, sizeof text);
+    snprintf(voters, sizeof voters, step->before.voters == step->after.voters ? "%d" : "%d -> %d", step->before.voters,
+             step->after.voters);
+    snprintf(quorum, sizeof quorum, step->before.quorum == step->after.quorum ? "%d" : "%d -> %d", step->before.quorum,
+             step->after.quorum);
+    least = step->before.tolerates < step->after.tolerates ? step->before.tolerates : step->after.tolerates;
+    if (step->during.tolerates < least)
+        snprintf(tolerates, sizeof tolerates, "%d -> %d -> %d", step->before.tolerates, step->during.tolerates,
+                 step->after.tolerates);
+    else
+        snprintf(tolerates, sizeof tolerates, step->before.tolerates == step->after.tolerates ? "%d" : "%d -> %d",
+                 step->before.tolerates, step->after.tolerates);
+    ha_row(table, number, ha_step_stage(session->configuration, verb, step->kind), text, voters, quorum, tolerates,
+           ha_holder_name(&plan->end, step->after.holder, step->after.holder_replica), step->guarded ? "asks" : "");
+    if (step->guarded)
+        ha_table_shade(table, 5, HA_SHADE_BAD);
+}
+
+void ha_plan_print_table(const struct ha_session *session, const char *verb, const struct ha_plan *plan,
+                         const char (*warnings)[256], int warning_count, FILE *stream)
+{
+    const char *headings[] = {">STEP", "STAGE", "~DOES", ">VOTERS", ">QUORUM", ">TOLERATES", "ADDRESS AT", NULL, NULL};
+    char steps[48];
+
+    if (plan->count > 0) {
+        struct ha_table *table;
+
+        for (int i = 0; i < plan->count; i++)
+            if (plan->steps[i].guarded)
+                headings[7] = "GUARD";
+        table = ha_table_new(headings);
+        for (int i = 0; i < plan->count; i++)
+            print_step(session, verb, plan, i, table);
+        ha_table_print(table, stream);
+        fprintf(stream, "\n%s; \"tolerates\" is how many more voters may fail without stopping writes.\n",
+                ha_plural(plan->count, "step", steps, sizeof steps));
+    } else if (plan->blocked_count == 0) {
+        fprintf(stream, "Nothing to do: \"%s\" is as it is wanted.\n", session->configuration->cluster_name);
+    }
+    for (int i = 0; i < warning_count; i++)
+        fprintf(stream, "%swarning:%s %s\n", ha_shade_on(stream, HA_SHADE_WARNING), ha_shade_off(stream), warnings[i]);
+    for (int i = 0; i < plan->blocked_count; i++)
+        fprintf(stream, "%sblocked:%s %s\n", ha_shade_on(stream, HA_SHADE_BAD), ha_shade_off(stream), plan->blocked[i]);
+}
+
+static json_t *json_needs(const struct ha_plan *plan, int index)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < index; i++)
+        if (ha_step_needs(&plan->steps[index], i))
+            json_array_append_new(list, json_integer(i + 1));
+    return list;
+}
+
+static json_t *json_step(const struct ha_session *session, const char *verb, const struct ha_plan *plan, int index)
+{
+    const struct ha_step *step = &plan->steps[index];
+    char text[HA_NAME * 4];
+
+    ha_step_text(step, text, sizeof text);
+    return json_pack("{s:i, s:s, s:s, s:o, s:s, s:b, s:o, s:o, s:o, s:o}", "number", index + 1, "stage",
+                     ha_step_stage(session->configuration, verb, step->kind), "step", ha_step_types[step->kind].name,
+                     "subject", ha_json_text_or_null(step->subject), "text", text, "guarded", step->guarded, "needs",
+                     json_needs(plan, index), "before", ha_json_budget(&plan->end, &step->before), "during",
+                     ha_json_budget(&plan->end, &step->during), "after", ha_json_budget(&plan->end, &step->after));
+}
+
+json_t *ha_plan_to_json(const struct ha_session *session, const char *verb, const struct ha_plan *plan,
+                        const char (*warnings)[256], int warning_count)
+{
+    json_t *steps = json_array(), *said = json_array(), *blocked = json_array();
+
+    for (int i = 0; i < plan->count; i++)
+        json_array_append_new(steps, json_step(session, verb, plan, i));
+    for (int i = 0; i < warning_count; i++)
+        json_array_append_new(said, ha_json_text_or_null(warnings[i]));
+    for (int i = 0; i < plan->blocked_count; i++)
+        json_array_append_new(blocked, ha_json_text_or_null(plan->blocked[i]));
+    return json_pack("{s:s, s:s, s:s, s:I, s:b, s:o, s:o, s:o}", "schema", "hactl.plan/1", "cluster",
+                     session->configuration->cluster_name, "verb", verb, "generation",
+                     (json_int_t)session->desired.generation, "converged", plan->converged, "steps", steps, "warnings",
+                     said, "blocked", blocked);
+}
