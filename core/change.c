@@ -170,6 +170,8 @@ static int ask_consent(struct change *c, ha_consent *consent, void *context) {
     bool guarded = is_guarded(c->plan) && !c->session->options->accept_budget_zero;
     if (consent ? consent(context, c->plan, (const char(*)[256])warnings, count) : !guarded)
         return 0;
+    if (c->error->status != HA_EXIT_DONE)
+        return -1;
     if (!guarded)
         return ha_fail(c->error, HA_EXIT_REFUSED, "not confirmed; nothing was changed");
     ha_fail(c->error, HA_EXIT_REFUSED, "afterwards no failure would be tolerated; nothing was changed");

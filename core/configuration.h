@@ -76,7 +76,7 @@ struct ha_configuration {
     char *endpoint_mode;      /* auto|balancer */
     char *keys_mode;          /* operator (replica comes with clouds that can) */
     char *state_directory;    /* of this cluster: base/<cluster> */
-    char *lock_timeout;       /* "0s" */
+    int64_t lock_timeout_ms;  /* how long to wait for another hactl */
     struct ha_setting *core_settings; size_t core_setting_count; /* the same, for config show */
 
     struct hactl_conf **instances; size_t instance_count;

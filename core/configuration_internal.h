@@ -43,7 +43,7 @@ char *ha_path_directory(const char *path); /* "." for a bare name; caller frees 
 /* configuration_keys.c */
 
 /* A group of the file (NULL: not there) to be read by a table of keys. */
-struct ha_group {
+struct ha_key_group {
     const struct ha_parsed *parsed;
     const struct ha_document *document;
     const config_setting_t *setting;
@@ -52,7 +52,7 @@ struct ha_group {
     struct ha_source source; /* of the group, or of the whole file */
 };
 
-int ha_group_read(const struct ha_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
+int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
                   struct ha_error *error);
 void ha_settings_free(struct ha_setting *settings, size_t count);
 int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error);

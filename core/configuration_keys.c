@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/configuration_internal.h"
+#include "core/duration.h"
 
 #define CANDIDATES_MAX 600
 #define NAME_MAX_LENGTH 40u
@@ -79,7 +80,7 @@ const char *ha_source_text(struct ha_source source, char *out, size_t size)
 
 /* The setting that is being read, for the functions below. */
 struct reading {
-    const struct ha_group *group;
+    const struct ha_key_group *group;
     struct ha_setting *setting;
     struct ha_error *error;
 };
@@ -247,7 +248,7 @@ const char *ha_set_value(const struct ha_parsed *parsed, const char *key)
     return NULL;
 }
 
-static int read_setting(const struct ha_group *group, const struct hactl_key *key, struct ha_setting *setting,
+static int read_setting(const struct ha_key_group *group, const struct hactl_key *key, struct ha_setting *setting,
                         struct ha_error *error)
 {
     struct reading reading = {.group = group, .setting = setting, .error = error};
@@ -314,7 +315,7 @@ static int refuse_unknown(struct ha_source source, const char *prefix, const cha
     return -1;
 }
 
-static int refuse_unknown_keys(const struct ha_group *group, const struct hactl_key *keys, const char *part,
+static int refuse_unknown_keys(const struct ha_key_group *group, const struct hactl_key *keys, const char *part,
                                struct ha_error *error)
 {
     const char *candidates[CANDIDATES_MAX + 2];
@@ -340,7 +341,7 @@ static int refuse_unknown_keys(const struct ha_group *group, const struct hactl_
     return 0;
 }
 
-int ha_group_read(const struct ha_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
+int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
                   struct ha_error *error)
 {
     struct ha_setting *settings;
@@ -391,7 +392,7 @@ static int check_section(const struct ha_configuration *configuration, const con
     const struct ha_parsed *parsed = configuration->internal;
     const char *name = config_setting_name(section);
     struct ha_source source = ha_document_source(&parsed->own, section);
-    struct ha_group group = {.parsed = parsed, .document = &parsed->own, .setting = section, .prefix = ""};
+    struct ha_key_group group = {.parsed = parsed, .document = &parsed->own, .setting = section, .prefix = ""};
     char part[64];
 
     if (!is_among(name, sections)) {
@@ -446,12 +447,9 @@ int ha_name_check(struct ha_source source, const char *what, const char *name, s
                       what, name, NAME_MAX_LENGTH);
 }
 
-static int check_duration(const struct ha_setting *setting, struct ha_error *error)
+static int take_duration(const struct ha_setting *setting, int64_t *ms, struct ha_error *error)
 {
-    static const char *const units[] = {"ms", "s", "m", "h", NULL};
-    size_t digits = strspn(setting->string, "0123456789");
-
-    if (digits > 0 && digits < 9 && is_among(setting->string + digits, units))
+    if (ha_duration_parse(setting->string, ms) == 0)
         return 0;
     return ha_fail_at(error, setting->source, "%s is \"%s\"; it must be a number with ms, s, m or h, such as 30s",
                       setting->key->name, setting->string);
@@ -500,9 +498,8 @@ static int take_core(struct ha_configuration *configuration, struct ha_error *er
     configuration->endpoint_port = core_setting(configuration, "endpoint.port")->integer;
     configuration->endpoint_mode = core_setting(configuration, "endpoint.mode")->string;
     configuration->keys_mode = core_setting(configuration, "keys.mode")->string;
-    configuration->lock_timeout = core_setting(configuration, "lock.timeout")->string;
     if (ha_name_check(name->source, "cluster.name", name->string, error) != 0 ||
-        check_duration(core_setting(configuration, "lock.timeout"), error) != 0)
+        take_duration(core_setting(configuration, "lock.timeout"), &configuration->lock_timeout_ms, error) != 0)
         return -1;
     if (state->string == NULL || configuration->cluster_zones == NULL || configuration->cluster_names == NULL ||
         asprintf(&configuration->state_directory, "%s/%s", state->string, name->string) < 0) {
@@ -517,7 +514,7 @@ int ha_core_settings_read(struct ha_configuration *configuration, struct ha_erro
 {
     const struct ha_parsed *parsed = configuration->internal;
     const config_setting_t *root = config_root_setting(&parsed->own.config);
-    struct ha_group group = {.parsed = parsed, .document = &parsed->own, .setting = root, .prefix = ""};
+    struct ha_key_group group = {.parsed = parsed, .document = &parsed->own, .setting = root, .prefix = ""};
 
     group.source.file = parsed->own.file_count == 0 ? NULL : parsed->own.files[0];
     if (check_sets(parsed, error) != 0)
@@ -525,7 +522,7 @@ int ha_core_settings_read(struct ha_configuration *configuration, struct ha_erro
     for (int i = 0; i < config_setting_length(root); i++)
         if (check_section(configuration, config_setting_get_elem(root, (unsigned)i), error) != 0)
             return -1;
-    if (ha_group_read(&group, core_keys, &configuration->core_settings, &configuration->core_setting_count, error) != 0)
+    if (ha_key_group_read(&group, core_keys, &configuration->core_settings, &configuration->core_setting_count, error) != 0)
         return -1;
     return take_core(configuration, error);
 }
@@ -536,7 +533,7 @@ int ha_configuration_check_keys(struct ha_configuration *configuration, struct h
                                 const struct hactl_key *keys, struct ha_error *error)
 {
     const struct ha_parsed *parsed = configuration->internal;
-    struct ha_group group = {.parsed = parsed, .document = &parsed->own, .reserved = "plugin"};
+    struct ha_key_group group = {.parsed = parsed, .document = &parsed->own, .reserved = "plugin"};
     char path[128], prefix[128];
 
     snprintf(path, sizeof path, "plugins.%.60s", instance->instance);
@@ -547,7 +544,7 @@ int ha_configuration_check_keys(struct ha_configuration *configuration, struct h
     if (instance->keys_checked)
         return 0;
     if (refuse_unknown_keys(&group, keys, "", error) != 0 ||
-        ha_group_read(&group, keys, &instance->settings, &instance->setting_count, error) != 0)
+        ha_key_group_read(&group, keys, &instance->settings, &instance->setting_count, error) != 0)
         return -1;
     instance->keys_checked = true;
     return 0;

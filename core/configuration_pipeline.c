@@ -74,7 +74,7 @@ static int refuse_word(struct ha_error *error, struct ha_source source, const ch
 static int check_group(const struct part *part, const char *section, const struct hactl_key *keys,
                        struct ha_setting **settings, size_t *count, struct ha_error *error)
 {
-    struct ha_group group = {.parsed = part->configuration->internal, .document = part->document};
+    struct ha_key_group group = {.parsed = part->configuration->internal, .document = part->document};
     const char *candidates[8] = {NULL};
     char prefix[128];
 
@@ -101,7 +101,7 @@ static int check_group(const struct part *part, const char *section, const struc
     group.setting = part->group;
     group.prefix = prefix;
     group.source = part->source;
-    return ha_group_read(&group, keys, settings, count, error);
+    return ha_key_group_read(&group, keys, settings, count, error);
 }
 
 /* ---- stages */

@@ -141,17 +141,20 @@ static struct ha_budget budget_of_step(const struct ha_model *model, const struc
                                                                 : ha_model_budget(model);
 }
 
+static bool is_next(const struct ha_model *model, const struct ha_plan_scope *scope, int kind, struct ha_step *out) {
+    memset(out, 0, sizeof *out);
+    out->kind = (enum ha_step_kind)kind;
+    out->replica = out->group = -1;
+    return scope->enabled[kind] && ha_rules[kind](model, scope, out);
+}
+
+/* Whatever the stages' order, an address that nobody holds comes first. */
 static bool next_step(const struct ha_model *model, const struct ha_plan_scope *scope, const int *order, struct ha_step *out) {
-    for (int i = 0; i < HA_STEP_KINDS; i++) {
-        int kind = order[i];
-        if (!scope->enabled[kind])
-            continue;
-        memset(out, 0, sizeof *out);
-        out->kind = (enum ha_step_kind)kind;
-        out->replica = out->group = -1;
-        if (ha_rules[kind](model, scope, out))
+    if (is_next(model, scope, HA_STEP_REPLICA_CLAIM, out) || is_next(model, scope, HA_STEP_BALANCER_CLAIM, out))
+        return true;
+    for (int i = 0; i < HA_STEP_KINDS; i++)
+        if (is_next(model, scope, order[i], out))
             return true;
-    }
     return false;
 }
 

@@ -96,7 +96,7 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
         (ha_plugins_open(session->configuration, &session->plugins, error) || take_parts(session, error) || learn_ports(session, error)))
         return -1;
     if (needs & HA_NEED_LOCK) {
-        int64_t timeout_ms = options->lock_timeout_ms >= 0 ? options->lock_timeout_ms : 0;
+        int64_t timeout_ms = options->lock_timeout_ms >= 0 ? options->lock_timeout_ms : session->configuration->lock_timeout_ms;
         if (ha_store_lock(session->store, verb, timeout_ms, error))
             return -1;
     }

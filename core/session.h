@@ -35,10 +35,8 @@ struct ha_certificate { char purpose[HA_NAME], replica[HA_NAME], reason[192], su
 struct ha_observation {
     struct ha_model model;
     struct ha_certificate *certificates; size_t certificate_count;
-    char external_address[HA_ADDRESS];
     uint16_t endpoint_port;
     char fronts[HA_NAME];        /* "etcd-client": which port the endpoint fronts */
-    char detail[HA_REPLICAS][192];
 };
 
 struct ha_session {

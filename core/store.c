@@ -134,7 +134,7 @@ int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_erro
     rc = ha_desired_from_json(json, out, error);
     json_decref(json);
     if (rc)
-        ha_error_prefix(error, "%s: ", path);
+        ha_error_prefix(error, "%s", path);
     return rc;
 }
 
