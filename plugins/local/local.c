@@ -362,17 +362,6 @@ static int op_forget(void *self, struct hactl_call *call)
     return rc;
 }
 
-/* The only work that may outlast an operation is the end of an instance. */
-static int local_poll(void *self, struct hactl_call *call, const char *token)
-{
-    struct local *local = self;
-
-    if (strncmp(token, "destroy:", 8) != 0 || !local_name_valid(token + 8))
-        return local->host->fail(call, HACTL_E_INVALID, "operation token \"%.80s\" is not one of the local cloud's",
-                                 token);
-    return local_instance_destroy(local, call, token + 8);
-}
-
 static const struct hactl_cloud_ops local_cloud = {
     .struct_size = sizeof(local_cloud),
     .zones = local_zones,
@@ -400,6 +389,5 @@ const struct hactl_plugin hactl_plugin = {
     .open = local_open,
     .close = local_close,
     .check = local_check,
-    .poll = local_poll,
     .cloud = &local_cloud,
 };

@@ -97,7 +97,7 @@ int local_units_start(struct local *local, struct hactl_call *call, const struct
                       const char *payload, const json_t *record);
 int local_unit_stop(struct local *local, const char *instance, const char *unit, unsigned timeout_ms,
                     unsigned wait_ms);
-int local_units_stop_all(struct local *local, struct hactl_call *call, const char *instance, bool *left);
+int local_units_kill(struct local *local, struct hactl_call *call, const char *instance);
 int local_deliveries_list(struct local *local, struct hactl_call *call, const char *instance, size_t *units,
                           size_t *running);
 int local_unit_log(struct local *local, struct hactl_call *call, const char *instance, const char *unit);

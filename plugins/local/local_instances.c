@@ -222,8 +222,6 @@ static int instance_remove(struct local *local, struct hactl_call *call, const c
 int local_instance_destroy(struct local *local, struct hactl_call *call, const char *name)
 {
     struct local_instance found;
-    char token[96];
-    bool left = false;
     int rc;
 
     if (local_instance_read(local, name, &found) < 0)
@@ -231,13 +229,6 @@ int local_instance_destroy(struct local *local, struct hactl_call *call, const c
     rc = instance_write(local, call, name, found.zone, found.address, true);
     local_instance_clear(&found);
     if (rc == HACTL_OK)
-        rc = local_units_stop_all(local, call, name, &left);
-    if (rc == HACTL_OK && !left)
-        return instance_remove(local, call, name);
-    if (rc != HACTL_OK)
-        return rc;
-    snprintf(token, sizeof(token), "destroy:%s", name);
-    local->host->retry_after(call, 200);
-    rc = local->host->emit_token(call, token);
-    return rc < 0 ? rc : HACTL_PENDING;
+        rc = local_units_kill(local, call, name);
+    return rc == HACTL_OK ? instance_remove(local, call, name) : rc;
 }

@@ -268,31 +268,25 @@ int local_unit_stop(struct local *local, const char *instance, const char *unit,
     return rc < 0 ? rc : stop_finish(local, instance, unit, since_ms, timeout_ms, local_now_ms() + wait_ms);
 }
 
-struct ending {
-    char *unit;
-    unsigned timeout_ms;
-    int64_t since_ms;
-};
-
-static int ending_add(struct ending **list, size_t *count, const char *unit, size_t length, unsigned timeout_ms)
+static int ending_add(char ***list, size_t *count, const char *unit, size_t length)
 {
-    struct ending *more;
+    char **more;
 
     for (size_t i = 0; i < *count; i++)
-        if (strlen((*list)[i].unit) == length && strncmp((*list)[i].unit, unit, length) == 0)
+        if (strlen((*list)[i]) == length && strncmp((*list)[i], unit, length) == 0)
             return 0;
     more = realloc(*list, (*count + 1) * sizeof(**list));
     if (!more)
         return -ENOMEM;
     *list = more;
-    more[*count] = (struct ending){ strndup(unit, length), timeout_ms, 0 };
-    return more[*count].unit ? (++*count, 0) : -ENOMEM;
+    more[*count] = strndup(unit, length);
+    return more[*count] ? (++*count, 0) : -ENOMEM;
 }
 
 /* Every unit that a record names, running or not: a start whose caller was
  * killed may be about to record itself, and ha_daemon_stop waits for that.
  * Then every pid file, which adds relays that still drain. */
-static int endings_find(struct local *local, const char *instance, struct ending **list, size_t *count)
+static int endings_find(struct local *local, const char *instance, char ***list, size_t *count)
 {
     char path[PATH_MAX], **names;
     size_t name_count, index;
@@ -304,14 +298,13 @@ static int endings_find(struct local *local, const char *instance, struct ending
         json_array_foreach(json_object_get(record, "units"), index, unit) {
             const char *name = local_json_text(unit, "name");
             if (rc == 0)
-                rc = ending_add(list, count, name, strlen(name),
-                                (unsigned)json_integer_value(json_object_get(unit, "stop_timeout_ms")));
+                rc = ending_add(list, count, name, strlen(name));
         }
         json_decref(record);
     }
     local_names_free(names, name_count);
     if (rc == 0)
-        rc = ending_add(list, count, LOCAL_RELAY, strlen(LOCAL_RELAY), 0);
+        rc = ending_add(list, count, LOCAL_RELAY, strlen(LOCAL_RELAY));
     if (rc == 0)
         rc = local_names(local_path(local, path, "instances/%s/run", instance), &names, &name_count);
     else
@@ -319,38 +312,31 @@ static int endings_find(struct local *local, const char *instance, struct ending
     for (size_t i = 0; rc == 0 && i < name_count; i++) {
         size_t length = strlen(names[i]);
         if (length > 4 && strcmp(names[i] + length - 4, ".pid") == 0)
-            rc = ending_add(list, count, names[i], length - 4, 0);
+            rc = ending_add(list, count, names[i], length - 4);
     }
     local_names_free(names, name_count);
     return rc;
 }
 
-/* All are asked first and waited for together. */
-int local_units_stop_all(struct local *local, struct hactl_call *call, const char *instance, bool *left)
+/* As when a machine is deleted: the power goes off. Its data goes with it, and
+ * an etcd that is asked to end politely spends seconds on handing over to
+ * members that are going too. */
+int local_units_kill(struct local *local, struct hactl_call *call, const char *instance)
 {
-    struct ending *list = NULL;
+    char path[PATH_MAX], **list = NULL;
     size_t count = 0;
-    int64_t until_ms = local_now_ms() + LOCAL_STEP_MS;
     int rc = endings_find(local, instance, &list, &count);
     const char *unit = "";
 
-    *left = false;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        unit = list[i].unit;
-        rc = stop_ask(local, instance, unit, &list[i].since_ms);
-    }
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        unit = list[i].unit;
-        rc = stop_finish(local, instance, unit, list[i].since_ms, list[i].timeout_ms, until_ms);
-        if (rc == -EINPROGRESS) {
-            *left = true;
-            rc = 0;
-        }
+        unit = list[i];
+        ha_daemon_signal(run_path(local, path, instance, unit, "pid"), SIGKILL);
+        rc = ha_daemon_stop(path, 0);
     }
     if (rc < 0)
         rc = local_error(local, call, rc, "stopping %s of replica %s", unit, instance);
     for (size_t i = 0; i < count; i++)
-        free(list[i].unit);
+        free(list[i]);
     free(list);
     return rc;
 }
