@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks the planner against laws.c: from every cluster that shapes.c can make
+ * it plans, carries the plan out step by step in the model, in the planned
+ * order and in others that `needs` allows, and lets things go wrong on the way.
+ *
+ *   model_check [--all] [--seed N]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/plan/laws.h"
+#include "tests/plan/shapes.h"
+
+enum { TYPES = 4096, KINDS_OF_VIOLATION = 64 };
+
+static struct {
+    unsigned long long clusters, states, plans, steps, faults, orders, replans, blocked, longest;
+    int violations;
+    struct { const char *what; unsigned long long times; } violated[KINDS_OF_VIOLATION];
+    bool all;
+    unsigned faults_of, orders_of; /* one in so many */
+    uint64_t random;
+    uint64_t *seen; /* hashes; 0: free */
+    size_t seen_room, seen_count;
+} run;
+
+static struct ha_plan_scope every_step;
+
+static unsigned chance(unsigned of) {
+    run.random ^= run.random << 13;
+    run.random ^= run.random >> 7;
+    run.random ^= run.random << 17;
+    return (unsigned)(run.random >> 20) % (of ? of : 1);
+}
+
+static bool insert(uint64_t *table, size_t room, uint64_t hash) {
+    size_t at = hash & (room - 1);
+    while (table[at] && table[at] != hash)
+        at = (at + 1) & (room - 1);
+    bool fresh = !table[at];
+    table[at] = hash;
+    return fresh;
+}
+
+static bool first_seen(uint64_t hash) {
+    if (run.seen_count * 2 >= run.seen_room) {
+        size_t room = run.seen_room ? run.seen_room * 2 : 1u << 20;
+        uint64_t *table = calloc(room, sizeof *table);
+        if (!table)
+            exit(2);
+        for (size_t i = 0; i < run.seen_room; i++)
+            if (run.seen[i])
+                insert(table, room, run.seen[i]);
+        free(run.seen);
+        run.seen = table;
+        run.seen_room = room;
+    }
+    bool fresh = insert(run.seen, run.seen_room, hash ? hash : 1);
+    run.seen_count += fresh;
+    return fresh;
+}
+
+/* True for the first of its kind, which is shown. */
+static bool violation(const char *what, const struct ha_model *model, const struct ha_plan *plan, const struct ha_step *step) {
+    int k = 0;
+    run.violations++;
+    while (k < KINDS_OF_VIOLATION - 1 && run.violated[k].what && strcmp(run.violated[k].what, what) != 0)
+        k++;
+    run.violated[k].what = what;
+    if (run.violated[k].times++)
+        return false;
+    char text[256] = "";
+    if (step)
+        ha_step_text(step, text, sizeof text);
+    printf("# VIOLATION: %s (%s)\n", what, text);
+    print_model(model);
+    print_plan(plan);
+    return true;
+}
+
+/* A step done, with the laws asked. */
+static bool do_step(struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, int index) {
+    static struct ha_model before;
+    before = *model;
+    ha_step_apply(model, &plan->steps[index]);
+    run.steps++;
+    const char *broken = law_of_step(&before, &plan->steps[index], model);
+    if (broken)
+        violation(broken, start, plan, &plan->steps[index]);
+    return !broken;
+}
+
+static int next_of_order(const struct ha_plan *plan, const bool *done) {
+    int ready[HA_STEPS], count = 0;
+    for (int i = 0; i < plan->count; i++) {
+        bool may = !done[i];
+        for (int n = 0; n < i && may; n++)
+            may = done[n] || !ha_step_needs(&plan->steps[i], n);
+        if (may)
+            ready[count++] = i;
+    }
+    return ready[chance((unsigned)count)];
+}
+
+/* A plan made anew half way must lead to the same end with nothing new. */
+static void replan(const struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, bool same) {
+    static struct ha_plan again;
+    bool kinds[HA_STEP_KINDS];
+    ha_plan_make(model, &every_step, &again);
+    ha_plan_kinds(plan, kinds);
+    run.replans++;
+    enum ha_step_kind surprise = ha_plan_surprise(kinds, &again);
+    if (surprise != HA_STEP_KINDS || again.converged != plan->converged || (same && !same_end(&again.end, &plan->end))) {
+        const char *what = surprise != HA_STEP_KINDS ? ha_step_types[surprise].name : "replanning leads elsewhere";
+        if (violation(what, start, plan, NULL)) {
+            printf("  -- replanned from\n");
+            print_model(model);
+            print_plan(&again);
+        }
+    }
+}
+
+static void elect_another(struct ha_model *model) {
+    for (int g = 0; g < model->group_count; g++) {
+        struct ha_group *group = &model->groups[g];
+        int chosen = -1;
+        for (int m = 0; m < group->member_count; m++)
+            if (group->members[m].voter && group->members[m].healthy == HACTL_YES && (chosen < 0 || chance(2)))
+                chosen = m;
+        for (int m = 0; m < group->member_count && chosen >= 0; m++)
+            group->members[m].leader = m == chosen;
+    }
+}
+
+static void other_order(const struct ha_model *start, const struct ha_plan *plan) {
+    static struct ha_model model, elected;
+    bool done[HA_STEPS] = {false};
+    model = *start;
+    run.orders++;
+    unsigned stop = plan->count ? chance((unsigned)plan->count) : 0;
+    for (int n = 0; n < plan->count; n++) {
+        int index = next_of_order(plan, done);
+        done[index] = true;
+        if (!do_step(&model, start, plan, index))
+            return;
+        if ((unsigned)n == stop) {
+            replan(&model, start, plan, true);
+            elected = model;
+            elect_another(&elected);
+            replan(&elected, start, plan, true);
+        }
+    }
+    if (!same_end(&model, &plan->end))
+        violation("another order leads elsewhere", start, plan, NULL);
+}
+
+enum fault { DIES, STOPS, HANGS, UNKNOWN, VANISHES, DATA_LOST, FAULTS_OF_REPLICA, HOLDER_LOST = FAULTS_OF_REPLICA,
+             HOLDER_UNKNOWN, BALANCER_DIES, ELECTION, FAULTS };
+
+static void lose_health(struct ha_model *model, int replica, enum hactl_tristate healthy) {
+    struct ha_replica *r = &model->replicas[replica];
+    r->ready = healthy;
+    if (r->backend == HA_BACKEND_SERVING)
+        r->backend = HA_BACKEND_WAITING;
+    for (int g = 0; g < model->group_count; g++) {
+        int m = ha_model_member_of(&model->groups[g], replica);
+        if (m >= 0)
+            model->groups[g].members[m].healthy = model->groups[g].members[m].caught_up = healthy;
+    }
+}
+
+static bool hurt_replica(struct ha_model *model, enum fault fault, int i) {
+    struct ha_replica *r = &model->replicas[i];
+    if (r->instance != HACTL_INSTANCE_RUNNING)
+        return false;
+    lose_health(model, i, fault == UNKNOWN ? HACTL_UNKNOWN : HACTL_NO);
+    if (fault == STOPS)
+        r->instance = HACTL_INSTANCE_STOPPED;
+    r->instance = fault == UNKNOWN ? HACTL_INSTANCE_UNKNOWN : fault == VANISHES ? HACTL_INSTANCE_ABSENT : r->instance;
+    r->data = fault == UNKNOWN ? HACTL_UNKNOWN : fault == DATA_LOST ? HACTL_NO : r->data;
+    for (int p = 0; p < model->payload_count; p++)
+        if (fault == UNKNOWN || fault == VANISHES)
+            r->deliveries[p] = fault == UNKNOWN ? HA_DELIVERY_UNKNOWN : HA_DELIVERY_NONE;
+        else if ((fault == DIES || fault == DATA_LOST) && r->deliveries[p] != HA_DELIVERY_NONE && p < model->group_count)
+            r->deliveries[p] = HA_DELIVERY_DEAD;
+    return true;
+}
+
+/* False: it makes no difference here. */
+static bool hurt(struct ha_model *model, enum fault fault, int i) {
+    if (fault < FAULTS_OF_REPLICA) {
+        if (!hurt_replica(model, fault, i))
+            return false;
+    } else if (fault == HOLDER_LOST || fault == HOLDER_UNKNOWN) {
+        if (model->holder == HA_HOLDER_NONE || model->holder == HA_HOLDER_UNKNOWN)
+            return false;
+        model->holder = fault == HOLDER_LOST ? HA_HOLDER_NONE : HA_HOLDER_UNKNOWN;
+        model->holder_replica = -1;
+        model->endpoint_answers = HACTL_NO;
+    } else if (fault == BALANCER_DIES) {
+        if (model->balancer != HACTL_YES)
+            return false;
+        model->balancer = model->balancer_proved = HACTL_NO;
+        for (int r = 0; r < model->replica_count; r++)
+            model->replicas[r].backend = HA_BACKEND_NONE;
+    } else {
+        elect_another(model);
+    }
+    observe_again(model);
+    return true;
+}
+
+static void explore(const struct ha_model *start, int faults_left);
+
+static void let_things_go_wrong(const struct ha_model *model, int faults_left) {
+    struct ha_model *hurt_model = malloc(sizeof *hurt_model);
+    if (!hurt_model)
+        exit(2);
+    for (int fault = 0; fault < FAULTS; fault++)
+        for (int i = 0; i < (fault < FAULTS_OF_REPLICA ? model->replica_count : 1); i++) {
+            if (chance(run.faults_of))
+                continue;
+            *hurt_model = *model;
+            if (!hurt(hurt_model, (enum fault)fault, i))
+                continue;
+            run.faults++;
+            explore(hurt_model, faults_left - 1);
+        }
+    free(hurt_model);
+}
+
+/* Interrupted here: seen anew, the quorum may look different from what was expected. */
+static void interrupted(const struct ha_model *model, int faults_left) {
+    struct ha_model *seen = malloc(sizeof *seen);
+    if (!seen)
+        exit(2);
+    *seen = *model;
+    observe_again(seen);
+    if (hash_of(seen) != hash_of(model))
+        explore(seen, 0);
+    free(seen);
+    if (faults_left > 0)
+        let_things_go_wrong(model, faults_left);
+}
+
+static void explore(const struct ha_model *start, int faults_left) {
+    if (!first_seen(hash_of(start)))
+        return;
+    struct ha_plan *plan = malloc(sizeof *plan);
+    struct ha_model *model = malloc(sizeof *model);
+    if (!plan || !model)
+        exit(2);
+    run.states++;
+    run.plans++;
+    ha_plan_make(start, &every_step, plan);
+    run.blocked += !plan->converged;
+    run.longest = (unsigned long long)plan->count > run.longest ? (unsigned long long)plan->count : run.longest;
+    const char *broken = law_of_plan(start, &every_step, plan);
+    if (broken)
+        violation(broken, start, plan, NULL);
+    *model = *start;
+    for (int i = 0; i < plan->count; i++) {
+        if (!do_step(model, start, plan, i))
+            break;
+        interrupted(model, faults_left);
+    }
+    if (plan->count && !same_end(model, &plan->end))
+        violation("carried out, it ends elsewhere", start, plan, NULL);
+    if (plan->count && !chance(run.orders_of))
+        other_order(start, plan);
+    free(plan);
+    free(model);
+}
+
+/* ---- clusters */
+
+static void try_cluster(const struct situation *const *situations, int count, const struct surroundings *around, int faults) {
+    static struct ha_model model;
+    if (!build_model(situations, count, around, &model))
+        return;
+    run.clusters++;
+    explore(&model, faults);
+}
+
+/* Who holds the address: nobody, the balancer, unknown, or one of each kind of replica. */
+static void try_holders(const struct situation *const *situations, int count, struct surroundings around, int faults) {
+    static const struct { enum hactl_tristate balancer, proved; enum ha_holder holder; } ends[] = {
+        {HACTL_YES, HACTL_YES, HA_HOLDER_BALANCER}, {HACTL_YES, HACTL_NO, HA_HOLDER_NONE}, {HACTL_NO, HACTL_NO, HA_HOLDER_NONE},
+        {HACTL_NO, HACTL_NO, HA_HOLDER_BALANCER},   {HACTL_YES, HACTL_YES, HA_HOLDER_UNKNOWN},
+        {HACTL_UNKNOWN, HACTL_NO, HA_HOLDER_BALANCER}};
+    for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+        around.balancer = ends[e].balancer;
+        around.proved = ends[e].proved;
+        around.holder = ends[e].holder;
+        try_cluster(situations, count, &around, faults);
+    }
+    around.holder = HA_HOLDER_REPLICA;
+    for (int i = 0; i < count; i++) {
+        if (i && situations[i] == situations[i - 1])
+            continue;
+        around.holder_replica = i;
+        for (int b = 0; b < 2; b++) {
+            around.balancer = b ? HACTL_YES : HACTL_NO;
+            around.proved = HACTL_NO;
+            try_cluster(situations, count, &around, faults);
+        }
+    }
+}
+
+static void try_repair(const struct situation *const *situations, int count, struct surroundings around, int faults) {
+    for (int repair = 0; repair < 2; repair++) {
+        around.repair = repair;
+        try_holders(situations, count, around, faults);
+    }
+}
+
+/* Every multiset of `count` out of the first `kinds` situations of a table. */
+static void multisets(const struct situation *table, int kinds, int count, struct surroundings around, int faults, unsigned one_in) {
+    const struct situation *chosen[HA_REPLICAS];
+    int digit[HA_REPLICAS] = {0};
+    for (;;) {
+        for (int i = 0; i < count; i++)
+            chosen[i] = &table[digit[i]];
+        if (!chance(one_in))
+            try_repair(chosen, count, around, faults);
+        int at = count - 1;
+        while (at >= 0 && digit[at] == kinds - 1)
+            at--;
+        if (at < 0)
+            return;
+        digit[at]++;
+        for (int i = at + 1; i < count; i++)
+            digit[i] = digit[at];
+    }
+}
+
+/* Every situation there can be, alone and in pairs, among healthy ones. */
+static void odd_ones(unsigned one_in_pairs, int faults) {
+    static struct situation every[TYPES];
+    int kinds = every_situation(every, TYPES);
+    const struct situation *chosen[HA_REPLICAS];
+    struct surroundings around = {.formed = true};
+    printf("# %d situations of one replica\n", kinds);
+    for (int healthy = 0; healthy < 4; healthy++)
+        for (int a = 0; a < kinds; a++)
+            for (int b = -1; b < kinds; b++) {
+                int count = 0;
+                if (b >= 0 && (b < a || chance(one_in_pairs)))
+                    continue;
+                chosen[count++] = &every[a];
+                if (b >= 0)
+                    chosen[count++] = &every[b];
+                for (int h = 0; h < healthy; h++)
+                    chosen[count++] = &formed_situations[0];
+                if (b < 0)
+                    try_repair(chosen, count, around, faults);
+                around.repair = chance(2);
+                around.holder = b < 0 ? HA_HOLDER_NONE : chance(2) ? HA_HOLDER_BALANCER : HA_HOLDER_REPLICA;
+                around.holder_replica = (int)chance((unsigned)count);
+                around.balancer = around.proved = chance(8) ? HACTL_YES : HACTL_NO;
+                try_cluster(chosen, count, &around, 0);
+            }
+}
+
+/* Anything with anything. */
+static void wild(unsigned long count) {
+    static struct situation every[TYPES];
+    int kinds = every_situation(every, TYPES);
+    for (unsigned long n = 0; n < count; n++) {
+        const struct situation *chosen[HA_REPLICAS];
+        int replicas = 1 + (int)chance(7);
+        bool formed = chance(4);
+        for (int i = 0; i < replicas; i++)
+            chosen[i] = !formed ? &unformed_situations[chance((unsigned)unformed_count)]
+                        : chance(3) ? &formed_situations[chance((unsigned)(chance(2) ? formed_count : 2))]
+                                    : &every[chance((unsigned)kinds)];
+        struct surroundings around = {.formed = formed, .repair = chance(2), .destroy = !chance(6), .foreign = formed && !chance(3) ? (int)chance(5) : 0,
+                                      .want = (enum ha_endpoint_want)(chance(2) ? 0 : chance(3)), .holder = (enum ha_holder)chance(4),
+                                      .holder_replica = (int)chance((unsigned)replicas), .balancer = (enum hactl_tristate)(chance(6) ? chance(2) : 2),
+                                      .proved = (enum hactl_tristate)chance(2), .quorum_unknown = chance(2), .second_group = (int)chance(3),
+                                      .no_balancer = !chance(8)};
+        try_cluster(chosen, replicas, &around, 1);
+    }
+}
+
+static void report(const char *what) {
+    printf("# %s: %llu clusters, %llu states, %llu plans (%llu blocked), %llu steps, %llu faults, %llu other orders, "
+           "%llu replans; longest plan %llu; %d violations; %.1f s\n",
+           what, run.clusters, run.states, run.plans, run.blocked, run.steps, run.faults, run.orders, run.replans, run.longest,
+           run.violations, (double)clock() / CLOCKS_PER_SEC);
+    fflush(stdout);
+}
+
+static void check_everything(void) {
+    struct surroundings formed = {.formed = true}, fresh = {.formed = false};
+    int core = run.all ? 7 : 4, wide = run.all ? 4 : 2;
+    for (int count = 1; count <= wide; count++)
+        multisets(formed_situations, formed_count, count, formed, count <= 2, 1);
+    report("every listed situation with every other");
+    for (int count = 1; count <= 7; count++) {
+        run.faults_of = count <= 2 ? 1 : (run.all ? 20 : 400) * (unsigned)(count - 2);
+        run.orders_of = count <= 3 || run.all ? 1 : 4;
+        multisets(formed_situations, formed_core_count, count, formed, 1, count <= core ? 1 : count * count * 12);
+        multisets(unformed_situations, unformed_count, count, fresh, 1, count <= core ? 1 : count * count * 12);
+        char what[64];
+        snprintf(what, sizeof what, "%s of %d", count <= core ? "every cluster" : "a sample", count);
+        report(what);
+    }
+    run.faults_of = run.all ? 10 : 200;
+    odd_ones(run.all ? 1 : 40, 0);
+    report("odd ones");
+    run.orders_of = 1;
+    wild(run.all ? 3000000 : 20000);
+    report("anything with anything");
+}
+
+int main(int argc, char **argv) {
+    run.random = UINT64_C(88172645463325252);
+    run.faults_of = run.orders_of = 1;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--all") == 0)
+            run.all = true;
+        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
+            run.random ^= strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15);
+        else
+            return 2;
+    }
+    ha_plan_scope_all(&every_step);
+    printf("1..1\n");
+    check_everything();
+    printf("%sok 1 - every plan keeps the laws: %llu states, %llu transitions\n", run.violations ? "not " : "", run.states,
+           run.steps + run.faults);
+    for (int k = 0; k < KINDS_OF_VIOLATION && run.violated[k].what; k++)
+        printf("# %llu times: %s\n", run.violated[k].times, run.violated[k].what);
+    free(run.seen);
+    return run.violations != 0;
+}

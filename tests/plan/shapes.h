@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Situations that a replica can be in, and clusters made of them. */
+#ifndef HACTL_TESTS_PLAN_SHAPES_H
+#define HACTL_TESTS_PLAN_SHAPES_H
+
+#include "core/planner.h"
+
+enum shape_member { M_NONE, M_LEARNER, M_VOTER };
+
+struct situation {
+    bool wanted, founding;
+    enum hactl_tristate address;
+    enum ha_certificates certificates;
+    enum hactl_instance_state instance;
+    enum hactl_tristate data;
+    enum ha_delivery member_unit, component;
+    enum shape_member member;
+    enum hactl_tristate healthy, caught_up, ready;
+    enum ha_backend backend;
+};
+
+/* Those that every cluster of up to seven is made of: of a formed group, and of one not yet formed. */
+extern const struct situation formed_situations[], unformed_situations[];
+extern const int formed_count, formed_core_count, unformed_count;
+
+/* Every combination that can exist; returns how many (at most `room`). */
+int every_situation(struct situation *out, int room);
+
+/* What is not of one replica. */
+struct surroundings {
+    bool formed, repair, destroy;
+    int foreign; /* 0; else a member of no replica: 1 dead voter, 2 live voter, 3 unknown voter, 4 learner */
+    enum ha_endpoint_want want;
+    enum ha_holder holder;
+    int holder_replica;
+    enum hactl_tristate balancer, proved;
+    bool quorum_unknown; /* where the members' health leaves it open */
+    int second_group;    /* 0: one group; 1: a second one, the same; 2: a second one, not yet formed */
+    bool no_balancer;    /* none is configured */
+};
+
+/* False: such a cluster cannot be. */
+bool build_model(const struct situation *const *situations, int count, const struct surroundings *around, struct ha_model *out);
+/* As an observer would see it after something happened: quorum follows health. */
+void observe_again(struct ha_model *model);
+
+#endif

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A test that breaks the contract dies at once with the reason: a test that
+ * goes on after such a thing proves nothing. FAKE_HOST_LOG=1 shows the log. */
+#include "tests/support/fake_host.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static void broken(const char *format, ...) HACTL_FORMAT(1, 2) __attribute__((noreturn));
+
+static void broken(const char *format, ...)
+{
+    va_list arguments;
+
+    fputs("fake host: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    abort();
+}
+
+static void *must(void *memory)
+{
+    if (memory == NULL)
+        broken("out of memory");
+    return memory;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- settings ---- */
+
+struct hactl_conf {
+    const struct hactl_key *keys;
+    char **values; /* one for each key; NULL: not set */
+    char ***items; /* of lists; end with NULL */
+    char *instance, *cluster, *directory;
+};
+
+static size_t count_keys(const struct hactl_key *keys)
+{
+    size_t count = 0;
+
+    while (keys != NULL && keys[count].name != NULL)
+        count++;
+    return count;
+}
+
+static size_t find_key(const struct hactl_key *keys, const char *name)
+{
+    size_t count = count_keys(keys);
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(keys[i].name, name) == 0)
+            return i;
+    broken("key \"%s\" is not declared", name);
+}
+
+static char **split(const char *text)
+{
+    char **items = must(calloc(strlen(text) / 2 + 2, sizeof *items));
+    size_t count = 0;
+
+    for (const char *at = text + strspn(text, " "); *at != '\0'; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        items[count++] = must(strndup(at, length));
+        at += length;
+    }
+    return items;
+}
+
+struct hactl_conf *fake_conf_new(const struct hactl_key *keys, const struct fake_setting *settings,
+                                 const char *instance, const char *cluster, const char *directory)
+{
+    struct hactl_conf *conf = must(calloc(1, sizeof *conf));
+    size_t count = count_keys(keys);
+
+    conf->keys = keys;
+    conf->values = must(calloc(count + 1, sizeof *conf->values));
+    conf->items = must(calloc(count + 1, sizeof *conf->items));
+    conf->instance = must(strdup(instance));
+    conf->cluster = must(strdup(cluster));
+    conf->directory = must(strdup(directory));
+    for (size_t i = 0; i < count; i++)
+        if (keys[i].default_value != NULL)
+            conf->values[i] = must(strdup(keys[i].default_value));
+    for (; settings != NULL && settings->key != NULL; settings++) {
+        size_t i = find_key(keys, settings->key);
+        free(conf->values[i]);
+        conf->values[i] = must(strdup(settings->value));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (conf->values[i] == NULL && (keys[i].flags & HACTL_KEY_REQUIRED) != 0)
+            broken("key \"%s\" is required", keys[i].name);
+        if (keys[i].type == HACTL_KEY_STRING_LIST)
+            conf->items[i] = split(conf->values[i] != NULL ? conf->values[i] : "");
+    }
+    return conf;
+}
+
+void fake_conf_free(struct hactl_conf *conf)
+{
+    if (conf == NULL)
+        return;
+    for (size_t i = 0; i < count_keys(conf->keys); i++) {
+        for (size_t j = 0; conf->items[i] != NULL && conf->items[i][j] != NULL; j++)
+            free(conf->items[i][j]);
+        free(conf->items[i]);
+        free(conf->values[i]);
+    }
+    free(conf->items);
+    free(conf->values);
+    free(conf->instance);
+    free(conf->cluster);
+    free(conf->directory);
+    free(conf);
+}
+
+static size_t typed_key(const struct hactl_conf *conf, const char *name, enum hactl_key_type one,
+                        enum hactl_key_type other)
+{
+    size_t i = find_key(conf->keys, name);
+
+    if (conf->keys[i].type != one && conf->keys[i].type != other)
+        broken("key \"%s\" is read as another type than it is declared as", name);
+    return i;
+}
+
+static const char *conf_string(const struct hactl_conf *conf, const char *key)
+{
+    return conf->values[typed_key(conf, key, HACTL_KEY_STRING, HACTL_KEY_PATH)];
+}
+
+static int64_t conf_integer(const struct hactl_conf *conf, const char *key)
+{
+    const char *value = conf->values[typed_key(conf, key, HACTL_KEY_INTEGER, HACTL_KEY_INTEGER)];
+
+    return value != NULL ? strtoll(value, NULL, 0) : 0;
+}
+
+static int conf_boolean(const struct hactl_conf *conf, const char *key)
+{
+    const char *value = conf->values[typed_key(conf, key, HACTL_KEY_BOOLEAN, HACTL_KEY_BOOLEAN)];
+
+    return value != NULL && strcmp(value, "true") == 0;
+}
+
+static const char *conf_list(const struct hactl_conf *conf, const char *key, size_t index)
+{
+    char **items = conf->items[typed_key(conf, key, HACTL_KEY_STRING_LIST, HACTL_KEY_STRING_LIST)];
+
+    for (size_t i = 0; items[i] != NULL; i++)
+        if (i == index)
+            return items[i];
+    return NULL;
+}
+
+static const char *conf_instance(const struct hactl_conf *conf)
+{
+    return conf->instance;
+}
+
+static const char *conf_cluster(const struct hactl_conf *conf)
+{
+    return conf->cluster;
+}
+
+static const char *conf_directory(const struct hactl_conf *conf)
+{
+    return conf->directory;
+}
+
+/* ---- speaking ---- */
+
+static void host_log(struct hactl_call *call, enum hactl_log_level level, const char *format, ...)
+{
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    char text[1024];
+    va_list arguments;
+
+    (void)call;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (level < HACTL_LOG_ERROR || level > HACTL_LOG_DEBUG)
+        broken("log level %d does not exist", (int)level);
+    if (strchr(text, '\n') != NULL)
+        broken("a log text has more than one line: %s", text);
+    if (getenv("FAKE_HOST_LOG") != NULL)
+        fprintf(stderr, "%s: %s\n", levels[level], text);
+}
+
+static int host_fail(struct hactl_call *call, int code, const char *format, ...)
+{
+    char text[sizeof call->text];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (code < HACTL_E_LOST || code > HACTL_E_INVALID)
+        broken("fail() with code %d, which is no error: %s", code, text);
+    if (text[0] == '\0' || strchr(text, '\n') != NULL)
+        broken("fail() wants one line: \"%s\"", text);
+    if (getenv("FAKE_HOST_LOG") != NULL)
+        fprintf(stderr, "fail %d: %s\n", code, text);
+    if (call->code == HACTL_OK) {
+        call->code = code;
+        memcpy(call->text, text, sizeof text);
+    }
+    return code;
+}
+
+static void host_retry_after(struct hactl_call *call, uint32_t ms)
+{
+    call->retry_after_ms = ms;
+}
+
+static int64_t host_ms_left(struct hactl_call *call)
+{
+    return call->deadline_ms - now_ms();
+}
+
+static int host_cancelled(struct hactl_call *call)
+{
+    return call->cancelled;
+}
+
+/* ---- what is emitted: one table of members for each record ---- */
+
+enum member_kind { END, TEXT, OPTIONAL_TEXT, BYTES, ARGV };
+
+struct member {
+    enum member_kind kind;
+    size_t offset;
+    size_t size_offset; /* of BYTES */
+    const char *name;
+};
+
+#define M(type, kind, member)                                                      \
+    {                                                                              \
+        kind, offsetof(struct hactl_##type, member), 0, "hactl_" #type "." #member \
+    }
+#define M_BYTES(type, member)                                                                       \
+    {                                                                                               \
+        BYTES, offsetof(struct hactl_##type, member), offsetof(struct hactl_##type, member##_size), \
+            "hactl_" #type "." #member                                                              \
+    }
+#define M_END           \
+    {                   \
+        END, 0, 0, NULL \
+    }
+
+static const struct member zone_members[] = {M(zone, TEXT, name), M(zone, TEXT, region), M_END};
+static const struct member instance_members[] = {M(instance, TEXT, name), M(instance, TEXT, zone),
+                                                 M(instance, TEXT, internal_address),
+                                                 M(instance, OPTIONAL_TEXT, detail), M_END};
+static const struct member delivery_members[] = {M(delivery, TEXT, instance), M(delivery, TEXT, payload),
+                                                 M(delivery, OPTIONAL_TEXT, detail), M_END};
+static const struct member address_members[] = {M(address, TEXT, name), M(address, TEXT, address),
+                                                M(address, OPTIONAL_TEXT, instance), M_END};
+static const struct member reach_members[] = {M(reach, TEXT, host), M(reach, TEXT, verify), M_END};
+static const struct member certificate_members[] = {M(certificate, TEXT, purpose),
+                                                    M(certificate, OPTIONAL_TEXT, replica),
+                                                    M(certificate, OPTIONAL_TEXT, reason),
+                                                    M(certificate, TEXT, subject),
+                                                    M(certificate, TEXT, names),
+                                                    M(certificate, OPTIONAL_TEXT, path),
+                                                    M_END};
+static const struct member credential_members[] = {M_BYTES(credential, content), M(credential, OPTIONAL_TEXT, path),
+                                                   M_END};
+static const struct member group_members[] = {M(group, OPTIONAL_TEXT, cluster_id), M(group, OPTIONAL_TEXT, version),
+                                              M(group, OPTIONAL_TEXT, alarm), M(group, OPTIONAL_TEXT, detail), M_END};
+static const struct member member_members[] = {M(member, TEXT, id), M(member, OPTIONAL_TEXT, name),
+                                               M(member, TEXT, address), M(member, TEXT, peer_url), M_END};
+static const struct member balancer_members[] = {M(balancer, TEXT, name), M(balancer, OPTIONAL_TEXT, address),
+                                                 M(balancer, OPTIONAL_TEXT, trial_host),
+                                                 M(balancer, OPTIONAL_TEXT, detail), M_END};
+static const struct member backend_members[] = {M(backend, TEXT, name), M(backend, OPTIONAL_TEXT, detail), M_END};
+static const struct member file_members[] = {M(file, TEXT, path), M_BYTES(file, content),
+                                             M(file, OPTIONAL_TEXT, purpose), M(file, OPTIONAL_TEXT, part), M_END};
+static const struct member unit_members[] = {M(unit, TEXT, name), M(unit, ARGV, argv), M(unit, OPTIONAL_TEXT, package),
+                                             M_END};
+static const struct member port_members[] = {M(port, TEXT, name), M_END};
+
+static char **copy_argv(const char *const *argv, const char *name)
+{
+    size_t count = 0;
+    char **copy;
+
+    while (argv[count] != NULL)
+        count++;
+    if (count == 0)
+        broken("%s is empty", name);
+    copy = must(calloc(count + 1, sizeof *copy));
+    for (size_t i = 0; i < count; i++)
+        copy[i] = must(strdup(argv[i]));
+    return copy;
+}
+
+static void copy_member(char *record, const struct member *member)
+{
+    const void *value;
+    void *copy;
+    size_t size;
+
+    memcpy(&value, record + member->offset, sizeof value);
+    if (value == NULL) {
+        if (member->kind == TEXT || member->kind == ARGV)
+            broken("%s is NULL", member->name);
+        return;
+    }
+    if (member->kind == ARGV) {
+        copy = copy_argv(value, member->name);
+    } else if (member->kind == BYTES) {
+        memcpy(&size, record + member->size_offset, sizeof size);
+        copy = must(malloc(size + 1));
+        memcpy(copy, value, size);
+        ((char *)copy)[size] = '\0';
+    } else {
+        copy = must(strdup(value));
+    }
+    memcpy(record + member->offset, &copy, sizeof copy);
+}
+
+static void free_records(void *array, size_t count, size_t size, const struct member *members)
+{
+    for (size_t i = 0; i < count; i++)
+        for (const struct member *member = members; member->kind != END; member++) {
+            void *value;
+            memcpy(&value, (char *)array + i * size + member->offset, sizeof value);
+            if (member->kind == ARGV)
+                for (char **text = value; *text != NULL; text++)
+                    free(*text);
+            free(value);
+        }
+    free(array);
+}
+
+static void *append(void *array, size_t count, size_t size, const void *record, uint32_t struct_size,
+                    const struct member *members)
+{
+    char *added;
+
+    if (struct_size != size)
+        broken("a record with %s has struct_size %u, not %zu", members->name, struct_size, size);
+    array = must(realloc(array, (count + 1) * size));
+    added = (char *)array + count * size;
+    memcpy(added, record, size);
+    for (; members->kind != END; members++)
+        copy_member(added, members);
+    return array;
+}
+
+#define EMIT(type, plural)                                                                                         \
+    static int emit_##type(struct hactl_call *call, const struct hactl_##type *record)                             \
+    {                                                                                                              \
+        call->plural =                                                                                             \
+            append(call->plural, call->type##_count, sizeof *record, record, record->struct_size, type##_members); \
+        call->type##_count++;                                                                                      \
+        return HACTL_OK;                                                                                           \
+    }
+
+EMIT(zone, zones)
+EMIT(instance, instances)
+EMIT(delivery, deliveries)
+EMIT(address, addresses)
+EMIT(reach, reaches)
+EMIT(certificate, certificates)
+EMIT(credential, credentials)
+EMIT(group, groups)
+EMIT(member, members)
+EMIT(balancer, balancers)
+EMIT(backend, backends)
+EMIT(file, files)
+EMIT(unit, units)
+EMIT(port, ports)
+
+static int emit_token(struct hactl_call *call, const char *token)
+{
+    free(call->token);
+    call->token = must(strdup(token));
+    return HACTL_OK;
+}
+
+static int emit_text(struct hactl_call *call, const char *text)
+{
+    free(call->emitted_text);
+    call->emitted_text = must(strdup(text));
+    return HACTL_OK;
+}
+
+/* ---- calls ---- */
+
+struct hactl_call *fake_call_new(int64_t timeout_ms)
+{
+    struct hactl_call *call = must(calloc(1, sizeof *call));
+
+    call->deadline_ms = now_ms() + timeout_ms;
+    return call;
+}
+
+#define FREE(type, plural) free_records(call->plural, call->type##_count, sizeof *call->plural, type##_members)
+
+void fake_call_free(struct hactl_call *call)
+{
+    if (call == NULL)
+        return;
+    FREE(zone, zones);
+    FREE(instance, instances);
+    FREE(delivery, deliveries);
+    FREE(address, addresses);
+    FREE(reach, reaches);
+    FREE(certificate, certificates);
+    FREE(credential, credentials);
+    FREE(group, groups);
+    FREE(member, members);
+    FREE(balancer, balancers);
+    FREE(backend, backends);
+    FREE(file, files);
+    FREE(unit, units);
+    FREE(port, ports);
+    free(call->token);
+    free(call->emitted_text);
+    free(call);
+}
+
+const struct hactl_host fake_host = {
+    .struct_size = sizeof fake_host,
+    .abi_major = HACTL_ABI_MAJOR,
+    .abi_minor = HACTL_ABI_MINOR,
+    .log = host_log,
+    .fail = host_fail,
+    .retry_after = host_retry_after,
+    .ms_left = host_ms_left,
+    .cancelled = host_cancelled,
+    .conf_string = conf_string,
+    .conf_integer = conf_integer,
+    .conf_boolean = conf_boolean,
+    .conf_list = conf_list,
+    .conf_instance = conf_instance,
+    .conf_cluster = conf_cluster,
+    .conf_directory = conf_directory,
+    .emit_token = emit_token,
+    .emit_text = emit_text,
+    .emit_zone = emit_zone,
+    .emit_instance = emit_instance,
+    .emit_delivery = emit_delivery,
+    .emit_address = emit_address,
+    .emit_reach = emit_reach,
+    .emit_certificate = emit_certificate,
+    .emit_credential = emit_credential,
+    .emit_group = emit_group,
+    .emit_member = emit_member,
+    .emit_balancer = emit_balancer,
+    .emit_backend = emit_backend,
+    .emit_file = emit_file,
+    .emit_unit = emit_unit,
+    .emit_port = emit_port,
+};

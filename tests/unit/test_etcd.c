@@ -1,0 +1,791 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The etcd plugin against real etcd over mutual TLS. HACTL_TEST_ETCD names
+ * another etcd than that on PATH. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <openssl/evp.h>
+
+#include "lib/file.h"
+#include "lib/json.h"
+#include "plugins/etcd/etcd.h"
+#include "plugins/etcd/etcd_stream.h"
+#include "tests/unit/etcd_rig.h"
+
+#define OPS hactl_plugin.member
+
+static char text[1024];  /* of the last operation */
+static char id_text[32]; /* of the last member emitted */
+static uint32_t retry_ms;
+
+static int end(struct hactl_call *call, int code)
+{
+    snprintf(text, sizeof(text), "%s", call->text);
+    retry_ms = call->retry_after_ms;
+    if (call->member_count > 0)
+        snprintf(id_text, sizeof(id_text), "%s", call->members[0].id);
+    if (code < 0)
+        assert_int_equal(call->code, code);
+    fake_call_free(call);
+    return code;
+}
+
+static int do_add(struct rig *rig, int index)
+{
+    struct hactl_call *call = fake_call_new(10000);
+
+    return end(call, OPS->add(rig->self, call, &rig->want, &rig->replicas[index]));
+}
+
+static int do_promote(struct rig *rig, const char *id)
+{
+    struct hactl_call *call = fake_call_new(10000);
+
+    return end(call, OPS->promote(rig->self, call, &rig->want, id));
+}
+
+static int do_remove(struct rig *rig, const char *id)
+{
+    struct hactl_call *call = fake_call_new(10000);
+
+    return end(call, OPS->remove(rig->self, call, &rig->want, id));
+}
+
+static int do_move(struct rig *rig, const char *id)
+{
+    struct hactl_call *call = fake_call_new(10000);
+
+    return end(call, OPS->move_leader(rig->self, call, &rig->want, id));
+}
+
+/* What the core does with BUSY. */
+static void until_ok(int (*operation)(struct rig *, const char *), struct rig *rig, const char *id)
+{
+    int64_t until_ms = rig_now_ms() + 12000;
+    int code;
+
+    while ((code = operation(rig, id)) == HACTL_E_BUSY && rig_now_ms() < until_ms)
+        rig_sleep_ms(retry_ms);
+    if (code != HACTL_OK)
+        fail_msg("%d: %s", code, text);
+}
+
+static int replacement = 2;
+
+static int add_wanted(struct rig *rig, const char *id)
+{
+    (void)id;
+    return do_add(rig, replacement);
+}
+
+static int index_of(struct rig *rig, bool leader)
+{
+    struct hactl_call *call = rig_list(rig);
+    int found = -1;
+
+    for (size_t i = 0; i < call->member_count; i++)
+        if (call->members[i].leader == leader && call->members[i].name)
+            found = atoi(call->members[i].name + strlen("demo-")) - 1;
+    fake_call_free(call);
+    assert_true(found >= 0);
+    return found;
+}
+
+static void id_of(struct rig *rig, int index, char id[32])
+{
+    struct hactl_call *call = rig_list(rig);
+    const struct hactl_member *member = rig_member(call, rig->names[index]);
+
+    assert_non_null(member);
+    snprintf(id, 32, "%s", member->id);
+    fake_call_free(call);
+}
+
+static size_t member_count(struct rig *rig)
+{
+    struct hactl_call *call = rig_list(rig);
+    size_t count = call->member_count;
+
+    fake_call_free(call);
+    return count;
+}
+
+/* ---- from nothing to three and back, one by one --------------------------- */
+
+static void test_grow_and_shrink(void **state)
+{
+    struct rig *rig = rig_new(1, NULL);
+    struct hactl_call *call;
+    char second[32], third[32], leader[32];
+
+    (void)state;
+    rig_found(rig, 1);
+    rig_write(rig, 0, 10);
+    id_of(rig, 0, leader);
+    assert_int_equal(do_move(rig, leader), HACTL_OK); /* leads already */
+    assert_int_equal(do_move(rig, NULL), HACTL_E_UNAVAILABLE);
+    assert_int_equal(do_remove(rig, leader), HACTL_E_INVALID);
+    assert_non_null(strstr(text, "last voter"));
+
+    rig->want.endpoint_count = 2;
+    assert_int_equal(do_add(rig, 1), HACTL_OK);
+    snprintf(second, sizeof(second), "%s", id_text);
+    assert_int_equal(do_add(rig, 1), HACTL_OK);
+    assert_string_equal(id_text, second);
+    assert_int_equal(do_add(rig, 2), HACTL_E_BUSY);
+    assert_non_null(strstr(text, "too many learner"));
+    assert_int_equal(do_promote(rig, second), HACTL_E_BUSY);
+    assert_non_null(strstr(text, "does not answer for itself"));
+    assert_int_equal(do_move(rig, second), HACTL_E_INVALID);
+
+    call = rig_list(rig); /* a member that has never started */
+    assert_int_equal(call->member_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct hactl_member *member = &call->members[i];
+
+        if (strcmp(member->id, second) != 0)
+            continue;
+        assert_null(member->name);
+        assert_string_equal(member->address, rig->addresses[1]);
+        assert_int_equal(member->voter, 0);
+        assert_int_equal(member->started, HACTL_NO);
+        assert_int_equal(member->healthy, HACTL_NO);
+        assert_int_equal(member->lag_entries, -1);
+    }
+    assert_int_equal(call->groups[0].quorum, HACTL_YES);
+    fake_call_free(call);
+
+    rig_join(rig, 1);
+    until_ok(do_promote, rig, second);
+    assert_int_equal(do_promote(rig, second), HACTL_OK);
+    rig_settle(rig, 2);
+
+    rig->want.endpoint_count = 3;
+    assert_int_equal(do_add(rig, 2), HACTL_E_BUSY); /* within five seconds of the last join */
+    assert_non_null(strstr(text, "unhealthy cluster"));
+    assert_int_equal(retry_ms, ETCD_RETRY_MS);
+    until_ok(add_wanted, rig, NULL);
+    snprintf(third, sizeof(third), "%s", id_text);
+    rig_join(rig, 2);
+    until_ok(do_promote, rig, third);
+    rig_settle(rig, 3);
+
+    assert_int_equal(do_move(rig, third), HACTL_OK);
+    assert_int_equal(do_move(rig, third), HACTL_OK);
+    assert_int_equal(index_of(rig, true), 2);
+    until_ok(do_remove, rig, leader);
+    assert_int_equal(do_remove(rig, leader), HACTL_OK);
+    rig_settle(rig, 2);
+    assert_int_equal(do_move(rig, NULL), HACTL_OK);
+    assert_int_equal(index_of(rig, true), 1);
+    until_ok(do_remove, rig, third);
+    rig_settle(rig, 1);
+    assert_int_equal(do_promote(rig, third), HACTL_E_NOT_FOUND);
+    rig_free(rig);
+}
+
+/* ---- three at once --------------------------------------------------------- */
+
+static void check_members(struct rig *rig)
+{
+    struct hactl_call *call = rig_list(rig);
+    int leaders = 0;
+
+    assert_int_equal(call->groups[0].formed, HACTL_YES);
+    assert_non_null(call->groups[0].cluster_id);
+    assert_null(call->groups[0].alarm);
+    assert_null(call->groups[0].detail);
+    assert_true(call->groups[0].db_size_bytes > 0);
+    assert_int_equal(strncmp(call->groups[0].version, "3.", 2), 0);
+    for (size_t i = 0; i < call->member_count; i++) {
+        const struct hactl_member *member = &call->members[i];
+
+        leaders += member->leader;
+        assert_int_equal(member->started, HACTL_YES);
+        assert_in_range(member->lag_entries, 0, 16);
+        assert_non_null(strstr(member->peer_url, member->address));
+        assert_int_equal(strspn(member->id, "0123456789abcdef"), strlen(member->id));
+    }
+    assert_int_equal(leaders, 1);
+    fake_call_free(call);
+}
+
+static int do_probe(struct rig *rig, int index)
+{
+    struct hactl_call *call = fake_call_new(2000);
+    struct hactl_probe_want want = {.struct_size = sizeof(want), .reach = &rig->reaches[index],
+                                    .tls = &rig->tls};
+
+    return end(call, hactl_plugin.payload->probe(rig->self, call, &want));
+}
+
+static void test_static_three(void **state)
+{
+    struct rig *rig = rig_new(2, NULL);
+    char dead[32];
+    int follower;
+
+    (void)state;
+    rig_found(rig, 3);
+    check_members(rig);
+    assert_int_equal(do_probe(rig, 0), HACTL_OK);
+    assert_int_equal(do_probe(rig, 3), HACTL_E_UNAVAILABLE);
+    assert_int_equal(do_promote(rig, "zz"), HACTL_E_INVALID);
+
+    /* A dead follower whose data is gone is found, removed and replaced. */
+    follower = index_of(rig, false);
+    id_of(rig, follower, dead);
+    rig_kill(rig, follower);
+    {
+        struct hactl_call *call = rig_list(rig);
+
+        assert_int_equal(rig_member(call, rig->names[follower])->healthy, HACTL_NO);
+        assert_int_equal(rig_member(call, rig->names[follower])->caught_up, HACTL_UNKNOWN);
+        assert_int_equal(call->groups[0].quorum, HACTL_YES);
+        fake_call_free(call);
+    }
+    assert_int_equal(do_add(rig, follower), HACTL_OK); /* its own URL: is a member */
+    rig->want.endpoint_count = 4;
+    assert_int_equal(do_add(rig, 3), HACTL_E_BUSY);
+    assert_int_equal(do_remove(rig, dead), HACTL_OK);
+    assert_int_equal(do_remove(rig, dead), HACTL_OK);
+    rig->want.endpoint_count = 3;
+    rig_wipe(rig, follower);
+    replacement = follower;
+    until_ok(add_wanted, rig, NULL);
+    assert_string_not_equal(id_text, dead);
+    snprintf(dead, sizeof(dead), "%s", id_text);
+    rig_join(rig, follower);
+    until_ok(do_promote, rig, dead);
+    rig_settle(rig, 3);
+    replacement = 2;
+    rig_free(rig);
+}
+
+static void test_never_started(void **state)
+{
+    struct rig *rig = rig_new(3, NULL);
+    char id[32];
+
+    (void)state;
+    rig_found(rig, 1);
+    rig->want.endpoint_count = 3;
+    assert_int_equal(do_add(rig, 2), HACTL_OK);
+    snprintf(id, sizeof(id), "%s", id_text);
+    assert_int_equal(member_count(rig), 2);
+    rig_write(rig, 0, 1); /* a learner that is not there takes nothing away */
+    assert_int_equal(do_remove(rig, id), HACTL_OK);
+    assert_int_equal(do_remove(rig, id), HACTL_OK);
+    assert_int_equal(member_count(rig), 1);
+
+    /* The same address once more, with an empty directory. */
+    until_ok(add_wanted, rig, NULL);
+    assert_string_not_equal(id_text, id);
+    snprintf(id, sizeof(id), "%s", id_text);
+    rig_join(rig, 2);
+    until_ok(do_promote, rig, id);
+    rig_free(rig);
+}
+
+/* ---- members that hang, quorum that is gone -------------------------------- */
+
+static struct hactl_call *timed_list(struct rig *rig, int64_t limit_ms)
+{
+    int64_t before_ms = rig_now_ms();
+    struct hactl_call *call = rig_list(rig);
+    int64_t took_ms = rig_now_ms() - before_ms;
+
+    if (took_ms > limit_ms)
+        fail_msg("the list took %d ms", (int)took_ms);
+    return call;
+}
+
+static void test_stopped_member(void **state)
+{
+    struct rig *rig = rig_new(4, NULL);
+    struct hactl_call *call;
+    int follower;
+
+    (void)state;
+    rig_found(rig, 3);
+    follower = index_of(rig, false);
+    kill(rig->pids[follower], SIGSTOP);
+    call = timed_list(rig, 1600);
+    assert_int_equal(rig_member(call, rig->names[follower])->healthy, HACTL_NO);
+    assert_int_equal(call->groups[0].quorum, HACTL_YES);
+    fake_call_free(call);
+    assert_int_equal(do_probe(rig, follower), HACTL_E_UNAVAILABLE);
+    kill(rig->pids[follower], SIGCONT);
+    rig_settle(rig, 3);
+    rig_free(rig);
+}
+
+static void test_no_quorum(void **state)
+{
+    struct rig *rig = rig_new(5, NULL);
+    struct hactl_call *call;
+    char dead[32];
+    int64_t before_ms;
+
+    (void)state;
+    rig_found(rig, 3);
+    id_of(rig, 1, dead);
+    rig_kill(rig, 1);
+    rig_kill(rig, 2);
+    rig_sleep_ms(1500);
+    call = timed_list(rig, 1600);
+    assert_int_equal(call->groups[0].formed, HACTL_YES);
+    assert_int_equal(call->groups[0].quorum, HACTL_NO);
+    assert_non_null(call->groups[0].detail);
+    assert_int_equal(call->member_count, 3);
+    assert_int_equal(rig_member(call, "demo-1")->healthy, HACTL_NO);
+    fake_call_free(call);
+    before_ms = rig_now_ms();
+    assert_int_equal(do_remove(rig, dead), HACTL_E_BUSY);
+    assert_non_null(strstr(text, "no quorum"));
+    assert_true(rig_now_ms() - before_ms < 1600);
+    rig->want.endpoint_count = 4;
+    assert_int_equal(do_add(rig, 3), HACTL_E_BUSY);
+    assert_int_equal(do_move(rig, NULL), HACTL_E_BUSY);
+    rig->want.endpoint_count = 3;
+
+    rig_kill(rig, 0);
+    call = timed_list(rig, 1600);
+    assert_int_equal(call->groups[0].formed, HACTL_UNKNOWN);
+    assert_int_equal(call->groups[0].quorum, HACTL_UNKNOWN);
+    assert_non_null(strstr(call->groups[0].detail, "refused"));
+    assert_int_equal(call->member_count, 0);
+    fake_call_free(call);
+    assert_int_equal(do_remove(rig, dead), HACTL_E_UNAVAILABLE);
+    rig_free(rig);
+}
+
+/* The member that leaves may be the leader, which is asked nothing. */
+static void test_remove_leader(void **state)
+{
+    struct rig *rig = rig_new(6, NULL);
+    char id[32];
+    int leader;
+
+    (void)state;
+    rig_found(rig, 3);
+    leader = index_of(rig, true);
+    id_of(rig, leader, id);
+    kill(rig->pids[leader], SIGKILL);
+    rig_sleep_ms(50);
+    until_ok(do_remove, rig, id);
+    rig_settle(rig, 2);
+    rig_free(rig);
+}
+
+static void test_two_clusters(void **state)
+{
+    struct rig *rig = rig_new(7, NULL), *other = rig_new(8, NULL);
+    struct hactl_call *call = fake_call_new(5000);
+
+    (void)state;
+    rig_found(rig, 1);
+    rig_found(other, 1);
+    rig->endpoint_list[1] = &other->endpoints[0];
+    rig->want.endpoint_count = 2;
+    assert_int_equal(end(call, OPS->list(rig->self, call, &rig->want)), HACTL_E_CONFLICT);
+    assert_non_null(strstr(text, "two clusters"));
+    rig_free(rig);
+    rig_free(other);
+}
+
+static void test_identity(void **state)
+{
+    struct rig *rig = rig_new(9, NULL);
+    struct hactl_call *call;
+    int code = HACTL_OK;
+
+    (void)state;
+    rig_found(rig, 1);
+    snprintf(rig->certificate, sizeof(rig->certificate), "%s/stranger.pem", rig_pki());
+    snprintf(rig->key, sizeof(rig->key), "%s/stranger-key.pem", rig_pki());
+    call = rig_list(rig);
+    assert_int_equal(call->groups[0].formed, HACTL_UNKNOWN);
+    fake_call_free(call);
+    /* A server that refuses a certificate may reset the connection before its
+     * alert is read; then it is only known that nothing was sent. */
+    for (int i = 0; i < 50 && (code = do_add(rig, 1)) == HACTL_E_UNAVAILABLE; i++)
+        continue;
+    assert_int_equal(code, HACTL_E_DENIED);
+    assert_non_null(strstr(text, "TLS"));
+
+    snprintf(rig->certificate, sizeof(rig->certificate), "%s/client.pem", rig_pki());
+    snprintf(rig->key, sizeof(rig->key), "%s/client-key.pem", rig_pki());
+    rig->reaches[0].verify = "127.41.200.1";
+    assert_int_equal(do_probe(rig, 0), HACTL_E_DENIED);
+    /* Dialled at one address, verified as another that the certificate has. */
+    rig->reaches[0].verify = rig->addresses[1];
+    assert_int_equal(do_probe(rig, 0), HACTL_OK);
+    rig_free(rig);
+}
+
+/* ---- the gate, the snapshot ------------------------------------------------ */
+
+static void test_gate(void **state)
+{
+    struct rig *rig = rig_new(10, NULL);
+    struct etcd_answer answer = {.answered = true, .learner = true, .leader = 7, .applied_index = 100};
+    struct etcd_peer peer = {.id = 5, .learner = true, .answer = &answer};
+    struct etcd_view view = {.cluster_id = 1, .leader = 7, .leader_index = 100};
+
+    (void)state;
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 1);
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 2);
+    view.leader_index = 117; /* one more than caught_up_lag */
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 0);
+    view.leader_index = 116;
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 1);
+    view.leader = answer.leader = 8;
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 1);
+    answer.leader = 7; /* follows another leader */
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 0);
+    view.leader_index = 0; /* the leader did not answer */
+    answer.leader = 8;
+    assert_int_equal(etcd_gate_note(rig->self, &view, &peer), 0);
+    rig_free(rig);
+}
+
+/* A learner that lags is not promoted although etcd would do it. */
+static void test_lagging_learner(void **state)
+{
+    struct rig *rig = rig_new(11, NULL);
+    char id[32];
+
+    (void)state;
+    rig_found(rig, 1);
+    rig_write(rig, 0, 200);
+    rig->want.endpoint_count = 2;
+    assert_int_equal(do_add(rig, 1), HACTL_OK);
+    snprintf(id, sizeof(id), "%s", id_text);
+    rig_join(rig, 1);
+    for (bool up = false; !up; rig_sleep_ms(20)) {
+        struct hactl_call *call = rig_list(rig);
+
+        up = rig_member(call, "demo-2") && rig_member(call, "demo-2")->caught_up == HACTL_YES;
+        fake_call_free(call);
+    }
+    kill(rig->pids[1], SIGSTOP);
+    rig_write(rig, 0, 15);
+    assert_int_equal(do_promote(rig, id), HACTL_E_BUSY);
+    assert_non_null(strstr(text, "does not answer"));
+    kill(rig->pids[1], SIGCONT);
+    until_ok(do_promote, rig, id);
+    rig_free(rig);
+}
+
+static void sha256_of(const char *path, char out[65])
+{
+    unsigned char value[32];
+    unsigned size = 0;
+    char *content;
+    size_t length;
+
+    assert_int_equal(ha_file_read(path, 1 << 26, &content, &length), 0);
+    assert_int_equal(EVP_Digest(content, length, value, &size, EVP_sha256(), NULL), 1);
+    for (unsigned i = 0; i < size; i++)
+        snprintf(out + 2 * i, 3, "%02x", value[i]);
+    free(content);
+}
+
+static void test_snapshot(void **state)
+{
+    struct rig *rig = rig_new(12, NULL);
+    struct hactl_call *call = fake_call_new(20000);
+    char path[128], sha256[65];
+    struct stat info;
+
+    (void)state;
+    rig_found(rig, 3);
+    rig_write(rig, 0, 50);
+    snprintf(path, sizeof(path), "%s/snapshot.db", rig->directory);
+    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_OK);
+    sha256_of(path, sha256);
+    assert_string_equal(call->emitted_text, sha256);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(info.st_size % 512, 32);
+    fake_call_free(call);
+
+    call = fake_call_new(20000);
+    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_E_CONFLICT);
+    fake_call_free(call);
+
+    rig_kill(rig, 1); /* without a quorum one member still gives what it has */
+    rig_kill(rig, 2);
+    rig_sleep_ms(200);
+    snprintf(path, sizeof(path), "%s/second.db", rig->directory);
+    call = fake_call_new(20000);
+    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_OK);
+    fake_call_free(call);
+    rig_kill(rig, 0);
+    snprintf(path, sizeof(path), "%s/third.db", rig->directory);
+    call = fake_call_new(20000);
+    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_E_UNAVAILABLE);
+    assert_int_not_equal(access(path, F_OK), 0);
+    fake_call_free(call);
+    rig_free(rig);
+}
+
+/* What arrived is refused unless all of it fits its trailer. */
+static int stream(const char *lines, size_t size, size_t chunk, char sha256[ETCD_SHA256_HEX])
+{
+    FILE *file = tmpfile();
+    struct etcd_stream *taker = etcd_stream_new(fileno(file));
+    bool good = true;
+
+    for (size_t at = 0; good && at < size; at += chunk)
+        good = etcd_stream_take(taker, lines + at, size - at < chunk ? size - at : chunk);
+    good = good && etcd_stream_finish(taker, sha256);
+    assert_int_equal(good, etcd_stream_why(taker)[0] == '\0');
+    snprintf(text, sizeof(text), "%s", etcd_stream_why(taker));
+    etcd_stream_free(taker);
+    fclose(file);
+    return good;
+}
+
+static size_t craft(char *lines, size_t room, const unsigned char *content, size_t size, size_t blob)
+{
+    size_t used = 0;
+
+    for (size_t at = 0; at < size; at += blob) {
+        size_t part = size - at < blob ? size - at : blob;
+        char *base64 = ha_base64_encode(content + at, part);
+
+        used += (size_t)snprintf(lines + used, room - used,
+                                 "{\"result\":{\"remaining_bytes\":\"%zu\",\"blob\":\"%s\"}}\n",
+                                 size - at > part + 32 ? size - at - part - 32 : 0, base64);
+        free(base64);
+    }
+    return used;
+}
+
+static void test_stream(void **state)
+{
+    unsigned char content[1024 + 32];
+    char sha256[ETCD_SHA256_HEX], expected[ETCD_SHA256_HEX], lines[16384];
+    static const size_t blobs[] = {1, 7, 31, 32, 33, 512, 1056};
+    unsigned char value[32];
+    size_t size;
+
+    (void)state;
+    for (size_t i = 0; i < 1024; i++)
+        content[i] = (unsigned char)(i * 7 + i / 256);
+    EVP_Digest(content, 1024, content + 1024, NULL, EVP_sha256(), NULL);
+    EVP_Digest(content, sizeof(content), value, NULL, EVP_sha256(), NULL);
+    for (size_t i = 0; i < sizeof(value); i++)
+        snprintf(expected + 2 * i, 3, "%02x", value[i]);
+    for (size_t i = 2; i < sizeof(blobs) / sizeof(blobs[0]); i++) {
+        size = craft(lines, sizeof(lines), content, sizeof(content), blobs[i]);
+        for (size_t chunk = 1; chunk < size; chunk = chunk * 3 + 1) {
+            assert_true(stream(lines, size, chunk, sha256));
+            assert_string_equal(sha256, expected);
+        }
+    }
+    size = craft(lines, sizeof(lines), content, sizeof(content), 512);
+    for (size_t cut = 0; cut < size - 1; cut++) /* the last newline may be missing */
+        assert_false(stream(lines, cut, 4096, sha256));
+    for (size_t at = 0; at < sizeof(content); at++) {
+        content[at] ^= (unsigned char)(1u << (at % 8));
+        size = craft(lines, sizeof(lines), content, sizeof(content), 512);
+        assert_false(stream(lines, size, 4096, sha256));
+        assert_non_null(strstr(text, "SHA-256"));
+        content[at] ^= (unsigned char)(1u << (at % 8));
+    }
+}
+
+static void test_stream_words(void **state)
+{
+    static const struct {
+        const char *lines, *why;
+    } cases[] = {
+        {"", "ended early"},
+        {"{}\n", "not what etcd sends"},
+        {"<html>\n", "not what etcd sends"},
+        {"{\"error\":{\"message\":\"no space left\"}}\n", "no space left"},
+        {"{\"result\":{\"blob\":\"A\"}}\n", "base64"},
+        {"{\"result\":{\"blob\":7}}\n", "base64"},
+        {"{\"result\":{\"blob\":\" AA=\"}}\n", "base64"},
+        {"{\"result\":{\"blob\":\"AA=A\"}}\n", "base64"},
+        {"{\"result\":{}}\n", "ended early"},
+    };
+    char sha256[ETCD_SHA256_HEX];
+    size_t size = ETCD_LINE_LIMIT + 1;
+    char *line = malloc(size);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_false(stream(cases[i].lines, strlen(cases[i].lines), 4096, sha256));
+        if (!strstr(text, cases[i].why))
+            fail_msg("%s: %s", cases[i].lines, text);
+    }
+    memset(line, ' ', size);
+    assert_false(stream(line, size, size, sha256));
+    assert_non_null(strstr(text, "too long"));
+    free(line);
+}
+
+/* ---- rendering ------------------------------------------------------------- */
+
+static const char *argument(const struct hactl_call *call, const char *name)
+{
+    for (int i = 1; call->units[0].argv[i]; i++)
+        if (strncmp(call->units[0].argv[i], name, strlen(name)) == 0 && call->units[0].argv[i][strlen(name)] == '=')
+            return call->units[0].argv[i] + strlen(name) + 1;
+    return NULL;
+}
+
+/* "demo-1=1" stands for the peer URL of the first address. */
+static void assert_cluster(const struct rig *rig, const char *cluster, const char *wanted)
+{
+    char expected[512] = "";
+    size_t used = 0;
+
+    for (const char *at = wanted; *at; at++) {
+        bool address = at > wanted && at[-1] == '=';
+
+        used += (size_t)(address ? snprintf(expected + used, sizeof(expected) - used, "https://%s:2382",
+                                            rig->addresses[*at - '1'])
+                                 : snprintf(expected + used, sizeof(expected) - used, "%c", *at));
+    }
+    assert_string_equal(cluster, expected);
+}
+
+static struct hactl_call *render(struct rig *rig, const struct hactl_payload_want *want, int wanted)
+{
+    struct hactl_call *call = fake_call_new(1000);
+
+    assert_int_equal(hactl_plugin.payload->render(rig->self, call, want), wanted);
+    return call;
+}
+
+static void same_arguments(const struct hactl_call *a, const struct hactl_call *b)
+{
+    int i;
+
+    for (i = 0; a->units[0].argv[i] && b->units[0].argv[i]; i++)
+        assert_string_equal(a->units[0].argv[i], b->units[0].argv[i]);
+    assert_ptr_equal(a->units[0].argv[i], b->units[0].argv[i]);
+}
+
+static void test_render(void **state)
+{
+    struct fake_setting settings[] = {
+        {"group", "events"}, {"client_port", "2381"}, {"peer_port", "2382"}, {"extra_arguments", "--a --b=c"}, {0}};
+    struct rig *rig = rig_new(13, settings);
+    struct hactl_member members[3] = {0};
+    char urls[3][64];
+    const struct hactl_member *member_list[3] = {&members[0], &members[1], &members[2]};
+    struct hactl_payload_want want = {.struct_size = sizeof(want), .cluster = &rig->cluster,
+                                      .replica = &rig->replicas[1], .peers = rig->replica_list, .peer_count = 2,
+                                      .founding = 1};
+    struct hactl_call *call, *again;
+
+    (void)state;
+    call = render(rig, &want, HACTL_OK);
+    assert_string_equal(call->units[0].name, "etcd-events");
+    assert_string_equal(argument(call, "--initial-cluster-token"), "demo-events");
+    assert_string_equal(argument(call, "--initial-cluster-state"), "new");
+    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-1=1,demo-2=2");
+    assert_string_equal(argument(call, "--b"), "c");
+    assert_int_equal(call->file_count, 6);
+    assert_int_equal(call->port_count, 2);
+    assert_int_equal(call->ports[0].flags, HACTL_PORT_OPERATOR);
+    fake_call_free(call);
+
+    for (int i = 0; i < 3; i++)
+        snprintf(urls[i], sizeof(urls[i]), "https://%s:2382", rig->addresses[i]);
+    for (int i = 0; i < 3; i++)
+        members[i] = (struct hactl_member){
+            .struct_size = sizeof(members[i]), .id = "7", .voter = 1, .peer_url = urls[i]};
+    members[0].name = "demo-1";
+    want.founding = 0;
+    want.members = member_list;
+    want.member_count = 3;
+    call = render(rig, &want, HACTL_OK); /* joins */
+    assert_string_equal(argument(call, "--initial-cluster-state"), "existing");
+    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-1=1,demo-2=2,unnamed-7=3");
+    fake_call_free(call);
+
+    members[1].name = "demo-2"; /* has been started: the others make no difference any more */
+    call = render(rig, &want, HACTL_OK);
+    want.member_count = 2;
+    again = render(rig, &want, HACTL_OK);
+    same_arguments(call, again);
+    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-2=2");
+    fake_call_free(call);
+    fake_call_free(again);
+
+    want.replica = &rig->replicas[4];
+    fake_call_free(render(rig, &want, HACTL_E_NOT_FOUND));
+    want.founding = 1;
+    fake_call_free(render(rig, &want, HACTL_E_INVALID));
+    rig_free(rig);
+}
+
+/* With its data a member comes back by the arguments of "afterwards"; without,
+ * it refuses to start. */
+static void test_restart(void **state)
+{
+    struct rig *rig = rig_new(14, NULL);
+    struct hactl_call *call;
+
+    (void)state;
+    rig_found(rig, 3);
+    rig_kill(rig, 2);
+    rig_join(rig, 2);
+    rig_settle(rig, 3);
+    rig_kill(rig, 2);
+    rig_wipe(rig, 2);
+    rig_join(rig, 2);
+    rig_sleep_ms(1500);
+    call = rig_list(rig);
+    assert_int_equal(rig_member(call, "demo-3")->healthy, HACTL_NO);
+    fake_call_free(call);
+    rig_free(rig);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    rig_begin();
+    return 0;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    rig_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gate),          cmocka_unit_test(test_render),
+        cmocka_unit_test(test_stream),        cmocka_unit_test(test_stream_words),
+        cmocka_unit_test(test_static_three),  cmocka_unit_test(test_grow_and_shrink),
+        cmocka_unit_test(test_never_started), cmocka_unit_test(test_stopped_member),
+        cmocka_unit_test(test_no_quorum),     cmocka_unit_test(test_remove_leader),
+        cmocka_unit_test(test_two_clusters),  cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_lagging_learner), cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_restart),
+    };
+
+    if (getenv("HACTL_TEST_ONLY"))
+        cmocka_set_test_filter(getenv("HACTL_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, begin, finish);
+}
