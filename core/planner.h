@@ -99,6 +99,8 @@ bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope 
 /* Something that served has just been restarted and does not serve again yet. */
 bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica);
 bool ha_balancer_awaited(const struct ha_model *model);
+/* The address is where it is to be, and was seen to answer there: what could take it back may go. */
+bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);
 /* Does the step interrupt something that runs? */
 bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step);
 void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan);

@@ -247,7 +247,7 @@ bool ha_rule_components_start(RULE_ARGUMENTS) {
 static bool awaits_ready(const struct ha_model *model, int i) {
     const struct ha_replica *r = &model->replicas[i];
     if (model->destroy || !r->wanted || r->ready == HACTL_YES || r->instance != HACTL_INSTANCE_RUNNING ||
-        !ha_model_joined(model, i))
+        ha_replica_lost(model, i) || !ha_model_joined(model, i))
         return false;
     for (int p = 0; p < model->payload_count; p++)
         if (r->deliveries[p] != HA_DELIVERY_RUNNING)

@@ -72,7 +72,7 @@ static void remove_member(struct ha_model *model, const struct ha_step *step) {
 }
 
 static bool runs_member(const struct ha_model *model, int g, int i) {
-    return model->replicas[i].instance == HACTL_INSTANCE_RUNNING &&
+    return model->replicas[i].instance == HACTL_INSTANCE_RUNNING && model->replicas[i].data != HACTL_NO &&
            model->replicas[i].deliveries[g] == HA_DELIVERY_RUNNING;
 }
 

@@ -29,6 +29,15 @@ int ha_endpoint_target(const struct ha_model *model) {
     return balanced ? HA_TARGET_BALANCER : target_replica(model);
 }
 
+bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope) {
+    int target = ha_endpoint_target(model);
+    if (!scope->enabled[HA_STEP_REPLICA_CLAIM] && !scope->enabled[HA_STEP_BALANCER_CLAIM])
+        return true;
+    bool there = target == HA_TARGET_BALANCER ? model->holder == HA_HOLDER_BALANCER
+                                              : model->holder == HA_HOLDER_REPLICA && model->holder_replica == target;
+    return there && (model->endpoint_answers == HACTL_YES || !scope->enabled[HA_STEP_ENDPOINT_VERIFY]);
+}
+
 static bool balancer_wanted(const struct ha_model *model) {
     return ha_endpoint_target(model) == HA_TARGET_BALANCER;
 }
@@ -50,7 +59,7 @@ bool ha_rule_backend_add(RULE_ARGUMENTS) {
     if (model->balancer != HACTL_YES || !balancer_wanted(model))
         return false;
     for (int i = 0; i < model->replica_count; i++)
-        if (is_ready(model, i) && model->replicas[i].backend == HA_BACKEND_NONE) {
+        if (is_ready(model, i) && !ha_replica_lost(model, i) && model->replicas[i].backend == HA_BACKEND_NONE) {
             out->replica = i;
             return true;
         }
@@ -60,9 +69,18 @@ bool ha_rule_backend_add(RULE_ARGUMENTS) {
 /* Everyone who is to serve serves: new ones first, then old ones go. */
 static bool all_wanted_serve(const struct ha_model *model) {
     for (int i = 0; i < model->replica_count; i++)
-        if (model->replicas[i].wanted && model->replicas[i].backend != HA_BACKEND_SERVING)
+        if (model->replicas[i].wanted && (ha_replica_lost(model, i) || model->replicas[i].backend != HA_BACKEND_SERVING))
             return false;
     return ha_model_wanted(model) > 0;
+}
+
+static bool may_answer(const struct ha_model *model, int i) {
+    bool dead = model->replicas[i].ready == HACTL_NO;
+    for (int g = 0; g < model->group_count && !dead; g++) {
+        int m = ha_model_member_of(&model->groups[g], i);
+        dead = m >= 0 && model->groups[g].members[m].healthy == HACTL_NO;
+    }
+    return !dead;
 }
 
 /* One that answers goes when the others serve; one that does not, at once. The
@@ -72,7 +90,7 @@ static bool backend_may_go(const struct ha_model *model, int i) {
     bool last = model->holder == HA_HOLDER_BALANCER && serving(model) - (r->backend == HA_BACKEND_SERVING) < 1;
     bool lost = r->wanted && ha_replica_lost(model, i);
     return (!r->wanted || lost) && (r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING) && !last &&
-           (r->ready == HACTL_NO || all_wanted_serve(model));
+           (lost || !may_answer(model, i) || all_wanted_serve(model));
 }
 
 bool ha_rule_backend_remove(RULE_ARGUMENTS) {
@@ -152,12 +170,11 @@ bool ha_rule_balancer_claim(RULE_ARGUMENTS) {
 }
 
 bool ha_rule_balancer_delete(RULE_ARGUMENTS) {
-    (void)scope, (void)out;
+    (void)out;
     if (!model->balancer_present || model->balancer == HACTL_UNKNOWN || balancer_wanted(model))
         return false;
-    int target = ha_endpoint_target(model);
-    bool moved = target >= 0 && model->holder == HA_HOLDER_REPLICA && model->holder_replica == target;
-    return moved || (model->destroy && model->holder == HA_HOLDER_NONE);
+    bool moved = model->holder == HA_HOLDER_REPLICA && ha_endpoint_settled(model, scope);
+    return model->destroy ? model->holder == HA_HOLDER_NONE : moved;
 }
 
 bool ha_rule_endpoint_verify(RULE_ARGUMENTS) {

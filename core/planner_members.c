@@ -105,7 +105,7 @@ bool ha_rule_member_start(RULE_ARGUMENTS) {
 }
 
 static bool runs_member(const struct ha_model *model, int g, int i) {
-    return model->replicas[i].instance == HACTL_INSTANCE_RUNNING &&
+    return model->replicas[i].instance == HACTL_INSTANCE_RUNNING && model->replicas[i].data != HACTL_NO &&
            model->replicas[i].deliveries[g] == HA_DELIVERY_RUNNING;
 }
 
@@ -206,11 +206,6 @@ static bool out_of_service(const struct ha_model *model, int i) {
     return !holds && model->replicas[i].backend == HA_BACKEND_NONE;
 }
 
-/* The address is still to move from the balancer to a replica: before anything that serves goes. */
-static bool demotion_is_due(const struct ha_model *model) {
-    return model->holder == HA_HOLDER_BALANCER && model->has_balancer && ha_endpoint_target(model) != HA_TARGET_BALANCER;
-}
-
 static bool leads(const struct ha_member *member) {
     return member->leader && member->healthy == HACTL_YES;
 }
@@ -222,7 +217,7 @@ static bool has_leader(const struct ha_group *group) {
     return false;
 }
 
-static bool may_leave(const struct ha_model *model, int g, int m) {
+static bool may_leave(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int m) {
     const struct ha_group *group = &model->groups[g];
     const struct ha_member *member = &group->members[m];
     bool wanted = member->replica >= 0 && model->replicas[member->replica].wanted;
@@ -237,7 +232,7 @@ static bool may_leave(const struct ha_model *model, int g, int m) {
         return true;
     struct ha_budget budget = ha_group_budget(group);
     return member->healthy == HACTL_YES && complete(model, g) && !has_learner(group) && has_leader(group) &&
-           !demotion_is_due(model) && budget.healthy > 1 && budget.healthy == budget.voters;
+           ha_endpoint_settled(model, scope) && budget.healthy > 1 && budget.healthy == budget.voters;
 }
 
 /* A dead one first, then a learner, then a follower, the leader last. */
@@ -247,11 +242,11 @@ static int leaving_order(const struct ha_member *member) {
     return !member->voter ? 1 : leads(member) ? 3 : 2;
 }
 
-static int next_to_leave(const struct ha_model *model, int g) {
+static int next_to_leave(const struct ha_model *model, const struct ha_plan_scope *scope, int g) {
     const struct ha_group *group = &model->groups[g];
     int best = -1;
     for (int m = 0; m < group->member_count; m++)
-        if (may_leave(model, g, m) &&
+        if (may_leave(model, scope, g, m) &&
             (best < 0 || leaving_order(&group->members[m]) < leaving_order(&group->members[best])))
             best = m;
     return best;
@@ -272,11 +267,10 @@ static int best_successor(const struct ha_model *model, int g) {
 }
 
 bool ha_rule_leader_move(RULE_ARGUMENTS) {
-    (void)scope;
     for (int g = 0; g < model->group_count && !model->destroy; g++) {
         if (!can_decide(&model->groups[g]))
             continue;
-        int m = next_to_leave(model, g), successor = best_successor(model, g);
+        int m = next_to_leave(model, scope, g), successor = best_successor(model, g);
         if (m < 0 || successor < 0 || !leads(&model->groups[g].members[m]))
             continue;
         const struct ha_member *to = &model->groups[g].members[successor];
@@ -289,11 +283,10 @@ bool ha_rule_leader_move(RULE_ARGUMENTS) {
 }
 
 bool ha_rule_member_remove(RULE_ARGUMENTS) {
-    (void)scope;
     for (int g = 0; g < model->group_count && !model->destroy; g++) {
         if (!can_decide(&model->groups[g]))
             continue;
-        int m = next_to_leave(model, g);
+        int m = next_to_leave(model, scope, g);
         if (m >= 0 && !leads(&model->groups[g].members[m]))
             return choose(out, model, g, m);
     }

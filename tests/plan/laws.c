@@ -86,6 +86,8 @@ static const char *removal(const struct ha_model *before, const struct ha_step *
     if (step->replica < 0)
         return before->repair ? NULL : "removes a member of no replica unasked";
     const struct ha_replica *r = &before->replicas[step->replica];
+    if (member->voter && member->healthy == HACTL_YES && before->holder == HA_HOLDER_NONE)
+        return "removes a member that answers while nobody holds the address";
     if (r->backend != HA_BACKEND_NONE)
         return "removes a member that is still behind the balancer";
     if (holds(before, step->replica))
@@ -172,6 +174,8 @@ static const char *endpoint(const struct ha_model *before, const struct ha_step 
         return before->holder != HA_HOLDER_REPLICA || before->holder_replica != step->replica ? "releases from another" : NULL;
     case HA_STEP_BALANCER_RELEASE: return before->holder != HA_HOLDER_BALANCER ? "releases from another" : NULL;
     case HA_STEP_BALANCER_DELETE:
+        if (!before->destroy && before->endpoint_answers != HACTL_YES)
+            return "deletes the balancer before the address was seen to answer";
         return before->holder == HA_HOLDER_BALANCER || before->holder == HA_HOLDER_UNKNOWN || before->balancer == HACTL_UNKNOWN
                    ? "deletes the balancer that may hold the address" : NULL;
     default: break;
@@ -235,9 +239,9 @@ static bool is_claim(enum ha_step_kind kind) { return kind == HA_STEP_REPLICA_CL
 static const char *releases_are_claimed(const struct ha_plan *plan) {
     bool released = false;
     for (int i = 0; i < plan->count; i++) {
-        if (released && is_release(plan->steps[i].kind))
-            return "released twice";
-        released = is_release(plan->steps[i].kind) || (released && !is_claim(plan->steps[i].kind));
+        if (released && !is_claim(plan->steps[i].kind))
+            return "something else between release and claim";
+        released = is_release(plan->steps[i].kind);
     }
     return released ? "released and never claimed" : NULL;
 }
