@@ -26,6 +26,7 @@ struct change {
     struct ha_request request;
     char text[256];             /* of the request */
     char operation[64];
+    char aborts[64];            /* the operation that this one ends */
     struct ha_desired previous; /* before the request: where `op abort` goes back to */
     struct ha_desired wanted;
     struct ha_plan *plan;
@@ -80,6 +81,8 @@ static int take_up(struct change *c, const struct ha_operation *open) {
     c->request.kind = ha_request_kind_of(open->request);
     if (c->request.kind == HA_REQUEST_STAGE)
         c->request.name = c->text + strlen("stage run ");
+    if (c->request.kind == HA_REQUEST_ABORT)
+        snprintf(c->aborts, sizeof c->aborts, "%.63s", c->text + strlen("op abort "));
     say(c, "resuming operation %s (%s)", open->id, open->request);
     return ha_journal_read(c->session->store, open->id, &c->earlier, c->error);
 }
@@ -98,7 +101,7 @@ static int find_operation(struct change *c) {
         return take_up(c, &open);
     }
     if (asked && ha_operation_read(session->store, asked, &named, &ignored) == 0 && named.ended_s)
-        return 1;
+        return named.status == HA_EXIT_DONE ? 1 : ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
     if (unfinished && c->request.kind != HA_REQUEST_ABORT && c->request.kind != HA_REQUEST_DOWN)
         return strcmp(open.request, c->text) == 0 && (!asked || strcmp(asked, open.id) == 0) ? take_up(c, &open) : refuse_other(c, &open);
     if (unfinished && strcmp(open.request, c->text) == 0)
@@ -138,7 +141,8 @@ static int want_previous(struct change *c) {
     }
     c->wanted.endpoint_want = before.endpoint_want;
     memcpy(c->wanted.endpoint_replica, before.endpoint_replica, sizeof before.endpoint_replica);
-    snprintf(c->wanted.operation, sizeof c->wanted.operation, "%s", c->operation);
+    snprintf(c->aborts, sizeof c->aborts, "%s", open.id);
+    snprintf(c->text, sizeof c->text, "op abort %s", open.id);
     return 0;
 }
 
@@ -485,6 +489,20 @@ static int finish_down(struct change *c) {
     return ha_store_destroy(c->session->store, c->error);
 }
 
+/* What was aborted is over too, and says so. */
+static void end_aborted(struct change *c) {
+    struct ha_journal *journal = NULL;
+    struct ha_error ignored = {0};
+    char text[128];
+    if (!c->aborts[0] || ha_journal_open(c->session->store, c->aborts, &journal, &ignored))
+        return;
+    snprintf(text, sizeof text, "aborted by operation %s", c->operation);
+    json_t *record = json_pack("{ss sI si ss}", "type", "end", "at", (json_int_t)time(NULL), "status", (int)HA_EXIT_INTERRUPTED,
+                               "text", text);
+    ha_journal_append(journal, record, true, &ignored);
+    ha_journal_close(journal);
+}
+
 static int finish(struct change *c) {
     bool whole = c->request.kind != HA_REQUEST_STAGE;
     if (c->request.kind == HA_REQUEST_DOWN)
@@ -495,6 +513,7 @@ static int finish(struct change *c) {
     /* The end is in the journal before the store forgets the operation: asked
      * again in between, it is found done. */
     journal_stop(c, "end");
+    end_aborted(c);
     c->wanted.operation[0] = '\0';
     return write_wanted(c);
 }
@@ -513,7 +532,8 @@ static void measure(struct change *c, int64_t began_ms) {
 static int prepare(struct change *c) {
     struct ha_session *session = c->session;
     c->previous = c->wanted = session->desired;
-    if (c->request.kind == HA_REQUEST_ABORT ? want_previous(c) : c->resumes ? 0 : ha_request_apply(session, &c->request, &c->wanted, c->error))
+    /* One that is resumed finds what it wants in the store. */
+    if (!c->resumes && (c->request.kind == HA_REQUEST_ABORT ? want_previous(c) : ha_request_apply(session, &c->request, &c->wanted, c->error)))
         return -1;
     const char *stage = c->request.kind == HA_REQUEST_STAGE ? c->request.name : NULL;
     if (ha_request_scope(session, c->request.kind, stage, &c->scope, c->error) || look_and_plan(c))

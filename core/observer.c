@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/session_internal.h"
 
@@ -389,25 +390,42 @@ int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int in
 
 /* ---- all of it at once */
 
-struct wave { enum ha_subject subject; int index; };
+enum { BUSY_TRIES = 40, BUSY_PAUSE_MS = 50 };
 
-static int run_wave(struct ha_session *session, const struct wave *wave, int count, struct ha_error *error) {
-    int under_way = 0, rc = 0;
-    for (int i = 0; i < count; i++) {
-        struct hactl_call *call = ha_ask_observe(session, wave[i].subject, wave[i].index);
-        if (!call) {
-            ha_observe_merge(session, wave[i].subject, wave[i].index, NULL);
-            continue;
-        }
-        call->user = (void *)&wave[i];
-        ha_call_submit(call, session->completions);
-        under_way++;
+struct wave { enum ha_subject subject; int index; int tries; };
+
+static bool submit_look(struct ha_session *session, struct wave *look) {
+    struct hactl_call *call = ha_ask_observe(session, look->subject, look->index);
+    if (!call) {
+        ha_observe_merge(session, look->subject, look->index, NULL);
+        return false;
     }
-    while (under_way-- > 0) {
+    call->user = look;
+    ha_call_submit(call, session->completions);
+    return true;
+}
+
+/* Somebody else is at work there, such as a hactl that issues certificates:
+ * whoever only looks can wait a moment. */
+static bool look_again(struct ha_session *session, struct wave *look, int code) {
+    if (code != HACTL_E_BUSY || ++look->tries > BUSY_TRIES || ha_cancelled())
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = BUSY_PAUSE_MS * 1000000L}, NULL);
+    return submit_look(session, look);
+}
+
+static int run_wave(struct ha_session *session, struct wave *wave, int count, struct ha_error *error) {
+    int under_way = 0, rc = 0;
+    for (int i = 0; i < count; i++)
+        under_way += submit_look(session, &wave[i]);
+    while (under_way > 0) {
         struct hactl_call *call = ha_completions_take(session->completions, -1);
-        const struct wave *done = call->user;
+        if (!call)
+            continue;
+        struct wave *done = call->user;
         int code = ha_observe_merge(session, done->subject, done->index, call);
-        if (code < 0 && rc == 0) {
+        under_way -= !look_again(session, done, code);
+        if (code < 0 && rc == 0 && (code != HACTL_E_BUSY || done->tries > BUSY_TRIES)) {
             ha_fail(error, ha_exit_of_code(code), "%s: %s: %s", call->instance->conf->instance, call->what,
                     call->text[0] ? call->text : ha_code_name(code));
             rc = -1;
@@ -424,24 +442,24 @@ int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_er
     if (scopes == HA_SCOPE_ALL)
         ha_observe_begin(session);
     if (scopes & HA_SCOPE_CLOUD)
-        wave[count++] = (struct wave){HA_SUBJECT_CLOUD, 0};
+        wave[count++] = (struct wave){HA_SUBJECT_CLOUD, 0, 0};
     if (scopes & HA_SCOPE_BALANCER)
-        wave[count++] = (struct wave){HA_SUBJECT_BALANCER, 0};
+        wave[count++] = (struct wave){HA_SUBJECT_BALANCER, 0, 0};
     if (run_wave(session, wave, count, error))
         return -1;
     count = 0;
     if (scopes & HA_SCOPE_ISSUER)
-        wave[count++] = (struct wave){HA_SUBJECT_ISSUER, 0};
+        wave[count++] = (struct wave){HA_SUBJECT_ISSUER, 0, 0};
     if (run_wave(session, wave, count, error))
         return -1;
     count = 0;
     for (int g = 0; scopes & HA_SCOPE_GROUP && g < model->group_count; g++)
-        wave[count++] = (struct wave){HA_SUBJECT_GROUP, g};
+        wave[count++] = (struct wave){HA_SUBJECT_GROUP, g, 0};
     for (int i = 0; scopes & HA_SCOPE_READY && i < model->replica_count; i++)
-        wave[count++] = (struct wave){HA_SUBJECT_READY, i};
+        wave[count++] = (struct wave){HA_SUBJECT_READY, i, 0};
     if (scopes & HA_SCOPE_ENDPOINT && model->holder != HA_HOLDER_NONE)
-        wave[count++] = (struct wave){HA_SUBJECT_ENDPOINT, 0};
+        wave[count++] = (struct wave){HA_SUBJECT_ENDPOINT, 0, 0};
     if (scopes & HA_SCOPE_BALANCER && model->balancer == HACTL_YES && model->holder != HA_HOLDER_BALANCER)
-        wave[count++] = (struct wave){HA_SUBJECT_TRIAL, 0};
+        wave[count++] = (struct wave){HA_SUBJECT_TRIAL, 0, 0};
     return run_wave(session, wave, count, error);
 }
