@@ -151,7 +151,7 @@ static struct hactl_call *ask_probe(struct ha_session *session, const char *what
     int front = session->private->front;
     if (front < 0 || !host[0] || !port)
         return NULL;
-    struct hactl_call *call = ask(session, session->payloads[front], run_probe, what, PROBE_TIMEOUT_MS, &a);
+    struct hactl_call *call = ask(session, session->private->prober, run_probe, what, PROBE_TIMEOUT_MS, &a);
     a->want = ha_probe_want(a->arena, session, front, host, port, verify);
     return call;
 }

@@ -365,7 +365,7 @@ struct hactl_call *ha_call_new(struct ha_instance *instance, const char *what, i
         return NULL;
     call->instance = instance;
     snprintf(call->what, sizeof call->what, "%s", what);
-    call->deadline_ms = ha_now_ms() + timeout_ms;
+    call->timeout_ms = timeout_ms;
     return call;
 }
 
@@ -430,6 +430,7 @@ static int judged_code(struct hactl_call *call, int code)
 void ha_call_run(struct hactl_call *call)
 {
     call->started_ms = ha_now_ms();
+    call->deadline_ms = call->started_ms + call->timeout_ms;
     call->code = judged_code(call, call->run(call));
     call->ended_ms = ha_now_ms();
     ha_log(HACTL_LOG_DEBUG, "%s: %s: %s after %lld ms%s%s",

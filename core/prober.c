@@ -6,13 +6,12 @@
 #include <time.h>
 
 #include "core/asks.h"
-#include "core/log.h"
+#include "core/session_internal.h"
 
 enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000 };
 
 struct ha_prober {
     pthread_t thread;
-    struct ha_instance *instance;
     struct hactl_call *call;   /* asked again and again */
     pthread_mutex_t mutex;
     bool stop;
@@ -60,20 +59,17 @@ static void *knock(void *context) {
 }
 
 struct ha_prober *ha_prober_start(struct ha_session *session) {
-    struct hactl_call *call = ha_ask_observe(session, HA_SUBJECT_ENDPOINT, 0);
-    struct ha_error ignored = {0};
+    struct hactl_call *call = session->private->knocker ? ha_ask_observe(session, HA_SUBJECT_ENDPOINT, 0) : NULL;
     struct ha_prober *prober = call ? calloc(1, sizeof *prober) : NULL;
-    if (!prober || ha_instance_open(call->instance, &prober->instance, &ignored))
+    if (!prober)
         goto fail;
-    call->instance = prober->instance;
+    call->instance = session->private->knocker;
     prober->call = call;
     pthread_mutex_init(&prober->mutex, NULL);
     if (pthread_create(&prober->thread, NULL, knock, prober) == 0)
         return prober;
     pthread_mutex_destroy(&prober->mutex);
-    ha_instance_close(prober->instance);
 fail:
-    ha_log(HACTL_LOG_DEBUG, "the endpoint's gap is not measured: %s", ignored.what);
     ha_call_free(call);
     free(prober);
     return NULL;
@@ -93,6 +89,5 @@ void ha_prober_stop(struct ha_prober *prober, struct ha_report *report) {
         report->endpoint_gap_ms = prober->longest_gap_ms;
     pthread_mutex_destroy(&prober->mutex);
     ha_call_free(prober->call);
-    ha_instance_close(prober->instance);
     free(prober);
 }

@@ -80,6 +80,9 @@ static int learn_ports(struct ha_session *session, struct ha_error *error) {
             return -1;
     }
     int front = session->private->front;
+    if (front >= 0 && (ha_instance_open(session->payloads[front], &session->private->prober, error) ||
+                       ha_instance_open(session->payloads[front], &session->private->knocker, error)))
+        return -1;
     if (front >= 0)
         snprintf(session->observed.fronts, sizeof session->observed.fronts, "%s", session->private->payloads[front].endpoint_name);
     session->observed.endpoint_port = session->configuration->endpoint_port ? (uint16_t)session->configuration->endpoint_port
@@ -125,6 +128,8 @@ int ha_session_open(const struct ha_options *options, unsigned needs, const char
 void ha_session_close(struct ha_session *session) {
     if (!session)
         return;
+    ha_instance_close(session->private ? session->private->prober : NULL);
+    ha_instance_close(session->private ? session->private->knocker : NULL);
     ha_plugins_close(session->plugins);
     ha_completions_free(session->completions);
     ha_store_close(session->store);

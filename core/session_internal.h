@@ -22,6 +22,10 @@ struct ha_session_private {
     int reach_count;
     struct ha_payload_facts payloads[HA_PAYLOADS];
     int front; /* the payload that the endpoint fronts; -1: none */
+    /* More instances of that payload, asked `probe` only: `prober` so that one
+     * that hangs holds up no list, `knocker` for the thread that measures the
+     * endpoint's gap. */
+    struct ha_instance *prober, *knocker;
     char cluster_ids[HA_GROUPS][24];
     char digests[HA_REPLICAS][HA_PAYLOADS][24]; /* of what runs there */
     int held_by_replica; /* -1: by none */
