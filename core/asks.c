@@ -361,6 +361,7 @@ struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *i
     struct arguments *a;
     struct hactl_call *call = ask(session, instance, run_poll, "poll", timeout_ms, &a);
     a->name = ha_arena_string(a->arena, token);
+    call->polls = true;
     return call;
 }
 

@@ -414,11 +414,11 @@ int ha_call_fail(struct hactl_call *call, int code, const char *format, ...)
 /* A plugin's answer is believed only where it keeps the contract. */
 static int judged_code(struct hactl_call *call, int code)
 {
-    if (code > HACTL_PENDING || code < HACTL_E_LOST) {
+    if (code > HACTL_PENDING || code < HACTL_E_CANCELLED) {
         call->text[0] = '\0';
         return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin answered %d, which is no code of the contract", code);
     }
-    if (code == HACTL_PENDING && call->token == NULL) {
+    if (code == HACTL_PENDING && call->token == NULL && !call->polls) {
         call->text[0] = '\0';
         return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin answered \"pending\" without a token to poll");
     }

@@ -87,11 +87,34 @@ static int take_up(struct change *c, const struct ha_operation *open) {
     return ha_journal_read(c->session->store, open->id, &c->earlier, c->error);
 }
 
+/* Killed between the end in the journal and the store: the end record holds
+ * what the store was to be. */
+static int settle(struct change *c) {
+    struct ha_session *session = c->session;
+    struct ha_operation last = {0};
+    struct ha_error ignored = {0};
+    json_t *records = NULL;
+    struct ha_desired desired;
+    if (!session->desired.operation[0] || ha_operation_read(session->store, session->desired.operation, &last, &ignored) || !last.ended_s ||
+        ha_journal_read(session->store, last.id, &records, &ignored))
+        return 0;
+    json_t *end = json_array_get(records, json_array_size(records) - 1);
+    int rc = ha_desired_from_json(json_object_get(end, "desired"), &desired, &ignored);
+    json_decref(records);
+    if (rc)
+        return 0;
+    desired.generation = session->desired.generation;
+    session->desired = desired;
+    return ha_store_write(session->store, &session->desired, c->error);
+}
+
 /* Returns 1 when the operation is done already. */
 static int find_operation(struct change *c) {
     struct ha_session *session = c->session;
     const char *asked = c->session->options->operation;
     struct ha_operation open = {0}, named = {0};
+    if (settle(c))
+        return -1;
     bool unfinished = is_unfinished(session, session->desired.operation, &open);
     struct ha_error ignored = {0};
     ha_request_text(&c->request, c->text, sizeof c->text);
@@ -104,7 +127,7 @@ static int find_operation(struct change *c) {
         return named.status == HA_EXIT_DONE ? 1 : ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
     if (unfinished && c->request.kind != HA_REQUEST_ABORT && c->request.kind != HA_REQUEST_DOWN)
         return strcmp(open.request, c->text) == 0 && (!asked || strcmp(asked, open.id) == 0) ? take_up(c, &open) : refuse_other(c, &open);
-    if (unfinished && strcmp(open.request, c->text) == 0)
+    if (unfinished && (strcmp(open.request, c->text) == 0 || ha_request_kind_of(open.request) == c->request.kind))
         return take_up(c, &open);
     if (asked)
         snprintf(c->operation, sizeof c->operation, "%s", asked);
@@ -278,10 +301,13 @@ static json_t *report_json(const struct change *c) {
 
 static void journal_stop(struct change *c, const char *type) {
     struct ha_error ignored = {0};
+    bool ends = strcmp(type, "end") == 0;
     if (!c->run.journal)
         return;
     json_t *record = json_pack("{ss sI si ss so}", "type", type, "at", (json_int_t)time(NULL), "status", (int)c->error->status, "text",
                                c->error->what, "report", report_json(c));
+    if (ends)
+        json_object_set_new(record, "desired", ha_desired_to_json(&c->wanted));
     ha_journal_append(c->run.journal, record, true, &ignored);
     ha_fault_point("journal");
 }
@@ -347,7 +373,8 @@ static void give_back_address(struct change *c, enum ha_holder holder, const cha
 
 /* A learner that did not make it would bar every later change. */
 static void give_back_learner(struct change *c, const struct ha_step *failed) {
-    static const enum ha_step_kind kinds[] = {HA_STEP_MEMBER_REMOVE};
+    /* Its machine goes too: it holds the data of a member that is no more. */
+    static const enum ha_step_kind kinds[] = {HA_STEP_MEMBER_REMOVE, HA_STEP_INSTANCE_DELETE};
     struct ha_model *model = &c->session->observed.model;
     struct ha_plan_scope scope;
     bool joining = failed->kind == HA_STEP_MEMBER_START || failed->kind == HA_STEP_MEMBER_CATCH_UP || failed->kind == HA_STEP_MEMBER_PROMOTE ||
@@ -357,7 +384,14 @@ static void give_back_learner(struct change *c, const struct ha_step *failed) {
     int m = ha_model_member_of(&model->groups[failed->group], failed->replica);
     if (m < 0 || model->groups[failed->group].members[m].voter)
         return;
-    only(&scope, kinds, 1);
+    for (int g = 0; g < model->group_count; g++) {
+        int other = g == failed->group ? -1 : ha_model_member_of(&model->groups[g], failed->replica);
+        if (other >= 0 && model->groups[g].members[other].voter)
+            return; /* a voter elsewhere: that is nothing to take back unasked */
+    }
+    only(&scope, kinds, 2);
+    for (int i = 0; i < model->replica_count; i++)
+        model->replicas[i].wanted = model->replicas[i].wanted || model->replicas[i].instance != HACTL_INSTANCE_ABSENT;
     model->replicas[failed->replica].wanted = false;
     if (execute_give_back(c, &scope)) {
         say(c, "removed the learner %s again", model->replicas[failed->replica].name);
@@ -512,9 +546,9 @@ static int finish(struct change *c) {
         drop_gone(c);
     /* The end is in the journal before the store forgets the operation: asked
      * again in between, it is found done. */
-    journal_stop(c, "end");
-    end_aborted(c);
     c->wanted.operation[0] = '\0';
+    end_aborted(c);
+    journal_stop(c, "end");
     return write_wanted(c);
 }
 

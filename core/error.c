@@ -23,6 +23,8 @@ static const struct {
     {HACTL_E_UNSUPPORTED, "unsupported", HA_EXIT_FAILED},
     {HACTL_E_INTERNAL, "internal", HA_EXIT_PLUGIN},
     {HACTL_E_LOST, "lost", HA_EXIT_DECISION},
+    {HACTL_E_FAILED, "failed", HA_EXIT_FAILED},
+    {HACTL_E_CANCELLED, "cancelled", HA_EXIT_INTERRUPTED},
 };
 
 /* Texts carry a remote's own words, which must neither break the line nor

@@ -59,7 +59,8 @@ bool ha_rule_backend_add(RULE_ARGUMENTS) {
     if (model->balancer != HACTL_YES || !balancer_wanted(model))
         return false;
     for (int i = 0; i < model->replica_count; i++)
-        if (is_ready(model, i) && !ha_replica_lost(model, i) && model->replicas[i].backend == HA_BACKEND_NONE) {
+        if (is_ready(model, i) && ha_model_joined(model, i) && !ha_replica_lost(model, i) &&
+            model->replicas[i].backend == HA_BACKEND_NONE) {
             out->replica = i;
             return true;
         }
