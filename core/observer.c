@@ -286,7 +286,14 @@ static int replica_of_member(const struct ha_model *model, const struct hactl_me
     return r;
 }
 
-static void merge_member(const struct ha_model *model, struct ha_group *group, const struct hactl_member *found) {
+/* What nobody could ask, the cloud may know: no member lives where no process
+ * or no machine is. */
+static bool is_surely_down(const struct ha_model *model, int g, int replica) {
+    const struct ha_replica *r = &model->replicas[replica];
+    return r->instance == HACTL_INSTANCE_ABSENT || r->instance == HACTL_INSTANCE_STOPPED || r->deliveries[g] == HA_DELIVERY_DEAD;
+}
+
+static void merge_member(const struct ha_model *model, int g, struct ha_group *group, const struct hactl_member *found) {
     if (group->member_count == HA_MEMBERS)
         return;
     struct ha_member *member = &group->members[group->member_count++];
@@ -300,6 +307,8 @@ static void merge_member(const struct ha_model *model, struct ha_group *group, c
     member->leader = found->leader;
     member->started = found->started;
     member->healthy = found->healthy;
+    if (member->healthy == HACTL_UNKNOWN && member->replica >= 0 && is_surely_down(model, g, member->replica))
+        member->healthy = HACTL_NO;
     member->caught_up = found->caught_up;
     member->lag_entries = found->lag_entries;
 }
@@ -333,7 +342,7 @@ static void merge_group(struct ha_session *session, int g, const struct hactl_ca
     SET(group->detail, found->detail);
     group->member_count = 0;
     for (size_t i = 0; i < call->member_count; i++)
-        merge_member(model, group, &call->members[i]);
+        merge_member(model, g, group, &call->members[i]);
 }
 
 /* ---- the balancer and the probes */

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Sourced by the scenarios: a cluster of its own for each, clients on it, and what is looked at after every step.
+: "${top_srcdir:=.}" "${top_builddir:=.}"
+. "$top_srcdir/tests/support/tap.sh"
+
+base=$(mktemp -d)
+export HACTL_DATA_DIR=$top_srcdir/conf
+cluster=none
+workload_pid=
+
+hactl() {
+    "$top_builddir/hactl" -c "${configuration:-$top_srcdir/conf/local.conf}" --set "cluster.name=$cluster" \
+        --set "state.directory=$base/state" --yes "$@"
+}
+directory() { echo "$base/state/$cluster"; }
+field() { hactl status -o json 2>/dev/null | jq -r "$1"; }
+
+finish() {
+    [ -z "$workload_pid" ] || { exec 9>&-; wait "$workload_pid"; } 2>/dev/null
+    hactl down >/dev/null 2>&1
+    rm -rf "$base"
+}
+trap finish EXIT
+
+# A cluster of this name, and nothing of the one before.
+new_cluster() { # NAME
+    [ "$cluster" = none ] || hactl down >/dev/null 2>&1
+    cluster=$1$$
+}
+
+start_clients() {
+    local pki
+    pki=$(directory)/pki
+    rm -f "$base/phases"
+    mkfifo "$base/phases"
+    "$top_builddir/tests/e2e/workload" "$(field '"\(.endpoint.address):\(.endpoint.port)"')" "$pki/etcd/ca.crt" \
+        "$pki/operator/etcd-client.crt" "$pki/operator/etcd-client.key" <"$base/phases" >"$base/workload" 2>&1 &
+    workload_pid=$!
+    exec 9>"$base/phases"
+}
+
+# Ends the clients; their table and their verdicts become ours.
+end_clients() { # NAME
+    local line status=0
+    exec 9>&-
+    wait "$workload_pid" || status=$?
+    workload_pid=
+    while IFS= read -r line; do
+        case $line in
+        '#'*) echo "$line" ;;
+        'ok '*) tap_ok "$1: ${line#ok * - }" ;;
+        'not ok '*) tap_not_ok "$1: ${line#not ok * - }" ;;
+        1..*) ;;
+        *) echo "# $line" ;;
+        esac
+    done <"$base/workload"
+    [ "$status" -eq 0 ] || [ "$status" -eq 1 ] || tap_not_ok "$1: the clients" "exit status $status"
+}
+
+# One step under load: its name becomes a phase of the clients, its gap is taken from hactl's own report.
+step() { # NAME HACTL-ARGUMENTS...
+    local name=$1 status=0 output
+    shift
+    [ -z "$workload_pid" ] || echo "$name" >&9
+    output=$(hactl -o json "$@" 2>"$base/errors") || status=$?
+    if [ "$status" -eq 0 ]; then
+        tap_ok "$name ($(jq -r '"\(.wall_ms) ms, endpoint gap \(if .endpoint_gap.measured then "\(.endpoint_gap.gap_ms) ms" else "not measured" end)"' <<<"$output" 2>/dev/null))"
+    else
+        tap_not_ok "$name" "exit status $status: hactl $*" "$(tail -n 4 "$base/errors")"
+    fi
+    [ -z "$workload_pid" ] || echo "after $name" >&9
+}
+
+equal() { # NAME GOT WANT
+    if [ "$2" = "$3" ]; then tap_ok "$1"; else tap_not_ok "$1" "got:  $2" "want: $3"; fi
+}
+
+tls_answers() { # ADDRESS:PORT NAME-IN-THE-CERTIFICATE
+    local pki
+    pki=$(directory)/pki
+    openssl s_client -connect "$1" -CAfile "$pki/etcd/ca.crt" -cert "$pki/operator/etcd-client.crt" \
+        -key "$pki/operator/etcd-client.key" -verify_ip "$2" -verify_return_error </dev/null >/dev/null 2>&1
+}
+
+# What must hold of a cluster of COUNT replicas.
+sound() { # NAME COUNT
+    local name=$1 count=$2 status owner wanted_owner address ip bad=
+    status=$(hactl status -o json 2>/dev/null)
+    owner=$(jq -r .endpoint.owner <<<"$status")
+    wanted_owner=balancer
+    [ "$count" -gt 1 ] || wanted_owner=$(jq -r '.replicas[0].name' <<<"$status")
+    equal "$name: the members are the replicas, all voters, all healthy" \
+        "$(jq -c '[.etcd.members[] | select(.voter and .healthy) | .name] | sort' <<<"$status")" \
+        "$(jq -c '[.replicas[].name] | sort' <<<"$status")"
+    equal "$name: $count replicas, owner of the address, it answers" \
+        "$(jq -r '"\(.replicas | length) \(.etcd.voters) \(.endpoint.answers)"' <<<"$status") $owner" "$count $count true $wanted_owner"
+    address=$(jq -r .endpoint.address <<<"$status")
+    tls_answers "$address:$(jq -r .endpoint.port <<<"$status")" "$address" || bad="$address"
+    for ip in $(jq -r '.replicas[].internal_ip' <<<"$status"); do
+        tls_answers "$ip:2379" "$ip" || bad="$bad $ip"
+    done
+    equal "$name: certificates verify for the public and every internal address" "$bad" ""
+    equal "$name: no process is left of replicas that went" \
+        "$(find "$(directory)/cloud/instances" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" \
+        "$(jq -r '.replicas[].name' <<<"$status" | sort | tr '\n' ' ')"
+}
+
+nothing_left() { # NAME
+    local left
+    left=$(grep -lzs -- "$base" /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | grep -v "/proc/\(self\|$$\)/" |
+        while IFS= read -r file; do tr '\0' ' ' <"${file%/*}/cmdline" | grep -E 'etcd|haproxy'; done)
+    equal "$1: no process is left" "$left" ""
+    equal "$1: no file is left" "$(find "$base/state" -mindepth 1 2>/dev/null)" ""
+}

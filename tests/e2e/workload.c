@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients at the public endpoint while the cluster changes under them: two
+ * writers and a reader over mutual TLS, kept-alive connections, a refused
+ * connection tried again once after 50 ms.
+ *
+ *   workload ADDRESS:PORT CA CERTIFICATE KEY
+ *
+ * Lines on standard input name the phases; its end ends the run. Prints for
+ * each phase the longest write pause and the longest time without any answer,
+ * then the verdicts as TAP: nothing failed that was tried again, no
+ * acknowledged write is lost, every register's history is linearizable.
+ */
+#include <curl/curl.h>
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/e2e/history.h"
+
+enum { WRITERS = 2, REGISTERS = 2, EVENTS = 400000, PHASES = 64, TIMEOUT_MS = 4000, RETRY_MS = 50, PAUSE_MS = 4 };
+
+struct phase { char name[128]; int64_t longest_write_ns, longest_any_ns; unsigned writes, refused_once, unknown; };
+
+static const char *endpoint, *files[3];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct phase phases[PHASES];
+static int phase_count = 1;
+static bool stop;
+/* One history a register, and at the end the acknowledged writes of the ledger. */
+static struct event *events[REGISTERS + 1];
+static size_t event_counts[REGISTERS + 1];
+static uint64_t next_value = 1;
+static int64_t last_write_ns, last_any_ns;
+static unsigned failed;
+static char first_failure[200];
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void sleep_ms(int ms) { nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL); }
+
+/* ---- requests */
+
+struct answer { char text[1 << 16]; size_t size; };
+
+static size_t take(char *bytes, size_t one, size_t count, void *context) {
+    struct answer *answer = context;
+    size_t size = one * count;
+    if (answer->size + size < sizeof answer->text) {
+        memcpy(answer->text + answer->size, bytes, size);
+        answer->size += size;
+    }
+    return size;
+}
+
+static CURL *new_client(void) {
+    CURL *curl = curl_easy_init();
+    curl_easy_setopt(curl, CURLOPT_CAINFO, files[0]);
+    curl_easy_setopt(curl, CURLOPT_SSLCERT, files[1]);
+    curl_easy_setopt(curl, CURLOPT_SSLKEY, files[2]);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+    return curl;
+}
+
+static void note_refused(void) {
+    pthread_mutex_lock(&mutex);
+    phases[phase_count - 1].refused_once++;
+    pthread_mutex_unlock(&mutex);
+}
+
+static void note_failure(const char *path, CURLcode rc, long status) {
+    pthread_mutex_lock(&mutex);
+    if (!failed++)
+        snprintf(first_failure, sizeof first_failure, "%s: %s, status %ld, in phase %s", path, curl_easy_strerror(rc), status,
+                 phases[phase_count - 1].name);
+    pthread_mutex_unlock(&mutex);
+}
+
+enum verdict { DONE, NOT_DONE, NOBODY_KNOWS };
+
+/* A refused connection has done nothing, so it is tried again; once. */
+static enum verdict ask(CURL *curl, const char *path, const char *body, struct answer *answer) {
+    char url[300];
+    long status = 0;
+    CURLcode rc = CURLE_OK;
+    snprintf(url, sizeof url, "https://%s%s", endpoint, path);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        answer->size = 0;
+        rc = curl_easy_perform(curl);
+        if (rc != CURLE_COULDNT_CONNECT)
+            break;
+        if (attempt == 0) {
+            note_refused();
+            sleep_ms(RETRY_MS);
+        }
+    }
+    answer->text[answer->size] = '\0';
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    if (rc == CURLE_OK && status == 200)
+        return DONE;
+    if (rc == CURLE_COULDNT_CONNECT) {
+        note_failure(path, rc, status);
+        return NOT_DONE;
+    }
+    return NOBODY_KNOWS; /* a broken connection or a time-out: the cluster may be between leaders */
+}
+
+static void encode(const char *text, char *out) { EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)strlen(text)); }
+
+static enum verdict put(CURL *curl, const char *key, const char *value) {
+    char key64[128], value64[128], body[400];
+    struct answer answer;
+    encode(key, key64);
+    encode(value, value64);
+    snprintf(body, sizeof body, "{\"key\":\"%s\",\"value\":\"%s\"}", key64, value64);
+    return ask(curl, "/v3/kv/put", body, &answer);
+}
+
+static enum verdict get(CURL *curl, const char *key, uint64_t *value) {
+    char key64[128], body[300];
+    unsigned char decoded[128] = "";
+    struct answer answer;
+    encode(key, key64);
+    snprintf(body, sizeof body, "{\"key\":\"%s\"}", key64);
+    enum verdict verdict = ask(curl, "/v3/kv/range", body, &answer);
+    if (verdict != DONE)
+        return verdict;
+    json_t *json = json_loads(answer.text, 0, NULL);
+    const char *value64 = json_string_value(json_object_get(json_array_get(json_object_get(json, "kvs"), 0), "value"));
+    *value = HISTORY_NEVER;
+    if (value64 && strlen(value64) < sizeof decoded && EVP_DecodeBlock(decoded, (const unsigned char *)value64, (int)strlen(value64)) > 0)
+        *value = strtoull((char *)decoded, NULL, 10);
+    verdict = json ? DONE : NOBODY_KNOWS;
+    json_decref(json);
+    return verdict;
+}
+
+/* ---- what is kept */
+
+static void keep(int which, struct event event) {
+    pthread_mutex_lock(&mutex);
+    if (event_counts[which] < EVENTS)
+        events[which][event_counts[which]++] = event;
+    pthread_mutex_unlock(&mutex);
+}
+
+static void longer(int64_t *longest, int64_t since_ns, int64_t now) {
+    if (since_ns && now - since_ns > *longest)
+        *longest = now - since_ns;
+}
+
+static void note_answer(bool is_write) {
+    pthread_mutex_lock(&mutex);
+    struct phase *phase = &phases[phase_count - 1];
+    int64_t now = now_ns();
+    longer(&phase->longest_any_ns, last_any_ns, now);
+    last_any_ns = now;
+    if (is_write) {
+        longer(&phase->longest_write_ns, last_write_ns, now);
+        last_write_ns = now;
+        phase->writes++;
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+static bool is_stopped(void) {
+    pthread_mutex_lock(&mutex);
+    bool stopped = stop;
+    pthread_mutex_unlock(&mutex);
+    return stopped;
+}
+
+static uint64_t take_value(void) {
+    pthread_mutex_lock(&mutex);
+    uint64_t value = next_value++;
+    pthread_mutex_unlock(&mutex);
+    return value;
+}
+
+/* Every second write goes to a key of its own: the ledger. */
+static void *write_on(void *context) {
+    int self = (int)(intptr_t)context;
+    CURL *curl = new_client();
+    char key[64], text[32];
+    for (unsigned round = 0; !is_stopped(); round++) {
+        uint64_t value = take_value();
+        bool to_ledger = round % 2;
+        int which = (int)(round / 2 + (unsigned)self) % REGISTERS;
+        snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+        snprintf(key, sizeof key, to_ledger ? "ledger/%010llu" : "register/%llu", to_ledger ? (unsigned long long)value : (unsigned long long)which);
+        struct event event = {.is_write = true, .value = value, .called_ns = now_ns()};
+        enum verdict verdict = put(curl, key, text);
+        event.answered_ns = now_ns();
+        event.is_unknown = verdict == NOBODY_KNOWS;
+        if (verdict == DONE)
+            note_answer(true);
+        pthread_mutex_lock(&mutex);
+        phases[phase_count - 1].unknown += verdict == NOBODY_KNOWS;
+        pthread_mutex_unlock(&mutex);
+        if (!to_ledger && verdict != NOT_DONE)
+            keep(which, event);
+        if (to_ledger && verdict == DONE)
+            keep(REGISTERS, event);
+        sleep_ms(PAUSE_MS);
+    }
+    curl_easy_cleanup(curl);
+    return NULL;
+}
+
+static void *read_on(void *context) {
+    CURL *curl = new_client();
+    char key[64];
+    (void)context;
+    for (unsigned round = 0; !is_stopped(); round++) {
+        int which = (int)(round % REGISTERS);
+        snprintf(key, sizeof key, "register/%d", which);
+        struct event event = {.called_ns = now_ns()};
+        enum verdict verdict = get(curl, key, &event.value);
+        event.answered_ns = now_ns();
+        if (verdict == DONE) {
+            note_answer(false);
+            keep(which, event);
+        }
+        sleep_ms(PAUSE_MS);
+    }
+    curl_easy_cleanup(curl);
+    return NULL;
+}
+
+/* ---- phases and verdicts */
+
+static void begin_phase(const char *name) {
+    pthread_mutex_lock(&mutex);
+    if (phase_count < PHASES)
+        snprintf(phases[phase_count++].name, sizeof phases[0].name, "%s", name);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void follow_phases(void) {
+    char line[128];
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = '\0';
+        begin_phase(line);
+    }
+}
+
+static int tests, bad;
+
+static void judge(bool good, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void judge(bool good, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%sok %d - ", good ? "" : "not ", ++tests);
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+    bad += !good;
+}
+
+static void print_phases(void) {
+    printf("# %-34s %8s %12s %12s %8s %8s\n", "phase", "writes", "write pause", "no answer", "refused", "unknown");
+    for (int i = 1; i < phase_count; i++)
+        printf("# %-34s %8u %9.0f ms %9.0f ms %8u %8u\n", phases[i].name, phases[i].writes, (double)phases[i].longest_write_ns / 1e6,
+               (double)phases[i].longest_any_ns / 1e6, phases[i].refused_once, phases[i].unknown);
+}
+
+static void judge_registers(void) {
+    for (int which = 0; which < REGISTERS; which++) {
+        char why[256] = "";
+        bool good = history_is_linearizable(events[which], event_counts[which], why, sizeof why);
+        judge(good, "the history of register %d is linearizable: %zu operations%s%s", which, event_counts[which], why[0] ? "; " : "", why);
+    }
+}
+
+static void judge_ledger(void) {
+    CURL *curl = new_client();
+    unsigned lost = 0;
+    char key[64];
+    for (size_t i = 0; i < event_counts[REGISTERS]; i++) {
+        uint64_t want = events[REGISTERS][i].value, got = HISTORY_NEVER;
+        snprintf(key, sizeof key, "ledger/%010llu", (unsigned long long)want);
+        enum verdict verdict = get(curl, key, &got);
+        for (int again = 0; verdict != DONE && again < 5; again++)
+            verdict = get(curl, key, &got);
+        lost += got != want;
+    }
+    judge(lost == 0 && event_counts[REGISTERS] > 0, "no acknowledged write is lost: %u of %zu", lost, event_counts[REGISTERS]);
+    curl_easy_cleanup(curl);
+}
+
+int main(int argc, char **argv) {
+    pthread_t threads[WRITERS + 1];
+    if (argc != 5) {
+        fprintf(stderr, "usage: workload ADDRESS:PORT CA CERTIFICATE KEY\n");
+        return 2;
+    }
+    endpoint = argv[1];
+    for (int i = 0; i < 3; i++)
+        files[i] = argv[2 + i];
+    for (int i = 0; i <= REGISTERS; i++)
+        events[i] = calloc(EVENTS, sizeof *events[i]);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_create(&threads[i], NULL, write_on, (void *)(intptr_t)i);
+    pthread_create(&threads[WRITERS], NULL, read_on, NULL);
+    follow_phases();
+    pthread_mutex_lock(&mutex);
+    stop = true;
+    pthread_mutex_unlock(&mutex);
+    for (int i = 0; i <= WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    print_phases();
+    judge(failed == 0, "no request failed that tried a refused connection again once: %u failed%s%s", failed, failed ? "; first: " : "", first_failure);
+    judge_registers();
+    judge_ledger();
+    printf("1..%d\n", tests);
+    for (int i = 0; i <= REGISTERS; i++)
+        free(events[i]);
+    curl_global_cleanup();
+    return bad > 0;
+}
