@@ -445,6 +445,7 @@ int main(int argc, char **argv) {
             return 2;
     }
     mallopt(M_MMAP_THRESHOLD, 1 << 26); /* plans are large, and made by the million */
+    mallopt(M_TRIM_THRESHOLD, 1 << 28);
     ha_plan_scope_all(&every_step);
     printf("1..1\n");
     check_everything();

@@ -135,7 +135,8 @@ static void test_detached(void **state)
     wait_for_log("end\n");
     text = read_text(log_path);
     assert_non_null(strstr(text, "SigBlk:\t0000000000000000\n"));
-    assert_non_null(strstr(text, "SigIgn:\t0000000000000000\n"));
+    /* What make starts ignores glibc's own signals 32 and 33, by way of posix_spawn(3); glibc lets nobody reset them. */
+    assert_true(strstr(text, "SigIgn:\t0000000000000000\n") || strstr(text, "SigIgn:\t0000000180000000\n"));
     assert_non_null(strstr(text, "0077\n/dev/null\n"));
     assert_non_null(strstr(text, directory));
     assert_non_null(strstr(text, "0 1 2 3 SigBlk")); /* 3 is the directory being listed */
@@ -324,7 +325,7 @@ static void test_program_run(void **state)
         { "echo 123456789", 2000, 4, 0, 0, "1234" },
         { "head -c 300000 /dev/zero | tr '\\0' x", 5000, 3, 0, 0, "xxx" },
         { "echo early; sleep 10", 100, 100, -ETIMEDOUT, SIGKILL, "early\n" },
-        { "sleep 10 & echo done", 2000, 100, 0, 0, "done\n" },
+        { "sleep 4 & echo done", 2000, 100, 0, 0, "done\n" },
         { "cat", 2000, 100, 0, 0, "" },
         { "kill -9 $$", 2000, 100, 0, SIGKILL, "" },
     };
