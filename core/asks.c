@@ -22,17 +22,19 @@ struct arguments {
     struct ha_found *found;
 };
 
-static void arguments_free(void *context) {
+static void arguments_free(void *context)
+{
     struct arguments *arguments = context;
     ha_arena_free(arguments->arena);
 }
 
 #define ARGUMENTS(call) ((const struct arguments *)(call)->context)
 #define OPS(call, kind) ((call)->instance->plugin->descriptor->kind)
-#define SELF(call) ((call)->instance->self)
+#define SELF(call)      ((call)->instance->self)
 
 static struct hactl_call *ask(struct ha_session *session, struct ha_instance *instance, int (*run)(struct hactl_call *),
-                              const char *what, int64_t timeout_ms, struct arguments **out) {
+                              const char *what, int64_t timeout_ms, struct arguments **out)
+{
     struct hactl_call *call = ha_call_new(instance, what, timeout_ms);
     struct ha_arena *arena = ha_arena_new();
     struct arguments *arguments = ha_arena_take(arena, sizeof *arguments);
@@ -51,7 +53,8 @@ static struct hactl_call *ask(struct ha_session *session, struct ha_instance *in
 
 /* What runs is asked for its reach at once: it saves a round trip per replica.
  * One that cannot be reached just now is simply not noted. */
-static int run_cloud_list(struct hactl_call *c) {
+static int run_cloud_list(struct hactl_call *c)
+{
     const struct arguments *a = ARGUMENTS(c);
     int rc = OPS(c, cloud)->list(SELF(c), c);
     for (size_t i = 0; rc == HACTL_OK && i < c->instance_count; i++)
@@ -66,40 +69,71 @@ static int run_cloud_list(struct hactl_call *c) {
         }
     return rc;
 }
-static int run_zones(struct hactl_call *c) { return OPS(c, cloud)->zones(SELF(c), c); }
-static int run_address_ensure(struct hactl_call *c) {
+static int run_zones(struct hactl_call *c)
+{
+    return OPS(c, cloud)->zones(SELF(c), c);
+}
+static int run_address_ensure(struct hactl_call *c)
+{
     const struct arguments *a = ARGUMENTS(c);
     return OPS(c, cloud)->address_ensure(SELF(c), c, a->name, (enum hactl_address_kind)a->number, a->other, a->third);
 }
-static int run_address_destroy(struct hactl_call *c) {
-    return OPS(c, cloud)->address_destroy(SELF(c), c, ARGUMENTS(c)->name, (enum hactl_address_kind)ARGUMENTS(c)->number);
+static int run_address_destroy(struct hactl_call *c)
+{
+    return OPS(c, cloud)->address_destroy(SELF(c), c, ARGUMENTS(c)->name,
+                                          (enum hactl_address_kind)ARGUMENTS(c)->number);
 }
-static int run_instance_ensure(struct hactl_call *c) { return OPS(c, cloud)->instance_ensure(SELF(c), c, ARGUMENTS(c)->want); }
-static int run_instance_destroy(struct hactl_call *c) { return OPS(c, cloud)->instance_destroy(SELF(c), c, ARGUMENTS(c)->name); }
-static int run_deliver(struct hactl_call *c) { return OPS(c, cloud)->deliver(SELF(c), c, ARGUMENTS(c)->name, ARGUMENTS(c)->want); }
-static int run_claim(struct hactl_call *c) {
+static int run_instance_ensure(struct hactl_call *c)
+{
+    return OPS(c, cloud)->instance_ensure(SELF(c), c, ARGUMENTS(c)->want);
+}
+static int run_instance_destroy(struct hactl_call *c)
+{
+    return OPS(c, cloud)->instance_destroy(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_deliver(struct hactl_call *c)
+{
+    return OPS(c, cloud)->deliver(SELF(c), c, ARGUMENTS(c)->name, ARGUMENTS(c)->want);
+}
+static int run_claim(struct hactl_call *c)
+{
     const struct arguments *a = ARGUMENTS(c);
     return OPS(c, cloud)->claim(SELF(c), c, a->other, a->name, (uint16_t)a->port, (uint16_t)a->second_port);
 }
-static int run_release(struct hactl_call *c) { return OPS(c, cloud)->release(SELF(c), c, ARGUMENTS(c)->other, ARGUMENTS(c)->name); }
-static int run_firewall_ensure(struct hactl_call *c) {
+static int run_release(struct hactl_call *c)
+{
+    return OPS(c, cloud)->release(SELF(c), c, ARGUMENTS(c)->other, ARGUMENTS(c)->name);
+}
+static int run_firewall_ensure(struct hactl_call *c)
+{
     return OPS(c, cloud)->firewall_ensure(SELF(c), c, ARGUMENTS(c)->want, (size_t)ARGUMENTS(c)->number);
 }
-static int run_firewall_destroy(struct hactl_call *c) { return OPS(c, cloud)->firewall_destroy(SELF(c), c); }
-static int run_unit_log(struct hactl_call *c) { return OPS(c, cloud)->unit_log(SELF(c), c, ARGUMENTS(c)->name, ARGUMENTS(c)->other); }
-static int run_forget(struct hactl_call *c) { return OPS(c, cloud)->forget(SELF(c), c); }
+static int run_firewall_destroy(struct hactl_call *c)
+{
+    return OPS(c, cloud)->firewall_destroy(SELF(c), c);
+}
+static int run_unit_log(struct hactl_call *c)
+{
+    return OPS(c, cloud)->unit_log(SELF(c), c, ARGUMENTS(c)->name, ARGUMENTS(c)->other);
+}
+static int run_forget(struct hactl_call *c)
+{
+    return OPS(c, cloud)->forget(SELF(c), c);
+}
 
 static const char *const credential_parts[] = {"authority", "certificate", "key"};
 
 /* With the list go the operator's own credentials, for those payloads that
  * hactl dials. */
-static int run_issuer_list(struct hactl_call *c) {
+static int run_issuer_list(struct hactl_call *c)
+{
     const struct arguments *a = ARGUMENTS(c);
     int rc = OPS(c, issuer)->list(SELF(c), c, a->want);
     for (int p = 0; rc == HACTL_OK && a->purposes[p]; p++)
         for (int part = 0; part < 3 && a->found->count < HA_FOUND; part++) {
             size_t before = c->credential_count;
-            if (!a->purposes[p][0] || OPS(c, issuer)->credential(SELF(c), c, NULL, a->purposes[p], credential_parts[part]) != HACTL_OK ||
+            if (!a->purposes[p][0] ||
+                OPS(c, issuer)->credential(SELF(c), c, NULL, a->purposes[p], credential_parts[part]) != HACTL_OK ||
                 c->credential_count == before)
                 break;
             a->found->items[a->found->count].port = p;
@@ -108,45 +142,109 @@ static int run_issuer_list(struct hactl_call *c) {
         }
     return rc;
 }
-static int run_authority(struct hactl_call *c) { return OPS(c, issuer)->authority_ensure(SELF(c), c, ARGUMENTS(c)->want); }
-static int run_issue(struct hactl_call *c) { return OPS(c, issuer)->issue(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name, NULL); }
-static int run_retire(struct hactl_call *c) { return OPS(c, issuer)->retire(SELF(c), c, ARGUMENTS(c)->name); }
-static int run_issuer_destroy(struct hactl_call *c) { return OPS(c, issuer)->destroy(SELF(c), c); }
-static int run_credential(struct hactl_call *c) {
+static int run_authority(struct hactl_call *c)
+{
+    return OPS(c, issuer)->authority_ensure(SELF(c), c, ARGUMENTS(c)->want);
+}
+static int run_issue(struct hactl_call *c)
+{
+    return OPS(c, issuer)->issue(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name, NULL);
+}
+static int run_retire(struct hactl_call *c)
+{
+    return OPS(c, issuer)->retire(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_issuer_destroy(struct hactl_call *c)
+{
+    return OPS(c, issuer)->destroy(SELF(c), c);
+}
+static int run_credential(struct hactl_call *c)
+{
     const struct arguments *a = ARGUMENTS(c);
     return OPS(c, issuer)->credential(SELF(c), c, a->name, a->other, a->third);
 }
 
-static int run_group_list(struct hactl_call *c) { return OPS(c, member)->list(SELF(c), c, ARGUMENTS(c)->want); }
-static int run_member_add(struct hactl_call *c) { return OPS(c, member)->add(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->second); }
-static int run_promote(struct hactl_call *c) { return OPS(c, member)->promote(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name); }
-static int run_move_leader(struct hactl_call *c) { return OPS(c, member)->move_leader(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name); }
-static int run_member_remove(struct hactl_call *c) { return OPS(c, member)->remove(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name); }
-static int run_snapshot(struct hactl_call *c) { return OPS(c, member)->snapshot(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name); }
+static int run_group_list(struct hactl_call *c)
+{
+    return OPS(c, member)->list(SELF(c), c, ARGUMENTS(c)->want);
+}
+static int run_member_add(struct hactl_call *c)
+{
+    return OPS(c, member)->add(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->second);
+}
+static int run_promote(struct hactl_call *c)
+{
+    return OPS(c, member)->promote(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name);
+}
+static int run_move_leader(struct hactl_call *c)
+{
+    return OPS(c, member)->move_leader(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name);
+}
+static int run_member_remove(struct hactl_call *c)
+{
+    return OPS(c, member)->remove(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name);
+}
+static int run_snapshot(struct hactl_call *c)
+{
+    return OPS(c, member)->snapshot(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name);
+}
 
-static int run_ports(struct hactl_call *c) { return OPS(c, payload)->ports(SELF(c), c); }
-static int run_render(struct hactl_call *c) { return OPS(c, payload)->render(SELF(c), c, ARGUMENTS(c)->want); }
-static int run_probe(struct hactl_call *c) { return OPS(c, payload)->probe(SELF(c), c, ARGUMENTS(c)->want); }
+static int run_ports(struct hactl_call *c)
+{
+    return OPS(c, payload)->ports(SELF(c), c);
+}
+static int run_render(struct hactl_call *c)
+{
+    return OPS(c, payload)->render(SELF(c), c, ARGUMENTS(c)->want);
+}
+static int run_probe(struct hactl_call *c)
+{
+    return OPS(c, payload)->probe(SELF(c), c, ARGUMENTS(c)->want);
+}
 
-static int run_balancer_list(struct hactl_call *c) { return OPS(c, balancer)->list(SELF(c), c, ARGUMENTS(c)->want); }
-static int run_balancer_ensure(struct hactl_call *c) { return OPS(c, balancer)->ensure(SELF(c), c, ARGUMENTS(c)->want); }
-static int run_backend_ensure(struct hactl_call *c) {
+static int run_balancer_list(struct hactl_call *c)
+{
+    return OPS(c, balancer)->list(SELF(c), c, ARGUMENTS(c)->want);
+}
+static int run_balancer_ensure(struct hactl_call *c)
+{
+    return OPS(c, balancer)->ensure(SELF(c), c, ARGUMENTS(c)->want);
+}
+static int run_backend_ensure(struct hactl_call *c)
+{
     return OPS(c, balancer)->backend_ensure(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->second);
 }
-static int run_backend_destroy(struct hactl_call *c) { return OPS(c, balancer)->backend_destroy(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name); }
-static int run_balancer_claim(struct hactl_call *c) { return OPS(c, balancer)->claim(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->other); }
-static int run_balancer_release(struct hactl_call *c) { return OPS(c, balancer)->release(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->other); }
-static int run_balancer_destroy(struct hactl_call *c) { return OPS(c, balancer)->destroy(SELF(c), c, ARGUMENTS(c)->want); }
+static int run_backend_destroy(struct hactl_call *c)
+{
+    return OPS(c, balancer)->backend_destroy(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name);
+}
+static int run_balancer_claim(struct hactl_call *c)
+{
+    return OPS(c, balancer)->claim(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->other);
+}
+static int run_balancer_release(struct hactl_call *c)
+{
+    return OPS(c, balancer)->release(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->other);
+}
+static int run_balancer_destroy(struct hactl_call *c)
+{
+    return OPS(c, balancer)->destroy(SELF(c), c, ARGUMENTS(c)->want);
+}
 
-static int run_poll(struct hactl_call *c) { return c->instance->plugin->descriptor->poll(SELF(c), c, ARGUMENTS(c)->name); }
-static int run_check(struct hactl_call *c) {
+static int run_poll(struct hactl_call *c)
+{
+    return c->instance->plugin->descriptor->poll(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_check(struct hactl_call *c)
+{
     return c->instance->plugin->descriptor->check ? c->instance->plugin->descriptor->check(SELF(c), c) : HACTL_OK;
 }
 
 /* ---- looking */
 
 static struct hactl_call *ask_probe(struct ha_session *session, const char *what, const char *host, uint16_t port,
-                                    const char *verify) {
+                                    const char *verify)
+{
     struct arguments *a;
     int front = session->private->front;
     if (front < 0 || !host[0] || !port)
@@ -156,7 +254,8 @@ static struct hactl_call *ask_probe(struct ha_session *session, const char *what
     return call;
 }
 
-static struct hactl_call *ask_ready(struct ha_session *session, int replica) {
+static struct hactl_call *ask_ready(struct ha_session *session, int replica)
+{
     const struct ha_replica *r = &session->observed.model.replicas[replica];
     const struct ha_reach *reach = ha_session_reach(session, r->name, ha_session_backend_port(session));
     char what[96];
@@ -166,9 +265,11 @@ static struct hactl_call *ask_ready(struct ha_session *session, int replica) {
     return ask_probe(session, what, reach->host, reach->dial_port, reach->verify);
 }
 
-static struct hactl_call *ask_group_list(struct ha_session *session, int group) {
+static struct hactl_call *ask_group_list(struct ha_session *session, int group)
+{
     struct arguments *a;
-    struct hactl_call *call = ask(session, session->payloads[group], run_group_list, "list members", LIST_TIMEOUT_MS, &a);
+    struct hactl_call *call =
+        ask(session, session->payloads[group], run_group_list, "list members", LIST_TIMEOUT_MS, &a);
     const struct hactl_group_want *want = ha_group_want(a->arena, session, group);
     a->want = want;
     if (want->endpoint_count)
@@ -177,7 +278,8 @@ static struct hactl_call *ask_group_list(struct ha_session *session, int group) 
     return NULL;
 }
 
-static struct hactl_call *ask_cloud_list(struct ha_session *session) {
+static struct hactl_call *ask_cloud_list(struct ha_session *session)
+{
     struct arguments *a;
     if (!session->cloud)
         return NULL;
@@ -195,7 +297,8 @@ static struct hactl_call *ask_cloud_list(struct ha_session *session) {
     return call;
 }
 
-static struct hactl_call *ask_issuer_list(struct ha_session *session) {
+static struct hactl_call *ask_issuer_list(struct ha_session *session)
+{
     struct arguments *a;
     if (!session->issuer)
         return NULL;
@@ -211,27 +314,38 @@ static struct hactl_call *ask_issuer_list(struct ha_session *session) {
     return call;
 }
 
-const struct ha_found *ha_call_found(const struct hactl_call *call) { return ARGUMENTS(call)->found; }
+const struct ha_found *ha_call_found(const struct hactl_call *call)
+{
+    return ARGUMENTS(call)->found;
+}
 
-struct hactl_call *ha_ask_observe(struct ha_session *session, enum ha_subject subject, int index) {
+struct hactl_call *ha_ask_observe(struct ha_session *session, enum ha_subject subject, int index)
+{
     const struct ha_model *model = &session->observed.model;
     struct hactl_call *call = NULL;
     struct arguments *a;
     switch (subject) {
-    case HA_SUBJECT_CLOUD: return ask_cloud_list(session);
-    case HA_SUBJECT_ISSUER: return ask_issuer_list(session);
-    case HA_SUBJECT_GROUP: return ask_group_list(session, index);
+    case HA_SUBJECT_CLOUD:
+        return ask_cloud_list(session);
+    case HA_SUBJECT_ISSUER:
+        return ask_issuer_list(session);
+    case HA_SUBJECT_GROUP:
+        return ask_group_list(session, index);
     case HA_SUBJECT_BALANCER:
         if (!session->balancer)
             return NULL;
         call = ask(session, session->balancer, run_balancer_list, "list", LIST_TIMEOUT_MS, &a);
         a->want = ha_balancer_want(a->arena, session);
         return call;
-    case HA_SUBJECT_READY: return ask_ready(session, index);
-    case HA_SUBJECT_TRIAL: return ask_probe(session, "probe the balancer", model->trial_host, model->trial_port, model->external_address);
+    case HA_SUBJECT_READY:
+        return ask_ready(session, index);
+    case HA_SUBJECT_TRIAL:
+        return ask_probe(session, "probe the balancer", model->trial_host, model->trial_port, model->external_address);
     case HA_SUBJECT_ENDPOINT:
-        return ask_probe(session, "probe the endpoint", model->external_address, session->observed.endpoint_port, model->external_address);
-    case HA_SUBJECTS: break;
+        return ask_probe(session, "probe the endpoint", model->external_address, session->observed.endpoint_port,
+                         model->external_address);
+    case HA_SUBJECTS:
+        break;
     }
     return NULL;
 }
@@ -272,20 +386,27 @@ static const struct {
     [HA_STEP_BALANCER_DELETE] = {TO_BALANCER, run_balancer_destroy},
 };
 
-static struct ha_instance *addressee(struct ha_session *session, const struct ha_step *step) {
+static struct ha_instance *addressee(struct ha_session *session, const struct ha_step *step)
+{
     switch (step_calls[step->kind].to) {
-    case TO_CLOUD: return session->cloud;
-    case TO_ISSUER: return session->issuer;
-    case TO_GROUP: return session->payloads[step->group];
-    case TO_BALANCER: return session->balancer;
-    case TO_NOBODY: break;
+    case TO_CLOUD:
+        return session->cloud;
+    case TO_ISSUER:
+        return session->issuer;
+    case TO_GROUP:
+        return session->payloads[step->group];
+    case TO_BALANCER:
+        return session->balancer;
+    case TO_NOBODY:
+        break;
     }
     return NULL;
 }
 
 /* Of the member that the step is about; one that this very plan added is
  * looked up by its replica. */
-static const char *member_id(const struct ha_model *model, const struct ha_step *step) {
+static const char *member_id(const struct ha_model *model, const struct ha_step *step)
+{
     const struct ha_group *group = &model->groups[step->group];
     if (step->member_id[0])
         return step->member_id;
@@ -299,7 +420,8 @@ static const char *member_id(const struct ha_model *model, const struct ha_step 
     return m >= 0 ? group->members[m].id : "";
 }
 
-static void give_cloud(struct ha_session *session, const struct ha_step *step, struct arguments *a) {
+static void give_cloud(struct ha_session *session, const struct ha_step *step, struct arguments *a)
+{
     const struct ha_model *model = &session->observed.model;
     const struct ha_replica *r = step->replica >= 0 ? &model->replicas[step->replica] : NULL;
     bool internal = step->kind == HA_STEP_INTERNAL_ADDRESS_RESERVE || step->kind == HA_STEP_INTERNAL_ADDRESS_DELETE;
@@ -315,7 +437,8 @@ static void give_cloud(struct ha_session *session, const struct ha_step *step, s
     a->second_port = ha_session_backend_port(session);
 }
 
-static void give_balancer(struct ha_session *session, const struct ha_step *step, struct arguments *a) {
+static void give_balancer(struct ha_session *session, const struct ha_step *step, struct arguments *a)
+{
     const struct ha_model *model = &session->observed.model;
     a->want = ha_balancer_want(a->arena, session);
     a->other = ha_arena_string(a->arena, model->external_address);
@@ -331,7 +454,8 @@ static void give_balancer(struct ha_session *session, const struct ha_step *step
     a->name = backend->name;
 }
 
-struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step *step, int64_t timeout_ms) {
+struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step *step, int64_t timeout_ms)
+{
     struct ha_instance *instance = addressee(session, step);
     struct arguments *a;
     char what[96];
@@ -340,10 +464,13 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
     snprintf(what, sizeof what, "%s %.60s", ha_step_types[step->kind].name, step->subject);
     struct hactl_call *call = ask(session, instance, step_calls[step->kind].run, what, timeout_ms, &a);
     switch (step_calls[step->kind].to) {
-    case TO_CLOUD: give_cloud(session, step, a); break;
+    case TO_CLOUD:
+        give_cloud(session, step, a);
+        break;
     case TO_ISSUER:
         a->want = ha_inventory_want(a->arena, session);
-        a->name = step->replica >= 0 ? ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name) : NULL;
+        a->name =
+            step->replica >= 0 ? ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name) : NULL;
         break;
     case TO_GROUP:
         a->want = ha_group_want(a->arena, session, step->group);
@@ -351,13 +478,18 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
         if (step->kind == HA_STEP_MEMBER_ADD)
             a->second = ha_replica_want(a->arena, &session->observed.model.replicas[step->replica]);
         break;
-    case TO_BALANCER: give_balancer(session, step, a); break;
-    case TO_NOBODY: break;
+    case TO_BALANCER:
+        give_balancer(session, step, a);
+        break;
+    case TO_NOBODY:
+        break;
     }
     return call;
 }
 
-struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *instance, const char *token, int64_t timeout_ms) {
+struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *instance, const char *token,
+                               int64_t timeout_ms)
+{
     struct arguments *a;
     struct hactl_call *call = ask(session, instance, run_poll, "poll", timeout_ms, &a);
     a->name = ha_arena_string(a->arena, token);
@@ -365,14 +497,17 @@ struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *i
     return call;
 }
 
-struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms) {
+struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms)
+{
     struct arguments *a;
     struct hactl_call *call = ask(session, session->payloads[payload], run_render, "render", timeout_ms, &a);
     a->want = ha_payload_want(a->arena, session, payload, replica);
     return call;
 }
 
-struct hactl_call *ha_ask_credential(struct ha_session *session, const char *replica, const char *purpose, const char *part) {
+struct hactl_call *ha_ask_credential(struct ha_session *session, const char *replica, const char *purpose,
+                                     const char *part)
+{
     struct arguments *a;
     if (!session->issuer || !purpose)
         return NULL;
@@ -385,16 +520,17 @@ struct hactl_call *ha_ask_credential(struct ha_session *session, const char *rep
 
 /* Pointers to the records of an array that `rendered` keeps for as long as the
  * delivery runs. */
-#define POINTERS(arena, type, array, count)                                                                            \
-    __extension__({                                                                                                    \
-        const struct type **pointers_ = ha_arena_take(arena, ((count) + 1) * sizeof *pointers_);                       \
-        for (size_t i_ = 0; i_ < (count); i_++)                                                                        \
-            pointers_[i_] = &(array)[i_];                                                                              \
-        pointers_;                                                                                                     \
+#define POINTERS(arena, type, array, count)                                                      \
+    __extension__({                                                                              \
+        const struct type **pointers_ = ha_arena_take(arena, ((count) + 1) * sizeof *pointers_); \
+        for (size_t i_ = 0; i_ < (count); i_++)                                                  \
+            pointers_[i_] = &(array)[i_];                                                        \
+        pointers_;                                                                               \
     })
 
-struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica, const struct hactl_call *rendered,
-                                  const char *digest, int64_t timeout_ms) {
+struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica,
+                                  const struct hactl_call *rendered, const char *digest, int64_t timeout_ms)
+{
     struct arguments *a;
     char what[96];
     snprintf(what, sizeof what, "deliver to %.60s", session->observed.model.replicas[replica].name);
@@ -414,19 +550,23 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     return call;
 }
 
-struct hactl_call *ha_ask_ports(struct ha_session *session, int payload) {
+struct hactl_call *ha_ask_ports(struct ha_session *session, int payload)
+{
     return ask(session, session->payloads[payload], run_ports, "ports", LIST_TIMEOUT_MS, NULL);
 }
 
-struct hactl_call *ha_ask_zones(struct ha_session *session) {
+struct hactl_call *ha_ask_zones(struct ha_session *session)
+{
     return ask(session, session->cloud, run_zones, "zones", LIST_TIMEOUT_MS, NULL);
 }
 
-struct hactl_call *ha_ask_check(struct ha_instance *instance) {
+struct hactl_call *ha_ask_check(struct ha_instance *instance)
+{
     return ask(NULL, instance, run_check, "check", CHECK_TIMEOUT_MS, NULL);
 }
 
-struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *instance, const char *unit) {
+struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *instance, const char *unit)
+{
     struct arguments *a;
     if (!session->cloud || !session->cloud->plugin->descriptor->cloud->unit_log)
         return NULL;
@@ -436,7 +576,8 @@ struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *insta
     return call;
 }
 
-struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const char *path, int64_t timeout_ms) {
+struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const char *path, int64_t timeout_ms)
+{
     struct arguments *a;
     struct hactl_call *call = ask(session, session->payloads[group], run_snapshot, "snapshot", timeout_ms, &a);
     a->want = ha_group_want(a->arena, session, group);
@@ -444,7 +585,8 @@ struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const 
     return call;
 }
 
-struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, const char *to_id, int64_t timeout_ms) {
+struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, const char *to_id, int64_t timeout_ms)
+{
     struct arguments *a;
     struct hactl_call *call = ask(session, session->payloads[group], run_move_leader, "move leader", timeout_ms, &a);
     a->want = ha_group_want(a->arena, session, group);
@@ -452,7 +594,8 @@ struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, con
     return call;
 }
 
-struct hactl_call *ha_ask_forget(struct ha_session *session, int64_t timeout_ms) {
+struct hactl_call *ha_ask_forget(struct ha_session *session, int64_t timeout_ms)
+{
     if (!session->cloud || !session->cloud->plugin->descriptor->cloud->forget)
         return NULL;
     return ask(session, session->cloud, run_forget, "forget", timeout_ms, NULL);

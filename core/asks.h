@@ -8,8 +8,16 @@
 
 #include "core/session.h"
 
-enum ha_subject { HA_SUBJECT_CLOUD, HA_SUBJECT_ISSUER, HA_SUBJECT_GROUP, HA_SUBJECT_BALANCER, HA_SUBJECT_READY,
-                  HA_SUBJECT_TRIAL, HA_SUBJECT_ENDPOINT, HA_SUBJECTS };
+enum ha_subject {
+    HA_SUBJECT_CLOUD,
+    HA_SUBJECT_ISSUER,
+    HA_SUBJECT_GROUP,
+    HA_SUBJECT_BALANCER,
+    HA_SUBJECT_READY,
+    HA_SUBJECT_TRIAL,
+    HA_SUBJECT_ENDPOINT,
+    HA_SUBJECTS
+};
 
 /* Looks at one part of the world; `index`: replica or group. NULL when there
  * is nothing to ask (no such plugin, nobody to dial). */
@@ -20,7 +28,11 @@ struct hactl_call *ha_ask_observe(struct ha_session *session, enum ha_subject su
 enum { HA_FOUND = 64 };
 struct ha_found {
     int count;
-    struct { const char *name; int port, part; size_t record; } items[HA_FOUND];
+    struct {
+        const char *name;
+        int port, part;
+        size_t record;
+    } items[HA_FOUND];
 };
 const struct ha_found *ha_call_found(const struct hactl_call *call);
 
@@ -28,12 +40,14 @@ const struct ha_found *ha_call_found(const struct hactl_call *call);
  * COMPONENTS_START begin with render and go on through delivery.c. */
 struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step *step, int64_t timeout_ms);
 
-struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *instance, const char *token, int64_t timeout_ms);
+struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *instance, const char *token,
+                               int64_t timeout_ms);
 struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms);
-struct hactl_call *ha_ask_credential(struct ha_session *session, const char *replica, const char *purpose, const char *part);
+struct hactl_call *ha_ask_credential(struct ha_session *session, const char *replica, const char *purpose,
+                                     const char *part);
 /* Delivers what `rendered` emitted; its files must all have content by now. */
-struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica, const struct hactl_call *rendered,
-                                  const char *digest, int64_t timeout_ms);
+struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica,
+                                  const struct hactl_call *rendered, const char *digest, int64_t timeout_ms);
 struct hactl_call *ha_ask_ports(struct ha_session *session, int payload);
 struct hactl_call *ha_ask_zones(struct ha_session *session);
 struct hactl_call *ha_ask_check(struct ha_instance *instance);

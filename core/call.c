@@ -17,8 +17,8 @@
 #include "core/error.h"
 #include "core/log.h"
 
-#define RECORDS_MAX 100000u
-#define CONTENT_MAX (16u << 20)
+#define RECORDS_MAX   100000u
+#define CONTENT_MAX   (16u << 20)
 #define ARGUMENTS_MAX 1000u
 
 enum field_type {
@@ -45,66 +45,100 @@ struct record_type {
 };
 
 #define AT(type, member) offsetof(struct hactl_##type, member)
-#define STRING(type, member) {#member, FIELD_STRING, AT(type, member), 0}
-#define OPTIONAL(type, member) {#member, FIELD_OPTIONAL, AT(type, member), 0}
-#define ENUM(type, member, limit) {#member, FIELD_ENUM, AT(type, member), limit}
+#define STRING(type, member)                       \
+    {                                              \
+#member, FIELD_STRING, AT(type, member), 0 \
+    }
+#define OPTIONAL(type, member)                       \
+    {                                                \
+#member, FIELD_OPTIONAL, AT(type, member), 0 \
+    }
+#define ENUM(type, member, limit)                    \
+    {                                                \
+#member, FIELD_ENUM, AT(type, member), limit \
+    }
 #define TRISTATE(type, member) ENUM(type, member, HACTL_UNKNOWN)
-#define CONTENT(type, member, size) {#member, FIELD_CONTENT, AT(type, member), AT(type, size)}
+#define CONTENT(type, member, size)                              \
+    {                                                            \
+#member, FIELD_CONTENT, AT(type, member), AT(type, size) \
+    }
 
 static const struct field zone_fields[] = {
-    STRING(zone, name), STRING(zone, region), TRISTATE(zone, up),
+    STRING(zone, name),
+    STRING(zone, region),
+    TRISTATE(zone, up),
 };
 static const struct field instance_fields[] = {
-    STRING(instance, name), STRING(instance, zone), ENUM(instance, state, HACTL_INSTANCE_UNKNOWN),
-    STRING(instance, internal_address), TRISTATE(instance, data), OPTIONAL(instance, detail),
+    STRING(instance, name),
+    STRING(instance, zone),
+    ENUM(instance, state, HACTL_INSTANCE_UNKNOWN),
+    STRING(instance, internal_address),
+    TRISTATE(instance, data),
+    OPTIONAL(instance, detail),
 };
 static const struct field delivery_fields[] = {
-    STRING(delivery, instance), STRING(delivery, payload), TRISTATE(delivery, running), OPTIONAL(delivery, detail),
+    STRING(delivery, instance),
+    STRING(delivery, payload),
+    TRISTATE(delivery, running),
+    OPTIONAL(delivery, detail),
 };
 static const struct field address_fields[] = {
-    STRING(address, name), ENUM(address, kind, HACTL_ADDRESS_INTERNAL), STRING(address, address),
+    STRING(address, name),
+    ENUM(address, kind, HACTL_ADDRESS_INTERNAL),
+    STRING(address, address),
     OPTIONAL(address, instance),
 };
 static const struct field reach_fields[] = {
-    STRING(reach, host), STRING(reach, verify),
+    STRING(reach, host),
+    STRING(reach, verify),
 };
 static const struct field certificate_fields[] = {
-    STRING(certificate, purpose), OPTIONAL(certificate, replica), TRISTATE(certificate, ready),
-    OPTIONAL(certificate, reason), STRING(certificate, subject), STRING(certificate, names),
+    STRING(certificate, purpose),  OPTIONAL(certificate, replica), TRISTATE(certificate, ready),
+    OPTIONAL(certificate, reason), STRING(certificate, subject),   STRING(certificate, names),
     OPTIONAL(certificate, path),
 };
 static const struct field credential_fields[] = {
-    CONTENT(credential, content, content_size), OPTIONAL(credential, path),
+    CONTENT(credential, content, content_size),
+    OPTIONAL(credential, path),
 };
 static const struct field group_fields[] = {
-    TRISTATE(group, formed), TRISTATE(group, quorum), OPTIONAL(group, cluster_id), OPTIONAL(group, version),
-    OPTIONAL(group, alarm), OPTIONAL(group, detail),
+    TRISTATE(group, formed),  TRISTATE(group, quorum), OPTIONAL(group, cluster_id),
+    OPTIONAL(group, version), OPTIONAL(group, alarm),  OPTIONAL(group, detail),
 };
 static const struct field member_fields[] = {
-    STRING(member, id), OPTIONAL(member, name), STRING(member, address), STRING(member, peer_url),
+    STRING(member, id),        OPTIONAL(member, name),    STRING(member, address),     STRING(member, peer_url),
     TRISTATE(member, started), TRISTATE(member, healthy), TRISTATE(member, caught_up),
 };
 static const struct field balancer_fields[] = {
-    STRING(balancer, name), TRISTATE(balancer, running), OPTIONAL(balancer, address), OPTIONAL(balancer, trial_host),
-    OPTIONAL(balancer, detail),
+    STRING(balancer, name),         TRISTATE(balancer, running), OPTIONAL(balancer, address),
+    OPTIONAL(balancer, trial_host), OPTIONAL(balancer, detail),
 };
 static const struct field backend_fields[] = {
-    STRING(backend, name), TRISTATE(backend, healthy), OPTIONAL(backend, detail),
+    STRING(backend, name),
+    TRISTATE(backend, healthy),
+    OPTIONAL(backend, detail),
 };
 static const struct field file_fields[] = {
-    STRING(file, path), CONTENT(file, content, content_size), OPTIONAL(file, purpose), OPTIONAL(file, part),
+    STRING(file, path),
+    CONTENT(file, content, content_size),
+    OPTIONAL(file, purpose),
+    OPTIONAL(file, part),
 };
 static const struct field unit_fields[] = {
-    STRING(unit, name), {"argv", FIELD_ARGV, AT(unit, argv), 0}, OPTIONAL(unit, package),
+    STRING(unit, name),
+    {"argv", FIELD_ARGV, AT(unit, argv), 0},
+    OPTIONAL(unit, package),
     ENUM(unit, restart, HACTL_RESTART_ON_FAILURE),
 };
 static const struct field port_fields[] = {
     STRING(port, name),
 };
 
-#define RECORD(type, plural)                                                                                         \
-    {#type, sizeof(struct hactl_##type), offsetof(struct hactl_call, plural),                                        \
-     offsetof(struct hactl_call, type##_count), type##_fields, sizeof type##_fields / sizeof *type##_fields}
+#define RECORD(type, plural)                                                                                       \
+    {                                                                                                              \
+#type, sizeof(struct hactl_##type), offsetof(struct hactl_call, plural),                                   \
+            offsetof(struct hactl_call, type##_count), type##_fields, sizeof type##_fields / sizeof *type##_fields \
+    }
 
 static const struct record_type record_types[HA_RECORDS_END] = {
     [HA_RECORD_ZONE] = RECORD(zone, zones),

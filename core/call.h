@@ -13,16 +13,18 @@
 
 #include "core/plugins.h"
 
-#define HA_RECORDS(type, plural) struct hactl_##type *plural; size_t type##_count
+#define HA_RECORDS(type, plural) \
+    struct hactl_##type *plural; \
+    size_t type##_count
 
 /* The opaque `struct hactl_call` of plugin.h. */
 struct hactl_call {
     struct ha_instance *instance;
-    char what[96];        /* "list", "member-add demo-2": for logs and errors */
-    char intent[40];      /* empty: changes nothing */
-    bool polls;           /* asks about a token, and needs to emit none */
-    int64_t timeout_ms;   /* from when the worker enters the plugin: a queue costs no time */
-    int64_t deadline_ms;  /* CLOCK_MONOTONIC; set then */
+    char what[96];       /* "list", "member-add demo-2": for logs and errors */
+    char intent[40];     /* empty: changes nothing */
+    bool polls;          /* asks about a token, and needs to emit none */
+    int64_t timeout_ms;  /* from when the worker enters the plugin: a queue costs no time */
+    int64_t deadline_ms; /* CLOCK_MONOTONIC; set then */
     /* Runs in the worker: enters the plugin with the arguments behind `context`. */
     int (*run)(struct hactl_call *call);
     void *context;

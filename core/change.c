@@ -24,7 +24,7 @@ enum { REPLANS = 12 };
 struct change {
     struct ha_session *session;
     struct ha_request request;
-    char text[256];             /* of the request */
+    char text[256]; /* of the request */
     char operation[64];
     char aborts[64];            /* the operation that this one ends */
     struct ha_desired previous; /* before the request: where `op abort` goes back to */
@@ -40,7 +40,8 @@ struct change {
 };
 
 static void say(const struct change *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(const struct change *c, const char *format, ...) {
+static void say(const struct change *c, const char *format, ...)
+{
     char text[512];
     va_list arguments;
     va_start(arguments, format);
@@ -52,7 +53,8 @@ static void say(const struct change *c, const char *format, ...) {
 
 /* ---- which operation */
 
-static void name_operation(char out[64]) {
+static void name_operation(char out[64])
+{
     time_t now = time(NULL);
     struct tm tm;
     unsigned short salt = 0;
@@ -63,18 +65,22 @@ static void name_operation(char out[64]) {
     snprintf(out + used, 64 - used, "-%04x", salt);
 }
 
-static bool is_unfinished(struct ha_session *session, const char *id, struct ha_operation *out) {
+static bool is_unfinished(struct ha_session *session, const char *id, struct ha_operation *out)
+{
     struct ha_error ignored = {0};
     return id[0] && ha_operation_read(session->store, id, out, &ignored) == 0 && out->ended_s == 0;
 }
 
-static int refuse_other(const struct change *c, const struct ha_operation *open) {
-    ha_fail(c->error, HA_EXIT_DECISION, "operation %s (%s) is unfinished%s%s", open->id, open->request, open->text[0] ? ": " : "", open->text);
+static int refuse_other(const struct change *c, const struct ha_operation *open)
+{
+    ha_fail(c->error, HA_EXIT_DECISION, "operation %s (%s) is unfinished%s%s", open->id, open->request,
+            open->text[0] ? ": " : "", open->text);
     ha_advise(c->error, "hactl op resume %s, or hactl op abort %s", open->id, open->id);
     return -1;
 }
 
-static int take_up(struct change *c, const struct ha_operation *open) {
+static int take_up(struct change *c, const struct ha_operation *open)
+{
     snprintf(c->operation, sizeof c->operation, "%s", open->id);
     snprintf(c->text, sizeof c->text, "%s", open->request);
     c->resumes = true;
@@ -89,13 +95,15 @@ static int take_up(struct change *c, const struct ha_operation *open) {
 
 /* Killed between the end in the journal and the store: the end record holds
  * what the store was to be. */
-static int settle(struct change *c) {
+static int settle(struct change *c)
+{
     struct ha_session *session = c->session;
     struct ha_operation last = {0};
     struct ha_error ignored = {0};
     json_t *records = NULL;
     struct ha_desired desired;
-    if (!session->desired.operation[0] || ha_operation_read(session->store, session->desired.operation, &last, &ignored) || !last.ended_s ||
+    if (!session->desired.operation[0] ||
+        ha_operation_read(session->store, session->desired.operation, &last, &ignored) || !last.ended_s ||
         ha_journal_read(session->store, last.id, &records, &ignored))
         return 0;
     json_t *end = json_array_get(records, json_array_size(records) - 1);
@@ -109,7 +117,8 @@ static int settle(struct change *c) {
 }
 
 /* Returns 1 when the operation is done already. */
-static int find_operation(struct change *c) {
+static int find_operation(struct change *c)
+{
     struct ha_session *session = c->session;
     const char *asked = c->session->options->operation;
     struct ha_operation open = {0}, named = {0};
@@ -120,13 +129,17 @@ static int find_operation(struct change *c) {
     ha_request_text(&c->request, c->text, sizeof c->text);
     if (c->request.kind == HA_REQUEST_RESUME) {
         if (!unfinished || (c->request.name && strcmp(c->request.name, open.id) != 0))
-            return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation%s%s", c->request.name ? " " : "", c->request.name ? c->request.name : "");
+            return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation%s%s", c->request.name ? " " : "",
+                           c->request.name ? c->request.name : "");
         return take_up(c, &open);
     }
     if (asked && ha_operation_read(session->store, asked, &named, &ignored) == 0 && named.ended_s)
-        return named.status == HA_EXIT_DONE ? 1 : ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
+        return named.status == HA_EXIT_DONE
+                   ? 1
+                   : ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
     if (unfinished && c->request.kind != HA_REQUEST_ABORT && c->request.kind != HA_REQUEST_DOWN)
-        return strcmp(open.request, c->text) == 0 && (!asked || strcmp(asked, open.id) == 0) ? take_up(c, &open) : refuse_other(c, &open);
+        return strcmp(open.request, c->text) == 0 && (!asked || strcmp(asked, open.id) == 0) ? take_up(c, &open)
+                                                                                             : refuse_other(c, &open);
     if (unfinished && (strcmp(open.request, c->text) == 0 || ha_request_kind_of(open.request) == c->request.kind))
         return take_up(c, &open);
     if (asked)
@@ -138,11 +151,13 @@ static int find_operation(struct change *c) {
 
 /* ---- abort: back to the replica set from before, as a plan like any other */
 
-static int want_previous(struct change *c) {
+static int want_previous(struct change *c)
+{
     struct ha_session *session = c->session;
     struct ha_operation open = {0};
     json_t *records = NULL, *previous = NULL;
-    if (!is_unfinished(session, session->desired.operation, &open) || (c->request.name && strcmp(c->request.name, open.id) != 0))
+    if (!is_unfinished(session, session->desired.operation, &open) ||
+        (c->request.name && strcmp(c->request.name, open.id) != 0))
         return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation to abort");
     if (ha_journal_read(session->store, open.id, &records, c->error))
         return -1;
@@ -153,7 +168,8 @@ static int want_previous(struct change *c) {
     if (rc)
         return -1;
     if (before.replica_count == 0) {
-        ha_fail(c->error, HA_EXIT_REFUSED, "operation %s made the cluster: there is nothing before it to go back to", open.id);
+        ha_fail(c->error, HA_EXIT_REFUSED, "operation %s made the cluster: there is nothing before it to go back to",
+                open.id);
         ha_advise(c->error, "finish it (hactl op resume), or take it down (hactl down)");
         return -1;
     }
@@ -171,7 +187,8 @@ static int want_previous(struct change *c) {
 
 /* ---- planning */
 
-static int look_and_plan(struct change *c) {
+static int look_and_plan(struct change *c)
+{
     struct ha_session *session = c->session;
     session->desired = c->wanted;
     session->observed.model.repair = c->request.kind == HA_REQUEST_RECONCILE;
@@ -181,14 +198,16 @@ static int look_and_plan(struct change *c) {
     return 0;
 }
 
-static bool is_guarded(const struct ha_plan *plan) {
+static bool is_guarded(const struct ha_plan *plan)
+{
     for (int i = 0; i < plan->count; i++)
         if (plan->steps[i].guarded)
             return true;
     return false;
 }
 
-static int ask_consent(struct change *c, ha_consent *consent, void *context) {
+static int ask_consent(struct change *c, ha_consent *consent, void *context)
+{
     char warnings[HA_WARNINGS][256];
     int count = 0;
     ha_request_warn(&c->plan->end, warnings, &count);
@@ -208,20 +227,22 @@ static int ask_consent(struct change *c, ha_consent *consent, void *context) {
 
 /* ---- writing down */
 
-static int journal_begin(struct change *c) {
+static int journal_begin(struct change *c)
+{
     json_t *record;
     if (ha_journal_open(c->session->store, c->operation, &c->run.journal, c->error))
         return -1;
     if (c->resumes)
         record = json_pack("{ss sI}", "type", "resume", "at", (json_int_t)time(NULL));
     else
-        record = json_pack("{ss si ss ss sI sI so}", "type", "begin", "schema", 1, "operation", c->operation, "request", c->text,
-                           "generation", (json_int_t)c->previous.generation + 1, "at", (json_int_t)time(NULL), "previous",
-                           ha_desired_to_json(&c->previous));
+        record = json_pack("{ss si ss ss sI sI so}", "type", "begin", "schema", 1, "operation", c->operation, "request",
+                           c->text, "generation", (json_int_t)c->previous.generation + 1, "at", (json_int_t)time(NULL),
+                           "previous", ha_desired_to_json(&c->previous));
     return ha_journal_append(c->run.journal, record, true, c->error);
 }
 
-static int write_wanted(struct change *c) {
+static int write_wanted(struct change *c)
+{
     c->report->syncs += 2;
     c->written = true;
     if (ha_store_write(c->session->store, &c->wanted, c->error))
@@ -231,7 +252,8 @@ static int write_wanted(struct change *c) {
     return 0;
 }
 
-static bool same_desired(const struct ha_desired *a, const struct ha_desired *b) {
+static bool same_desired(const struct ha_desired *a, const struct ha_desired *b)
+{
     json_t *x = ha_desired_to_json(a), *y = ha_desired_to_json(b);
     bool same = json_equal(x, y);
     json_decref(x);
@@ -241,7 +263,8 @@ static bool same_desired(const struct ha_desired *a, const struct ha_desired *b)
 
 /* Those that founded nothing yet are the founders; the store must know them
  * before the first of them starts. */
-static void choose_founders(struct change *c) {
+static void choose_founders(struct change *c)
+{
     const struct ha_model *model = &c->session->observed.model;
     bool unformed = false, some = false;
     for (int g = 0; g < model->group_count; g++)
@@ -253,7 +276,8 @@ static void choose_founders(struct change *c) {
 }
 
 /* What the world has shown for good: groups formed, replicas gone. */
-static void note_facts(struct change *c) {
+static void note_facts(struct change *c)
+{
     const struct ha_model *model = &c->session->observed.model;
     bool all_formed = true;
     for (int g = 0; g < model->group_count; g++) {
@@ -265,13 +289,15 @@ static void note_facts(struct change *c) {
         if (known || group->formed != HACTL_YES || group->quorum != HACTL_YES || c->wanted.formed_count == HA_GROUPS)
             continue;
         snprintf(c->wanted.formed[c->wanted.formed_count].group, HA_NAME, "%s", group->name);
-        snprintf(c->wanted.formed[c->wanted.formed_count++].cluster_id, sizeof c->wanted.formed[0].cluster_id, "%s", group->cluster_id);
+        snprintf(c->wanted.formed[c->wanted.formed_count++].cluster_id, sizeof c->wanted.formed[0].cluster_id, "%s",
+                 group->cluster_id);
     }
     for (int i = 0; all_formed && i < c->wanted.replica_count; i++)
         c->wanted.replicas[i].founding = false;
 }
 
-static bool is_gone(const struct ha_model *model, const char *name) {
+static bool is_gone(const struct ha_model *model, const char *name)
+{
     int i = ha_model_replica(model, name);
     if (i < 0)
         return true;
@@ -280,7 +306,8 @@ static bool is_gone(const struct ha_model *model, const char *name) {
            r->certificates == HA_CERTIFICATES_NONE && r->backend == HA_BACKEND_NONE;
 }
 
-static void drop_gone(struct change *c) {
+static void drop_gone(struct change *c)
+{
     int kept = 0;
     for (int i = 0; i < c->wanted.replica_count; i++)
         if (!c->wanted.replicas[i].leaving || !is_gone(&c->session->observed.model, c->wanted.replicas[i].name))
@@ -288,24 +315,28 @@ static void drop_gone(struct change *c) {
     c->wanted.replica_count = kept;
 }
 
-static json_t *report_json(const struct change *c) {
+static json_t *report_json(const struct change *c)
+{
     const struct ha_report *r = c->report;
     json_t *timings = json_array();
     for (int i = 0; i < r->timing_count; i++)
-        json_array_append_new(timings, json_pack("{ss sI}", "step", r->timings[i].text, "ms", (json_int_t)r->timings[i].ms));
+        json_array_append_new(timings,
+                              json_pack("{ss sI}", "step", r->timings[i].text, "ms", (json_int_t)r->timings[i].ms));
     json_t *gap = r->gap_measured ? json_integer(r->endpoint_gap_ms) : json_null();
-    return json_pack("{si si sI sI si si so si si so}", "steps", r->steps, "replans", r->replans, "wall_ms", (json_int_t)r->wall_ms,
-                     "cpu_ms", (json_int_t)r->cpu_ms, "syncs", (int)r->syncs, "calls", (int)r->calls, "endpoint_gap_ms", gap,
-                     "probes", (int)r->probes, "probes_failed", (int)r->probes_failed, "timings", timings);
+    return json_pack("{si si sI sI si si so si si so}", "steps", r->steps, "replans", r->replans, "wall_ms",
+                     (json_int_t)r->wall_ms, "cpu_ms", (json_int_t)r->cpu_ms, "syncs", (int)r->syncs, "calls",
+                     (int)r->calls, "endpoint_gap_ms", gap, "probes", (int)r->probes, "probes_failed",
+                     (int)r->probes_failed, "timings", timings);
 }
 
-static void journal_stop(struct change *c, const char *type) {
+static void journal_stop(struct change *c, const char *type)
+{
     struct ha_error ignored = {0};
     bool ends = strcmp(type, "end") == 0;
     if (!c->run.journal)
         return;
-    json_t *record = json_pack("{ss sI si ss so}", "type", type, "at", (json_int_t)time(NULL), "status", (int)c->error->status, "text",
-                               c->error->what, "report", report_json(c));
+    json_t *record = json_pack("{ss sI si ss so}", "type", type, "at", (json_int_t)time(NULL), "status",
+                               (int)c->error->status, "text", c->error->what, "report", report_json(c));
     if (ends)
         json_object_set_new(record, "desired", ha_desired_to_json(&c->wanted));
     ha_journal_append(c->run.journal, record, true, &ignored);
@@ -314,7 +345,8 @@ static void journal_stop(struct change *c, const char *type) {
 
 /* ---- giving back */
 
-static void only(struct ha_plan_scope *scope, const enum ha_step_kind *kinds, size_t count) {
+static void only(struct ha_plan_scope *scope, const enum ha_step_kind *kinds, size_t count)
+{
     memset(scope, 0, sizeof *scope);
     for (size_t i = 0; i < count; i++) {
         scope->enabled[kinds[i]] = true;
@@ -322,7 +354,8 @@ static void only(struct ha_plan_scope *scope, const enum ha_step_kind *kinds, si
     }
 }
 
-static int execute_give_back(struct change *c, const struct ha_plan_scope *scope) {
+static int execute_give_back(struct change *c, const struct ha_plan_scope *scope)
+{
     struct ha_plan *plan = malloc(sizeof *plan);
     struct ha_error error = {0};
     if (!plan)
@@ -340,7 +373,8 @@ static int execute_give_back(struct change *c, const struct ha_plan_scope *scope
 }
 
 /* The address is dark: whoever had it before gets it back. */
-static void give_back_address(struct change *c, enum ha_holder holder, const char *replica) {
+static void give_back_address(struct change *c, enum ha_holder holder, const char *replica)
+{
     static const enum ha_step_kind kinds[] = {HA_STEP_BALANCER_CLAIM, HA_STEP_REPLICA_CLAIM, HA_STEP_ENDPOINT_VERIFY};
     struct ha_model *model = &c->session->observed.model;
     struct ha_plan_scope scope;
@@ -367,18 +401,20 @@ static void give_back_address(struct change *c, enum ha_holder holder, const cha
     if (execute_give_back(c, &scope)) {
         const char *owner = holder == HA_HOLDER_REPLICA ? replica : "the balancer";
         say(c, "gave the public address back to %s", owner);
-        ha_advise(c->error, "the public address was given back to %s; see `hactl status`, then run the command again", owner);
+        ha_advise(c->error, "the public address was given back to %s; see `hactl status`, then run the command again",
+                  owner);
     }
 }
 
 /* A learner that did not make it would bar every later change. */
-static void give_back_learner(struct change *c, const struct ha_step *failed) {
+static void give_back_learner(struct change *c, const struct ha_step *failed)
+{
     /* Its machine goes too: it holds the data of a member that is no more. */
     static const enum ha_step_kind kinds[] = {HA_STEP_MEMBER_REMOVE, HA_STEP_INSTANCE_DELETE};
     struct ha_model *model = &c->session->observed.model;
     struct ha_plan_scope scope;
-    bool joining = failed->kind == HA_STEP_MEMBER_START || failed->kind == HA_STEP_MEMBER_CATCH_UP || failed->kind == HA_STEP_MEMBER_PROMOTE ||
-                   failed->kind == HA_STEP_MEMBER_ADD;
+    bool joining = failed->kind == HA_STEP_MEMBER_START || failed->kind == HA_STEP_MEMBER_CATCH_UP ||
+                   failed->kind == HA_STEP_MEMBER_PROMOTE || failed->kind == HA_STEP_MEMBER_ADD;
     if (!joining || failed->replica < 0 || failed->group < 0)
         return;
     int m = ha_model_member_of(&model->groups[failed->group], failed->replica);
@@ -395,11 +431,14 @@ static void give_back_learner(struct change *c, const struct ha_step *failed) {
     model->replicas[failed->replica].wanted = false;
     if (execute_give_back(c, &scope)) {
         say(c, "removed the learner %s again", model->replicas[failed->replica].name);
-        ha_advise(c->error, "the learner was removed again, the members are as before; hactl op resume %s tries once more", c->operation);
+        ha_advise(c->error,
+                  "the learner was removed again, the members are as before; hactl op resume %s tries once more",
+                  c->operation);
     }
 }
 
-static void add_unit_log(struct change *c, const struct ha_step *failed) {
+static void add_unit_log(struct change *c, const struct ha_step *failed)
+{
     if (failed->replica < 0 || failed->group < 0 || failed->group >= c->session->payload_count)
         return;
     struct ha_replica *r = &c->session->observed.model.replicas[failed->replica];
@@ -407,7 +446,8 @@ static void add_unit_log(struct change *c, const struct ha_step *failed) {
         say(c, "%s: %s", r->name, r->detail);
 }
 
-static void give_back(struct change *c, enum ha_holder holder, const char *replica) {
+static void give_back(struct change *c, enum ha_holder holder, const char *replica)
+{
     struct ha_error ignored = {0};
     struct ha_step failed = {.replica = -1, .group = -1};
     if (c->run.failed_step >= 0)
@@ -422,7 +462,8 @@ static void give_back(struct change *c, enum ha_holder holder, const char *repli
 
 /* ---- converging */
 
-static void kinds_of(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS], int *least) {
+static void kinds_of(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS], int *least)
+{
     for (int i = 0; i < plan->count; i++) {
         kinds[plan->steps[i].kind] = true;
         if (plan->steps[i].during.tolerates < *least)
@@ -431,27 +472,32 @@ static void kinds_of(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS], int 
 }
 
 /* Promise 4: towards the same end, with no new kind of step, no lower budget. */
-static int judge_replan(struct change *c, const bool allowed[HA_STEP_KINDS], int allowed_least) {
+static int judge_replan(struct change *c, const bool allowed[HA_STEP_KINDS], int allowed_least)
+{
     bool kinds[HA_STEP_KINDS] = {false};
     int least = c->plan->count ? c->plan->steps[0].before.tolerates : allowed_least;
     kinds_of(c->plan, kinds, &least);
     for (int k = 0; k < HA_STEP_KINDS; k++) {
         if (!kinds[k] || allowed[k] || !ha_step_types[k].changes)
             continue;
-        ha_fail(c->error, HA_EXIT_DECISION, "the cluster is not as it was when this was planned: it now needs `%s`, which was not in the plan",
+        ha_fail(c->error, HA_EXIT_DECISION,
+                "the cluster is not as it was when this was planned: it now needs `%s`, which was not in the plan",
                 ha_step_types[k].name);
         ha_advise(c->error, "see `hactl plan`, then hactl op resume %s", c->operation);
         return -1;
     }
     if (least < allowed_least && is_guarded(c->plan) && !c->session->options->accept_budget_zero) {
-        ha_fail(c->error, HA_EXIT_DECISION, "the cluster is not as it was when this was planned: going on would leave a failure budget of %d", least);
+        ha_fail(c->error, HA_EXIT_DECISION,
+                "the cluster is not as it was when this was planned: going on would leave a failure budget of %d",
+                least);
         ha_advise(c->error, "see `hactl plan`, then hactl op resume %s", c->operation);
         return -1;
     }
     return 0;
 }
 
-static int fail_blocked(struct change *c) {
+static int fail_blocked(struct change *c)
+{
     char all[480] = "";
     for (int i = 0; i < c->plan->blocked_count; i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? "; " : "", c->plan->blocked[i]);
@@ -461,10 +507,12 @@ static int fail_blocked(struct change *c) {
         if (ha_model_is_formed(group) && (group->quorum != HACTL_YES || group->alarm[0]))
             status = HA_EXIT_REFUSED;
     }
-    return ha_fail(c->error, status, "cannot go on: %s", all[0] ? all : "the wanted state is not reached and nothing safe is left to do");
+    return ha_fail(c->error, status, "cannot go on: %s",
+                   all[0] ? all : "the wanted state is not reached and nothing safe is left to do");
 }
 
-static void learn_after(struct change *c, enum ha_outcome outcome) {
+static void learn_after(struct change *c, enum ha_outcome outcome)
+{
     if (outcome != HA_OUTCOME_DONE)
         return;
     struct ha_desired before = c->wanted;
@@ -475,7 +523,8 @@ static void learn_after(struct change *c, enum ha_outcome outcome) {
             ha_log(HACTL_LOG_WARNING, "%s", c->error->what);
 }
 
-static int converge(struct change *c) {
+static int converge(struct change *c)
+{
     const struct ha_model *model = &c->session->observed.model;
     bool allowed[HA_STEP_KINDS] = {false};
     int least = c->plan->count ? c->plan->steps[0].before.tolerates : 0;
@@ -510,7 +559,8 @@ static int converge(struct change *c) {
 
 /* ---- the end */
 
-static int finish_down(struct change *c) {
+static int finish_down(struct change *c)
+{
     struct hactl_call *call = ha_ask_forget(c->session, 30000);
     if (call) {
         int code = ha_call_wait(call);
@@ -524,20 +574,22 @@ static int finish_down(struct change *c) {
 }
 
 /* What was aborted is over too, and says so. */
-static void end_aborted(struct change *c) {
+static void end_aborted(struct change *c)
+{
     struct ha_journal *journal = NULL;
     struct ha_error ignored = {0};
     char text[128];
     if (!c->aborts[0] || ha_journal_open(c->session->store, c->aborts, &journal, &ignored))
         return;
     snprintf(text, sizeof text, "aborted by operation %s", c->operation);
-    json_t *record = json_pack("{ss sI si ss}", "type", "end", "at", (json_int_t)time(NULL), "status", (int)HA_EXIT_INTERRUPTED,
-                               "text", text);
+    json_t *record = json_pack("{ss sI si ss}", "type", "end", "at", (json_int_t)time(NULL), "status",
+                               (int)HA_EXIT_INTERRUPTED, "text", text);
     ha_journal_append(journal, record, true, &ignored);
     ha_journal_close(journal);
 }
 
-static int finish(struct change *c) {
+static int finish(struct change *c)
+{
     bool whole = c->request.kind != HA_REQUEST_STAGE;
     if (c->request.kind == HA_REQUEST_DOWN)
         return finish_down(c);
@@ -552,22 +604,27 @@ static int finish(struct change *c) {
     return write_wanted(c);
 }
 
-static void measure(struct change *c, int64_t began_ms) {
+static void measure(struct change *c, int64_t began_ms)
+{
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     c->report->wall_ms = ha_now_ms() - began_ms;
-    c->report->cpu_ms = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+    c->report->cpu_ms = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+                        (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
     c->report->calls = c->session->private->calls;
     c->report->syncs += ha_journal_syncs(c->run.journal);
     snprintf(c->report->operation, sizeof c->report->operation, "%s", c->operation);
     c->report->generation = c->wanted.generation;
 }
 
-static int prepare(struct change *c) {
+static int prepare(struct change *c)
+{
     struct ha_session *session = c->session;
     c->previous = c->wanted = session->desired;
     /* One that is resumed finds what it wants in the store. */
-    if (!c->resumes && (c->request.kind == HA_REQUEST_ABORT ? want_previous(c) : ha_request_apply(session, &c->request, &c->wanted, c->error)))
+    if (!c->resumes &&
+        (c->request.kind == HA_REQUEST_ABORT ? want_previous(c)
+                                             : ha_request_apply(session, &c->request, &c->wanted, c->error)))
         return -1;
     const char *stage = c->request.kind == HA_REQUEST_STAGE ? c->request.name : NULL;
     if (ha_request_scope(session, c->request.kind, stage, &c->scope, c->error) || look_and_plan(c))
@@ -577,14 +634,16 @@ static int prepare(struct change *c) {
 }
 
 /* Nothing to do and nothing to write: then no operation is begun either. */
-static bool is_idle(const struct change *c) {
+static bool is_idle(const struct change *c)
+{
     struct ha_desired wanted = c->wanted;
     memcpy(wanted.operation, c->previous.operation, sizeof wanted.operation);
     return c->plan->count == 0 && c->plan->converged && !c->resumes && c->request.kind != HA_REQUEST_DOWN &&
            same_desired(&wanted, &c->previous);
 }
 
-static int carry_out(struct change *c, ha_consent *consent, void *context) {
+static int carry_out(struct change *c, ha_consent *consent, void *context)
+{
     if (prepare(c))
         return -1;
     if (is_idle(c)) {
@@ -608,12 +667,16 @@ static int carry_out(struct change *c, ha_consent *consent, void *context) {
     return 0;
 }
 
-int ha_session_change(struct ha_session *session, const struct ha_request *request, ha_consent *consent, void *consent_context,
-                      const struct ha_listener *listener, struct ha_report *report, struct ha_error *error) {
+int ha_session_change(struct ha_session *session, const struct ha_request *request, ha_consent *consent,
+                      void *consent_context, const struct ha_listener *listener, struct ha_report *report,
+                      struct ha_error *error)
+{
     int64_t began_ms = ha_now_ms();
     struct change c = {.session = session, .request = *request, .listener = listener, .report = report, .error = error};
     memset(report, 0, sizeof *report);
-    c.run = (struct ha_run){.session = session, .listener = listener, .report = report,
+    c.run = (struct ha_run){.session = session,
+                            .listener = listener,
+                            .report = report,
                             .deadline_ms = session->options->timeout_ms ? began_ms + session->options->timeout_ms : 0};
     c.plan = calloc(1, sizeof *c.plan);
     int rc = c.plan ? find_operation(&c) : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");

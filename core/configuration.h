@@ -12,8 +12,8 @@
  *     etcd  = { plugin = "etcd"; };           # instance name = group name here
  *     ...
  *   };
- *   stages = { certificates = { steps = ["authority-create", ...]; instance = "pki"; needs = [...]; provides = [...]; }; };
- *   pipelines = { up = { stages = ["address", ...]; given = [...]; }; };
+ *   stages = { certificates = { steps = ["authority-create", ...]; instance = "pki"; needs = [...]; provides = [...];
+ * }; }; pipelines = { up = { stages = ["address", ...]; given = [...]; }; };
  */
 #ifndef HACTL_CORE_CONFIGURATION_H
 #define HACTL_CORE_CONFIGURATION_H
@@ -24,28 +24,31 @@
 #include "core/error.h"
 #include "core/steps.h"
 
-struct ha_source { const char *file; unsigned line; }; /* file NULL: a default; "--set": the command line */
+struct ha_source {
+    const char *file;
+    unsigned line;
+}; /* file NULL: a default; "--set": the command line */
 
 /* One checked setting of a table of keys. */
 struct ha_setting {
     const struct hactl_key *key;
     struct ha_source source;
-    bool is_set;      /* in the file or by --set or by its default */
-    char *string;     /* STRING, PATH */
-    int64_t integer;  /* INTEGER, BOOLEAN */
-    char **list;      /* STRING_LIST; ends with NULL */
+    bool is_set;     /* in the file or by --set or by its default */
+    char *string;    /* STRING, PATH */
+    int64_t integer; /* INTEGER, BOOLEAN */
+    char **list;     /* STRING_LIST; ends with NULL */
 };
 
 /* What plugins see as an opaque `struct hactl_conf`: one instance's settings. */
 struct hactl_conf {
-    char *instance;        /* "cloud" */
-    char *plugin;          /* "local", or a path that contains a slash */
+    char *instance; /* "cloud" */
+    char *plugin;   /* "local", or a path that contains a slash */
     char *cluster;
-    char *directory;       /* <state>/<cluster>/<instance> */
+    char *directory; /* <state>/<cluster>/<instance> */
     struct ha_source source;
     struct ha_setting *settings; /* in the order of the plugin's key table */
     size_t setting_count;
-    bool keys_checked;     /* false until the plugin's own table has been seen */
+    bool keys_checked; /* false until the plugin's own table has been seen */
 };
 
 struct ha_stage {
@@ -61,28 +64,32 @@ struct ha_pipeline {
     struct ha_source source;
     const struct ha_stage **stages; /* building order; taken down in the opposite order */
     size_t stage_count;
-    char **given;             /* what is there without a stage making it */
+    char **given; /* what is there without a stage making it */
 };
 
 struct ha_configuration {
-    char *file;               /* as chosen; NULL when read from standard input */
+    char *file; /* as chosen; NULL when read from standard input */
     /* core keys, named for their place in the file */
     char *cluster_name;
     int64_t cluster_replicas;
-    char **cluster_zones;     /* order of preference; empty: the cloud's own */
-    char **cluster_names;     /* extra names or addresses for API certificates */
+    char **cluster_zones; /* order of preference; empty: the cloud's own */
+    char **cluster_names; /* extra names or addresses for API certificates */
     char *cluster_service_address, *cluster_dns_domain;
-    int64_t endpoint_port;    /* 0: the port that the payload declares */
-    char *endpoint_mode;      /* auto|balancer */
-    char *keys_mode;          /* operator (replica comes with clouds that can) */
-    char *state_directory;    /* of this cluster: base/<cluster> */
-    int64_t lock_timeout_ms;  /* how long to wait for another hactl */
-    struct ha_setting *core_settings; size_t core_setting_count; /* the same, for config show */
+    int64_t endpoint_port;   /* 0: the port that the payload declares */
+    char *endpoint_mode;     /* auto|balancer */
+    char *keys_mode;         /* operator (replica comes with clouds that can) */
+    char *state_directory;   /* of this cluster: base/<cluster> */
+    int64_t lock_timeout_ms; /* how long to wait for another hactl */
+    struct ha_setting *core_settings;
+    size_t core_setting_count; /* the same, for config show */
 
-    struct hactl_conf **instances; size_t instance_count;
-    struct ha_stage **stages; size_t stage_count;
-    struct ha_pipeline **pipelines; size_t pipeline_count;
-    void *internal;           /* the parsed file, until every plugin's keys are checked */
+    struct hactl_conf **instances;
+    size_t instance_count;
+    struct ha_stage **stages;
+    size_t stage_count;
+    struct ha_pipeline **pipelines;
+    size_t pipeline_count;
+    void *internal; /* the parsed file, until every plugin's keys are checked */
 };
 
 /* `path` NULL: $HACTL_CONFIG, ./hactl.conf, the nearest parent's, XDG,

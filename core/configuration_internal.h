@@ -16,11 +16,13 @@ struct ha_document {
     size_t length;
     struct ha_source *lines; /* lines[0] is line 1 */
     size_t line_count;
-    char **files;            /* the names that sources point at */
+    char **files; /* the names that sources point at */
     size_t file_count;
 };
 
-struct ha_set { char *key, *value; };
+struct ha_set {
+    char *key, *value;
+};
 
 /* Behind ha_configuration.internal. */
 struct ha_parsed {
@@ -47,13 +49,13 @@ struct ha_key_group {
     const struct ha_parsed *parsed;
     const struct ha_document *document;
     const config_setting_t *setting;
-    const char *prefix;   /* of its keys in messages and in --set: "plugins.cloud." */
-    const char *reserved; /* a key of it that is not in the table; NULL: none */
+    const char *prefix;      /* of its keys in messages and in --set: "plugins.cloud." */
+    const char *reserved;    /* a key of it that is not in the table; NULL: none */
     struct ha_source source; /* of the group, or of the whole file */
 };
 
-int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
-                  struct ha_error *error);
+int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out,
+                      size_t *count, struct ha_error *error);
 void ha_settings_free(struct ha_setting *settings, size_t count);
 int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error);
 const char *ha_set_value(const struct ha_parsed *parsed, const char *key); /* NULL: not set */

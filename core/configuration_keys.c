@@ -12,7 +12,7 @@
 #include "core/configuration_internal.h"
 #include "core/duration.h"
 
-#define CANDIDATES_MAX 600
+#define CANDIDATES_MAX  600
 #define NAME_MAX_LENGTH 40u
 
 static const struct hactl_key core_keys[] = {
@@ -41,12 +41,13 @@ static const struct hactl_key core_keys[] = {
     {NULL, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
-static const char *const sections[] = {"cluster", "endpoint", "keys",   "state",     "lock",
+static const char *const sections[] = {"cluster", "endpoint", "keys",      "state", "lock",
                                        "plugins", "stages",   "pipelines", NULL};
 
 static const char *const type_names[] = {
-    [HACTL_KEY_STRING] = "a string", [HACTL_KEY_INTEGER] = "an integer", [HACTL_KEY_BOOLEAN] = "true or false",
-    [HACTL_KEY_STRING_LIST] = "a list of strings such as [\"a\", \"b\"]", [HACTL_KEY_PATH] = "a path in quotes",
+    [HACTL_KEY_STRING] = "a string",       [HACTL_KEY_INTEGER] = "an integer",
+    [HACTL_KEY_BOOLEAN] = "true or false", [HACTL_KEY_STRING_LIST] = "a list of strings such as [\"a\", \"b\"]",
+    [HACTL_KEY_PATH] = "a path in quotes",
 };
 
 const struct hactl_key *ha_configuration_core_keys(void)
@@ -227,8 +228,8 @@ static int take_value(const struct reading *reading, const config_setting_t *val
     if ((type == HACTL_KEY_STRING || type == HACTL_KEY_PATH) && given == CONFIG_TYPE_STRING)
         return take_string(reading, config_setting_get_string(value));
     if (type == HACTL_KEY_INTEGER && (given == CONFIG_TYPE_INT || given == CONFIG_TYPE_INT64))
-        return take_integer(reading, given == CONFIG_TYPE_INT ? config_setting_get_int(value)
-                                                              : config_setting_get_int64(value));
+        return take_integer(reading,
+                            given == CONFIG_TYPE_INT ? config_setting_get_int(value) : config_setting_get_int64(value));
     if (type == HACTL_KEY_BOOLEAN && given == CONFIG_TYPE_BOOL) {
         reading->setting->integer = config_setting_get_bool(value) != 0;
         return 0;
@@ -341,8 +342,8 @@ static int refuse_unknown_keys(const struct ha_key_group *group, const struct ha
     return 0;
 }
 
-int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out, size_t *count,
-                  struct ha_error *error)
+int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out,
+                      size_t *count, struct ha_error *error)
 {
     struct ha_setting *settings;
     size_t key_count = 0;
@@ -522,7 +523,8 @@ int ha_core_settings_read(struct ha_configuration *configuration, struct ha_erro
     for (int i = 0; i < config_setting_length(root); i++)
         if (check_section(configuration, config_setting_get_elem(root, (unsigned)i), error) != 0)
             return -1;
-    if (ha_key_group_read(&group, core_keys, &configuration->core_settings, &configuration->core_setting_count, error) != 0)
+    if (ha_key_group_read(&group, core_keys, &configuration->core_settings, &configuration->core_setting_count,
+                          error) != 0)
         return -1;
     return take_core(configuration, error);
 }

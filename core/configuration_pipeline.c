@@ -362,9 +362,8 @@ out:
 
 /* ---- sections */
 
-static int read_section(struct ha_configuration *configuration, const struct ha_document *document,
-                        const char *section, int (*read_part)(const struct part *, struct ha_error *),
-                        struct ha_error *error)
+static int read_section(struct ha_configuration *configuration, const struct ha_document *document, const char *section,
+                        int (*read_part)(const struct part *, struct ha_error *), struct ha_error *error)
 {
     const config_setting_t *group = config_lookup(&document->config, section);
 
@@ -375,9 +374,8 @@ static int read_section(struct ha_configuration *configuration, const struct ha_
         part.source = ha_document_source(document, part.group);
         part.name = config_setting_name(part.group);
         if (!ha_name_is_label(part.name))
-            return ha_fail_at(error, part.source,
-                              "%s.%s: a name has lower-case letters, digits and dashes, at most 40", section,
-                              part.name);
+            return ha_fail_at(error, part.source, "%s.%s: a name has lower-case letters, digits and dashes, at most 40",
+                              section, part.name);
         if (read_part(&part, error) != 0)
             return -1;
     }

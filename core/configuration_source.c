@@ -18,7 +18,7 @@
 #define HACTL_DATADIR "/usr/local/share/hactl"
 #endif
 
-#define TEXT_MAX (1u << 20)
+#define TEXT_MAX  (1u << 20)
 #define DEPTH_MAX 10
 
 /* What of libconfig's grammar matters across lines. */

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica, struct ha_delivery_work *work,
-                                     int64_t timeout_ms) {
+struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
+                                     struct ha_delivery_work *work, int64_t timeout_ms)
+{
     memset(work, 0, sizeof *work);
     work->payload = payload;
     work->replica = replica;
@@ -16,16 +17,21 @@ struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, in
 
 /* FNV-1a: enough to tell one rendering from another, and it is no secret. Keys
  * are left out; a new key never comes without a new certificate. */
-static uint64_t mix(uint64_t hash, const void *content, size_t size) {
+static uint64_t mix(uint64_t hash, const void *content, size_t size)
+{
     const unsigned char *bytes = content;
     for (size_t i = 0; i < size; i++)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     return hash;
 }
 
-static uint64_t mix_text(uint64_t hash, const char *text) { return mix(hash, text ? text : "", text ? strlen(text) + 1 : 1); }
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+    return mix(hash, text ? text : "", text ? strlen(text) + 1 : 1);
+}
 
-static void make_digest(struct ha_delivery_work *work) {
+static void make_digest(struct ha_delivery_work *work)
+{
     const struct hactl_call *rendered = work->rendered;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < rendered->file_count; i++) {
@@ -42,7 +48,8 @@ static void make_digest(struct ha_delivery_work *work) {
     snprintf(work->digest, sizeof work->digest, "%016" PRIx64, hash);
 }
 
-static bool take_credential(struct ha_delivery_work *work, struct hactl_call *finished) {
+static bool take_credential(struct ha_delivery_work *work, struct hactl_call *finished)
+{
     struct hactl_file *file = &work->rendered->files[work->file];
     if (finished->credential_count == 0 || !finished->credentials[0].content)
         return false;
@@ -54,8 +61,9 @@ static bool take_credential(struct ha_delivery_work *work, struct hactl_call *fi
     return true;
 }
 
-struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work, struct hactl_call *finished,
-                                    int64_t timeout_ms, bool *last) {
+struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work,
+                                    struct hactl_call *finished, int64_t timeout_ms, bool *last)
+{
     *last = false;
     if (!work->rendered) {
         work->rendered = finished;
@@ -76,7 +84,8 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
     return ha_ask_deliver(session, work->payload, work->replica, work->rendered, work->digest, timeout_ms);
 }
 
-void ha_delivery_end(struct ha_delivery_work *work) {
+void ha_delivery_end(struct ha_delivery_work *work)
+{
     ha_call_free(work->rendered);
     work->rendered = NULL;
 }

@@ -14,13 +14,13 @@ struct ha_delivery_work {
     char digest[24];
 };
 
-struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica, struct ha_delivery_work *work,
-                                     int64_t timeout_ms);
+struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
+                                     struct ha_delivery_work *work, int64_t timeout_ms);
 /* Takes over `finished` (render or credential, gone well) and makes the next
  * call; *last is set when that is the delivery itself. NULL: the issuer gave
  * nothing for a file. */
-struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work, struct hactl_call *finished,
-                                    int64_t timeout_ms, bool *last);
+struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work,
+                                    struct hactl_call *finished, int64_t timeout_ms, bool *last);
 void ha_delivery_end(struct ha_delivery_work *work);
 
 #endif

@@ -8,17 +8,17 @@
 enum ha_exit {
     HA_EXIT_DONE = 0,
     HA_EXIT_FAILED = 1,
-    HA_EXIT_CHANGES = 2,      /* plan --detailed-exitcode */
-    HA_EXIT_USAGE = 3,        /* usage or configuration */
-    HA_EXIT_DENIED = 4,       /* credentials or permission */
-    HA_EXIT_REFUSED = 5,      /* a safety guard */
+    HA_EXIT_CHANGES = 2, /* plan --detailed-exitcode */
+    HA_EXIT_USAGE = 3,   /* usage or configuration */
+    HA_EXIT_DENIED = 4,  /* credentials or permission */
+    HA_EXIT_REFUSED = 5, /* a safety guard */
     HA_EXIT_LOCKED = 6,
-    HA_EXIT_TIMEOUT = 7,      /* safe to resume */
-    HA_EXIT_INTERRUPTED = 8,  /* safe to resume */
-    HA_EXIT_UNHEALTHY = 9,    /* check */
-    HA_EXIT_WARNING = 10,     /* check: warnings only */
+    HA_EXIT_TIMEOUT = 7,     /* safe to resume */
+    HA_EXIT_INTERRUPTED = 8, /* safe to resume */
+    HA_EXIT_UNHEALTHY = 9,   /* check */
+    HA_EXIT_WARNING = 10,    /* check: warnings only */
     HA_EXIT_PLUGIN = 11,
-    HA_EXIT_DECISION = 12,    /* partly done and needs a decision */
+    HA_EXIT_DECISION = 12, /* partly done and needs a decision */
     HA_EXIT_INTERNAL = 70
 };
 

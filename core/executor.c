@@ -31,16 +31,16 @@ struct task {
     const struct ha_step *step;
     enum phase phase;
     int64_t started_ms, deadline_ms, next_ms, pause_ms;
-    bool announced;          /* its intent is in the journal */
+    bool announced; /* its intent is in the journal */
     char intent[40];
     char *token;
     struct ha_instance *token_of;
     struct ha_delivery_work delivery;
     bool delivering, delivered;
-    uint64_t look;           /* tick from which on a look counts */
+    uint64_t look; /* tick from which on a look counts */
     int64_t revived_ms;
     int revivals;
-    int code;                /* of the last failure */
+    int code; /* of the last failure */
     char failure[640];
 };
 
@@ -54,14 +54,16 @@ struct execution {
     struct ha_error *error;
 };
 
-static int64_t left_ms(const struct execution *x, const struct task *task) {
+static int64_t left_ms(const struct execution *x, const struct task *task)
+{
     int64_t deadline_ms = task->deadline_ms;
     if (x->run->deadline_ms && x->run->deadline_ms < deadline_ms)
         deadline_ms = x->run->deadline_ms;
     return deadline_ms - ha_now_ms();
 }
 
-static void pause(struct task *task, enum phase phase, uint32_t at_least_ms) {
+static void pause(struct task *task, enum phase phase, uint32_t at_least_ms)
+{
     task->pause_ms = task->pause_ms ? task->pause_ms * 8 / 5 : FIRST_PAUSE_MS;
     if (task->pause_ms > LONGEST_PAUSE_MS)
         task->pause_ms = LONGEST_PAUSE_MS;
@@ -71,27 +73,30 @@ static void pause(struct task *task, enum phase phase, uint32_t at_least_ms) {
 
 /* ---- the journal */
 
-static void make_uuid(char out[40]) {
+static void make_uuid(char out[40])
+{
     unsigned char b[16];
     if (getrandom(b, sizeof b, 0) != sizeof b)
         abort();
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    snprintf(out, 40, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
-             b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(out, 40, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
+             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
 /* An intent whose result never came is the same intent when it is repeated. */
-static bool find_intent(const json_t *earlier, const struct ha_step *step, char out[40]) {
+static bool find_intent(const json_t *earlier, const struct ha_step *step, char out[40])
+{
     bool open = false;
     json_int_t seq = -1;
     size_t index;
     json_t *record;
-    json_array_foreach((json_t *)earlier, index, record) {
+    json_array_foreach((json_t *)earlier, index, record)
+    {
         const char *type = "", *name = "", *subject = "", *intent = "";
         json_int_t at = 0;
-        json_unpack(record, "{s?s s?s s?s s?s s?I}", "type", &type, "step", &name, "subject", &subject, "intent", &intent,
-                    "seq", &at);
+        json_unpack(record, "{s?s s?s s?s s?s s?I}", "type", &type, "step", &name, "subject", &subject, "intent",
+                    &intent, "seq", &at);
         if (strcmp(type, "intent") == 0 && strcmp(name, ha_step_types[step->kind].name) == 0 &&
             strcmp(subject, step->subject) == 0) {
             snprintf(out, 40, "%s", intent);
@@ -104,20 +109,23 @@ static bool find_intent(const json_t *earlier, const struct ha_step *step, char 
     return open;
 }
 
-static int write_intent(struct execution *x, struct task *task, bool sync) {
+static int write_intent(struct execution *x, struct task *task, bool sync)
+{
     const struct ha_step *step = task->step;
     task->announced = true;
     if (!find_intent(x->run->earlier, step, task->intent))
         make_uuid(task->intent);
-    json_t *record = json_pack("{ss si ss ss ss}", "type", "intent", "seq", x->run->sequence + (int)(task - x->tasks), "step",
-                               ha_step_types[step->kind].name, "subject", step->subject, "intent", task->intent);
+    json_t *record =
+        json_pack("{ss si ss ss ss}", "type", "intent", "seq", x->run->sequence + (int)(task - x->tasks), "step",
+                  ha_step_types[step->kind].name, "subject", step->subject, "intent", task->intent);
     return ha_journal_append(x->run->journal, record, sync, x->error);
 }
 
-static void write_result(struct execution *x, struct task *task) {
+static void write_result(struct execution *x, struct task *task)
+{
     struct ha_error ignored = {0};
-    json_t *record = json_pack("{ss si ss sI}", "type", "result", "seq", x->run->sequence + (int)(task - x->tasks), "code",
-                               task->phase == DONE ? "ok" : ha_code_name(task->code), "ms",
+    json_t *record = json_pack("{ss si ss sI}", "type", "result", "seq", x->run->sequence + (int)(task - x->tasks),
+                               "code", task->phase == DONE ? "ok" : ha_code_name(task->code), "ms",
                                (json_int_t)(ha_now_ms() - task->started_ms));
     if (task->phase == FAILED)
         json_object_set_new(record, "text", json_string(task->failure));
@@ -127,7 +135,8 @@ static void write_result(struct execution *x, struct task *task) {
 
 /* ---- a task's ends */
 
-static void end_task(struct execution *x, struct task *task, enum phase phase) {
+static void end_task(struct execution *x, struct task *task, enum phase phase)
+{
     struct ha_report *report = x->run->report;
     int64_t ms = ha_now_ms() - task->started_ms;
     task->phase = phase;
@@ -147,7 +156,8 @@ static void end_task(struct execution *x, struct task *task, enum phase phase) {
     x->stopping |= phase == FAILED;
 }
 
-static void fail_task(struct execution *x, struct task *task, int code, const char *text) {
+static void fail_task(struct execution *x, struct task *task, int code, const char *text)
+{
     char what[HA_NAME * 4];
     task->code = code;
     if (text != task->failure)
@@ -163,7 +173,8 @@ static void fail_task(struct execution *x, struct task *task, int code, const ch
     end_task(x, task, FAILED);
 }
 
-static void expire_task(struct execution *x, struct task *task) {
+static void expire_task(struct execution *x, struct task *task)
+{
     char text[900];
     snprintf(text, sizeof text, "not done in %lld s%s%s", (long long)(ha_now_ms() - task->started_ms) / 1000,
              task->failure[0] ? "; last heard: " : "", task->failure);
@@ -172,9 +183,13 @@ static void expire_task(struct execution *x, struct task *task) {
 
 /* ---- looking */
 
-static bool is_claim(enum ha_step_kind kind) { return kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM; }
+static bool is_claim(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM;
+}
 
-static bool expected_is_seen(struct execution *x, const struct task *task) {
+static bool expected_is_seen(struct execution *x, const struct task *task)
+{
     const struct ha_model *model = &x->session->observed.model;
     const struct ha_step *step = task->step;
     if (!ha_step_holds(model, step))
@@ -186,14 +201,16 @@ static bool expected_is_seen(struct execution *x, const struct task *task) {
     return !digest[0] || strcmp(digest, task->delivery.digest) == 0;
 }
 
-static void look(struct execution *x, struct task *task, unsigned more_scopes) {
+static void look(struct execution *x, struct task *task, unsigned more_scopes)
+{
     struct ha_watch *of[8];
     int count = ha_watches_of(&x->watches, task->step, more_scopes, of);
     task->phase = task->phase == CHECKING ? CHECKING : VERIFYING;
     task->look = ha_watches_want(&x->watches, of, count);
 }
 
-static bool has_looked(struct execution *x, const struct task *task) {
+static bool has_looked(struct execution *x, const struct task *task)
+{
     struct ha_watch *of[8];
     int count = ha_watches_of(&x->watches, task->step, 0, of);
     for (int i = 0; i < count; i++)
@@ -205,11 +222,13 @@ static bool has_looked(struct execution *x, const struct task *task) {
 /* A member that joins may lose a race at its start and exit; etcd itself does
  * not try again. So while its group is waited for, what died is started again,
  * a few times. */
-static bool awaits_processes(enum ha_step_kind kind) {
+static bool awaits_processes(enum ha_step_kind kind)
+{
     return kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_CATCH_UP || kind == HA_STEP_REPLICA_AWAIT;
 }
 
-static int find_dead(const struct ha_model *model, const struct ha_step *step) {
+static int find_dead(const struct ha_model *model, const struct ha_step *step)
+{
     for (int i = 0; i < model->replica_count; i++)
         for (int p = 0; p < model->payload_count; p++)
             if ((step->replica < 0 || step->replica == i) && model->replicas[i].deliveries[p] == HA_DELIVERY_DEAD &&
@@ -218,7 +237,8 @@ static int find_dead(const struct ha_model *model, const struct ha_step *step) {
     return -1;
 }
 
-static bool revive(struct execution *x, struct task *task) {
+static bool revive(struct execution *x, struct task *task)
+{
     const struct ha_model *model = &x->session->observed.model;
     int dead = find_dead(model, task->step);
     if (dead < 0)
@@ -240,7 +260,8 @@ static bool revive(struct execution *x, struct task *task) {
     return true;
 }
 
-static void judge(struct execution *x, struct task *task) {
+static void judge(struct execution *x, struct task *task)
+{
     if (expected_is_seen(x, task)) {
         end_task(x, task, DONE);
         return;
@@ -259,7 +280,8 @@ static void judge(struct execution *x, struct task *task) {
 
 /* ---- calling */
 
-static void submit(struct execution *x, struct task *task, struct hactl_call *call) {
+static void submit(struct execution *x, struct task *task, struct hactl_call *call)
+{
     task->phase = CALLING;
     call->user = task;
     snprintf(call->intent, sizeof call->intent, "%s", task->intent);
@@ -268,9 +290,13 @@ static void submit(struct execution *x, struct task *task, struct hactl_call *ca
     ha_call_submit(call, x->session->completions);
 }
 
-static bool is_delivery(enum ha_step_kind kind) { return kind == HA_STEP_MEMBER_START || kind == HA_STEP_COMPONENTS_START; }
+static bool is_delivery(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_MEMBER_START || kind == HA_STEP_COMPONENTS_START;
+}
 
-static void call_operation(struct execution *x, struct task *task) {
+static void call_operation(struct execution *x, struct task *task)
+{
     const struct ha_step *step = task->step;
     int64_t timeout_ms = left_ms(x, task);
     if (is_delivery(step->kind)) {
@@ -286,9 +312,11 @@ static void call_operation(struct execution *x, struct task *task) {
         look(x, task, 0);
 }
 
-static void went_well(struct execution *x, struct task *task, struct hactl_call *call) {
+static void went_well(struct execution *x, struct task *task, struct hactl_call *call)
+{
     if (is_delivery(task->step->kind) && !task->delivering) {
-        struct hactl_call *next = ha_delivery_next(x->session, &task->delivery, call, left_ms(x, task), &task->delivering);
+        struct hactl_call *next =
+            ha_delivery_next(x->session, &task->delivery, call, left_ms(x, task), &task->delivering);
         if (next)
             submit(x, task, next);
         else
@@ -306,7 +334,8 @@ static void went_well(struct execution *x, struct task *task, struct hactl_call 
     end_task(x, task, DONE);
 }
 
-static void went_wrong(struct execution *x, struct task *task, struct hactl_call *call) {
+static void went_wrong(struct execution *x, struct task *task, struct hactl_call *call)
+{
     int code = call->code;
     uint32_t retry_after_ms = call->retry_after_ms;
     snprintf(task->failure, sizeof task->failure, "%s", call->text[0] ? call->text : ha_code_name(code));
@@ -325,7 +354,8 @@ static void went_wrong(struct execution *x, struct task *task, struct hactl_call
 }
 
 /* A pending operation's token; or a poll that says that it is over. */
-static void take_token(struct task *task, struct hactl_call *call) {
+static void take_token(struct task *task, struct hactl_call *call)
+{
     if (call->token) {
         free(task->token);
         task->token = call->token;
@@ -337,7 +367,8 @@ static void take_token(struct task *task, struct hactl_call *call) {
     ha_call_free(call);
 }
 
-static void take_call(struct execution *x, struct hactl_call *call) {
+static void take_call(struct execution *x, struct hactl_call *call)
+{
     int code = HACTL_OK;
     if (ha_watches_take(&x->watches, call, &code))
         return;
@@ -363,7 +394,8 @@ static void take_call(struct execution *x, struct hactl_call *call) {
 
 /* ---- starting */
 
-static bool is_startable(const struct execution *x, const struct task *task) {
+static bool is_startable(const struct execution *x, const struct task *task)
+{
     if (task->phase != WAITING || x->stopping)
         return false;
     for (int i = 0; i < (int)(task - x->tasks); i++)
@@ -374,15 +406,21 @@ static bool is_startable(const struct execution *x, const struct task *task) {
 
 /* Changes of membership are made only on a fresh look: no more voters may be
  * missing than the plan allowed for. */
-static bool is_delicate(enum ha_step_kind kind) {
-    return kind == HA_STEP_MEMBER_ADD || kind == HA_STEP_MEMBER_PROMOTE || kind == HA_STEP_LEADER_MOVE || kind == HA_STEP_MEMBER_REMOVE;
+static bool is_delicate(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_MEMBER_ADD || kind == HA_STEP_MEMBER_PROMOTE || kind == HA_STEP_LEADER_MOVE ||
+           kind == HA_STEP_MEMBER_REMOVE;
 }
 
-static bool is_release(enum ha_step_kind kind) { return kind == HA_STEP_REPLICA_RELEASE || kind == HA_STEP_BALANCER_RELEASE; }
+static bool is_release(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_REPLICA_RELEASE || kind == HA_STEP_BALANCER_RELEASE;
+}
 
 /* With a release goes the intent of the claim after it: nothing is written
  * while the address is dark. */
-static int announce(struct execution *x, struct task *task) {
+static int announce(struct execution *x, struct task *task)
+{
     if (!ha_step_types[task->step->kind].changes || task->announced)
         return 0;
     if (write_intent(x, task, false))
@@ -393,20 +431,23 @@ static int announce(struct execution *x, struct task *task) {
     return 0;
 }
 
-static void begin_task(struct execution *x, struct task *task) {
+static void begin_task(struct execution *x, struct task *task)
+{
     task->started_ms = ha_now_ms();
     task->deadline_ms = task->started_ms + ha_step_types[task->step->kind].deadline_ms;
     if (x->run->listener && x->run->listener->step_started)
         x->run->listener->step_started(x->run->listener->context, (int)(task - x->tasks), task->step);
 }
 
-static bool still_as_planned(const struct execution *x, const struct ha_step *step) {
+static bool still_as_planned(const struct execution *x, const struct ha_step *step)
+{
     const struct ha_group *group = &x->session->observed.model.groups[step->group];
     struct ha_budget now = ha_group_budget(group);
     return group->quorum == HACTL_YES && !group->alarm[0] && now.tolerates >= step->before.tolerates;
 }
 
-static void start_checked(struct execution *x, struct task *task) {
+static void start_checked(struct execution *x, struct task *task)
+{
     if (ha_step_holds(&x->session->observed.model, task->step)) {
         end_task(x, task, DONE);
     } else if (!still_as_planned(x, task->step)) {
@@ -418,7 +459,8 @@ static void start_checked(struct execution *x, struct task *task) {
 }
 
 /* Announces all that can start now with one fsync, then starts it. */
-static void start_tasks(struct execution *x) {
+static void start_tasks(struct execution *x)
+{
     struct task *ready[HA_STEPS];
     int count = 0;
     bool changes = false;
@@ -453,7 +495,8 @@ static void start_tasks(struct execution *x) {
 
 /* ---- the loop */
 
-static void advance(struct execution *x, struct task *task, int64_t now_ms) {
+static void advance(struct execution *x, struct task *task, int64_t now_ms)
+{
     bool due = now_ms >= task->next_ms;
     switch (task->phase) {
     case CHECKING:
@@ -465,7 +508,8 @@ static void advance(struct execution *x, struct task *task, int64_t now_ms) {
             judge(x, task);
         break;
     case PAUSING:
-        if (due && ha_step_holds(&x->session->observed.model, task->step) && ha_step_types[task->step->kind].scope && task->code == HACTL_E_TIMEOUT)
+        if (due && ha_step_holds(&x->session->observed.model, task->step) && ha_step_types[task->step->kind].scope &&
+            task->code == HACTL_E_TIMEOUT)
             look(x, task, 0);
         else if (due)
             call_operation(x, task);
@@ -481,22 +525,26 @@ static void advance(struct execution *x, struct task *task, int64_t now_ms) {
     case WAITING:
     case CALLING:
     case DONE:
-    case FAILED: break;
+    case FAILED:
+        break;
     }
 }
 
-static bool is_under_way(const struct task *task) {
+static bool is_under_way(const struct task *task)
+{
     return task->phase != WAITING && task->phase != DONE && task->phase != FAILED;
 }
 
 /* Once the run is stopping, what only waits or looks is given up. */
-static bool is_busy(const struct execution *x, const struct task *task) {
+static bool is_busy(const struct execution *x, const struct task *task)
+{
     if (!is_under_way(task))
         return false;
     return !x->stopping || task->phase == CALLING || task->phase == POLLING || task->phase == VERIFYING;
 }
 
-static int64_t next_wake_ms(const struct execution *x) {
+static int64_t next_wake_ms(const struct execution *x)
+{
     int64_t wake_ms = ha_now_ms() + 200; /* so that an interrupt is heard */
     for (int i = 0; i < x->count; i++) {
         const struct task *task = &x->tasks[i];
@@ -506,14 +554,16 @@ static int64_t next_wake_ms(const struct execution *x) {
     return wake_ms;
 }
 
-static bool any_busy(const struct execution *x) {
+static bool any_busy(const struct execution *x)
+{
     for (int i = 0; i < x->count; i++)
         if (is_busy(x, &x->tasks[i]))
             return true;
     return false;
 }
 
-static void round_of(struct execution *x) {
+static void round_of(struct execution *x)
+{
     int64_t now_ms = ha_now_ms();
     if (ha_cancelled())
         x->stopping = true;
@@ -523,7 +573,8 @@ static void round_of(struct execution *x) {
     ha_watches_submit(&x->watches);
 }
 
-static void drain(struct execution *x) {
+static void drain(struct execution *x)
+{
     while (x->calls_in_flight > 0 || x->watches.in_flight > 0) {
         struct hactl_call *call = ha_completions_take(x->session->completions, -1);
         if (call)
@@ -535,14 +586,16 @@ static void drain(struct execution *x) {
     }
 }
 
-static bool hands_over(const struct ha_plan *plan) {
+static bool hands_over(const struct ha_plan *plan)
+{
     for (int i = 0; i < plan->count; i++)
         if (is_release(plan->steps[i].kind) || is_claim(plan->steps[i].kind))
             return true;
     return false;
 }
 
-static enum ha_outcome outcome(const struct execution *x) {
+static enum ha_outcome outcome(const struct execution *x)
+{
     bool all_done = true;
     for (int i = 0; i < x->count; i++)
         all_done &= x->tasks[i].phase == DONE;
@@ -553,7 +606,8 @@ static enum ha_outcome outcome(const struct execution *x) {
     return ha_cancelled() ? HA_OUTCOME_CANCELLED : HA_OUTCOME_SURPRISED;
 }
 
-enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error) {
+enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error)
+{
     struct execution *x = calloc(1, sizeof *x);
     if (!x) {
         ha_fail(error, HA_EXIT_INTERNAL, "out of memory");

@@ -22,12 +22,12 @@ struct ha_run {
     struct ha_session *session;
     const struct ha_plan *plan;
     struct ha_journal *journal;
-    const json_t *earlier;              /* optional; the journal's records of an interrupted run: its intents keep their names */
+    const json_t *earlier; /* optional; the journal's records of an interrupted run: its intents keep their names */
     const struct ha_listener *listener; /* optional */
     struct ha_report *report;
-    int64_t deadline_ms;                /* of the whole operation; 0: none */
-    int failed_step;                    /* after HA_OUTCOME_FAILED; -1: none in particular */
-    int sequence;                       /* of journal records, over all runs of an operation */
+    int64_t deadline_ms; /* of the whole operation; 0: none */
+    int failed_step;     /* after HA_OUTCOME_FAILED; -1: none in particular */
+    int sequence;        /* of journal records, over all runs of an operation */
 };
 
 enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-void ha_fault_point(const char *where) {
+void ha_fault_point(const char *where)
+{
     static long strike = -1, passed;
     static const char *count_file;
     if (strike < 0) {

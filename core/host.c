@@ -10,7 +10,7 @@
 #include "core/log.h"
 
 #define TOKEN_MAX 4096u
-#define TEXT_MAX (1u << 20)
+#define TEXT_MAX  (1u << 20)
 
 static void host_log(struct hactl_call *call, enum hactl_log_level level, const char *format, ...)
 {
@@ -169,10 +169,10 @@ static int emit_file(struct hactl_call *call, const struct hactl_file *file)
     return result;
 }
 
-#define EMIT(type, record)                                                                                           \
-    static int emit_##type(struct hactl_call *call, const struct hactl_##type *type)                                 \
-    {                                                                                                                \
-        return ha_call_emit(call, record, type);                                                                     \
+#define EMIT(type, record)                                                           \
+    static int emit_##type(struct hactl_call *call, const struct hactl_##type *type) \
+    {                                                                                \
+        return ha_call_emit(call, record, type);                                     \
     }
 
 EMIT(zone, HA_RECORD_ZONE)

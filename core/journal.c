@@ -21,20 +21,23 @@ struct ha_journal {
     unsigned syncs;
 };
 
-static int journal_path(struct ha_store *store, const char *operation, char out[PATH_MAX], struct ha_error *error) {
+static int journal_path(struct ha_store *store, const char *operation, char out[PATH_MAX], struct ha_error *error)
+{
     char name[96];
     snprintf(name, sizeof name, "operations/%s.ndjson", operation);
     return ha_store_path(store, name, out, error);
 }
 
 /* Length of the whole lines; what follows was torn by a crash. */
-static size_t whole_lines(const char *content, size_t size) {
+static size_t whole_lines(const char *content, size_t size)
+{
     while (size > 0 && content[size - 1] != '\n')
         size--;
     return size;
 }
 
-static int cut_torn_line(struct ha_journal *journal, struct ha_error *error) {
+static int cut_torn_line(struct ha_journal *journal, struct ha_error *error)
+{
     char *content = NULL;
     size_t size = 0;
     int rc = ha_file_read(journal->path, JOURNAL_LIMIT, &content, &size);
@@ -47,7 +50,8 @@ static int cut_torn_line(struct ha_journal *journal, struct ha_error *error) {
     return 0;
 }
 
-int ha_journal_open(struct ha_store *store, const char *operation, struct ha_journal **out, struct ha_error *error) {
+int ha_journal_open(struct ha_store *store, const char *operation, struct ha_journal **out, struct ha_error *error)
+{
     char directory[PATH_MAX];
     struct ha_journal *journal = calloc(1, sizeof *journal);
     if (!journal)
@@ -79,7 +83,8 @@ fail:
     return -1;
 }
 
-void ha_journal_close(struct ha_journal *journal) {
+void ha_journal_close(struct ha_journal *journal)
+{
     if (!journal)
         return;
     if (journal->fd >= 0)
@@ -87,7 +92,8 @@ void ha_journal_close(struct ha_journal *journal) {
     free(journal);
 }
 
-static int write_all(int fd, const char *text, size_t size) {
+static int write_all(int fd, const char *text, size_t size)
+{
     while (size > 0) {
         ssize_t written = write(fd, text, size);
         if (written < 0 && errno == EINTR)
@@ -100,13 +106,15 @@ static int write_all(int fd, const char *text, size_t size) {
     return 0;
 }
 
-static int cannot_write(const struct ha_journal *journal, struct ha_error *error) {
+static int cannot_write(const struct ha_journal *journal, struct ha_error *error)
+{
     ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", journal->path);
     ha_advise(error, "nothing was started that is not in the journal; free some space and run the command again");
     return -1;
 }
 
-int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, struct ha_error *error) {
+int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, struct ha_error *error)
+{
     char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
     json_decref(record);
     if (!text)
@@ -120,14 +128,19 @@ int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, str
     return sync ? ha_journal_sync(journal, error) : 0;
 }
 
-int ha_journal_sync(struct ha_journal *journal, struct ha_error *error) {
+int ha_journal_sync(struct ha_journal *journal, struct ha_error *error)
+{
     journal->syncs++;
     return fdatasync(journal->fd) ? cannot_write(journal, error) : 0;
 }
 
-unsigned ha_journal_syncs(const struct ha_journal *journal) { return journal ? journal->syncs : 0; }
+unsigned ha_journal_syncs(const struct ha_journal *journal)
+{
+    return journal ? journal->syncs : 0;
+}
 
-int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error) {
+int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error)
+{
     char path[PATH_MAX], *content = NULL;
     size_t size = 0;
     if (journal_path(store, operation, path, error))
@@ -150,7 +163,8 @@ int ha_journal_read(struct ha_store *store, const char *operation, json_t **out,
     return 0;
 }
 
-static void take_begin(const json_t *record, struct ha_operation *out) {
+static void take_begin(const json_t *record, struct ha_operation *out)
+{
     const char *request = "";
     json_int_t generation = 0, at = 0;
     json_unpack((json_t *)record, "{s?s s?I s?I}", "request", &request, "generation", &generation, "at", &at);
@@ -159,7 +173,8 @@ static void take_begin(const json_t *record, struct ha_operation *out) {
     out->begun_s = (time_t)at;
 }
 
-static void take_end(const json_t *record, struct ha_operation *out) {
+static void take_end(const json_t *record, struct ha_operation *out)
+{
     const char *text = "";
     json_int_t at = 0;
     json_unpack((json_t *)record, "{s?i s?s s?I}", "status", &out->status, "text", &text, "at", &at);
@@ -167,14 +182,16 @@ static void take_end(const json_t *record, struct ha_operation *out) {
     out->ended_s = (time_t)at;
 }
 
-int ha_operation_read(struct ha_store *store, const char *id, struct ha_operation *out, struct ha_error *error) {
+int ha_operation_read(struct ha_store *store, const char *id, struct ha_operation *out, struct ha_error *error)
+{
     json_t *records = NULL, *record;
     size_t index;
     memset(out, 0, sizeof *out);
     if (ha_journal_read(store, id, &records, error))
         return -1;
     snprintf(out->id, sizeof out->id, "%s", id);
-    json_array_foreach(records, index, record) {
+    json_array_foreach(records, index, record)
+    {
         const char *type = json_string_value(json_object_get(record, "type"));
         if (!type)
             continue;
@@ -187,22 +204,23 @@ int ha_operation_read(struct ha_store *store, const char *id, struct ha_operatio
         else if (strcmp(type, "stop") == 0) {
             take_end(record, out); /* how far it got; it is not over */
             out->ended_s = 0;
-        }
-        else if (strcmp(type, "result") == 0)
+        } else if (strcmp(type, "result") == 0)
             out->steps_done++;
     }
     json_decref(records);
     return 0;
 }
 
-static int newest_first(const void *a, const void *b) {
+static int newest_first(const void *a, const void *b)
+{
     const struct ha_operation *x = a, *y = b;
     if (x->begun_s != y->begun_s)
         return x->begun_s < y->begun_s ? 1 : -1;
     return strcmp(y->id, x->id);
 }
 
-int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t *count, struct ha_error *error) {
+int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t *count, struct ha_error *error)
+{
     char path[PATH_MAX];
     *out = NULL;
     *count = 0;

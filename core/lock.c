@@ -18,13 +18,15 @@
 
 enum { POLL_MS = 50, TEXT_LIMIT = 4096 };
 
-static void read_text(int fd, struct ha_lock_info *out) {
+static void read_text(int fd, struct ha_lock_info *out)
+{
     char text[TEXT_LIMIT];
     ssize_t size = pread(fd, text, sizeof text, 0);
     json_t *json = size > 0 ? json_loadb(text, (size_t)size, 0, NULL) : NULL;
     const char *host = "", *user = "", *verb = "";
     json_int_t since = 0;
-    json_unpack(json, "{s?i s?s s?s s?s s?I}", "pid", &out->pid, "host", &host, "user", &user, "verb", &verb, "since", &since);
+    json_unpack(json, "{s?i s?s s?s s?s s?I}", "pid", &out->pid, "host", &host, "user", &user, "verb", &verb, "since",
+                &since);
     snprintf(out->host, sizeof out->host, "%s", host);
     snprintf(out->user, sizeof out->user, "%s", user);
     snprintf(out->verb, sizeof out->verb, "%s", verb);
@@ -32,7 +34,8 @@ static void read_text(int fd, struct ha_lock_info *out) {
     json_decref(json);
 }
 
-static int write_text(int fd, const char *verb) {
+static int write_text(int fd, const char *verb)
+{
     char host[HA_NAME] = "";
     struct passwd *user = getpwuid(geteuid());
     gethostname(host, sizeof host - 1);
@@ -45,7 +48,8 @@ static int write_text(int fd, const char *verb) {
     return rc;
 }
 
-static int say_locked(int fd, struct ha_store *store, struct ha_error *error) {
+static int say_locked(int fd, struct ha_store *store, struct ha_error *error)
+{
     struct ha_lock_info info = {0};
     char since[32] = "an unknown time";
     read_text(fd, &info);
@@ -54,18 +58,22 @@ static int say_locked(int fd, struct ha_store *store, struct ha_error *error) {
         strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S", &tm);
     ha_fail(error, HA_EXIT_LOCKED, "another hactl works on this cluster: `hactl %s`, pid %d of %s on %s, since %s",
             info.verb, info.pid, info.user, info.host, since);
-    ha_advise(error, "wait for it (--lock-timeout 5m), or see `hactl lock show`; the lock goes with its process (%s/lock)",
+    ha_advise(error,
+              "wait for it (--lock-timeout 5m), or see `hactl lock show`; the lock goes with its process (%s/lock)",
               store->directory);
     return -1;
 }
 
 /* The file may have been removed, with the cluster, between open and flock. */
-static bool still_in_place(int fd, const char *path) {
+static bool still_in_place(int fd, const char *path)
+{
     struct stat ours, there;
-    return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+    return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
+           ours.st_dev == there.st_dev;
 }
 
-int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, struct ha_error *error) {
+int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, struct ha_error *error)
+{
     char path[PATH_MAX];
     int64_t until = ha_now_ms() + timeout_ms;
     if (store->lock_fd >= 0)
@@ -106,7 +114,8 @@ int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, 
     }
 }
 
-int ha_store_lock_show(struct ha_store *store, struct ha_lock_info *out, struct ha_error *error) {
+int ha_store_lock_show(struct ha_store *store, struct ha_lock_info *out, struct ha_error *error)
+{
     char path[PATH_MAX];
     memset(out, 0, sizeof *out);
     if (ha_store_path(store, "lock", path, error))

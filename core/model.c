@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void ha_model_init(struct ha_model *model) {
+void ha_model_init(struct ha_model *model)
+{
     memset(model, 0, sizeof *model);
     model->endpoint_replica = -1;
     model->holder_replica = -1;
@@ -12,14 +13,16 @@ void ha_model_init(struct ha_model *model) {
     model->balancer_proved = HACTL_NO;
 }
 
-int ha_model_replica(const struct ha_model *model, const char *name) {
+int ha_model_replica(const struct ha_model *model, const char *name)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (strcmp(model->replicas[i].name, name) == 0)
             return i;
     return -1;
 }
 
-int ha_model_add_replica(struct ha_model *model, const char *name, const char *zone) {
+int ha_model_add_replica(struct ha_model *model, const char *name, const char *zone)
+{
     if (model->replica_count == HA_REPLICAS)
         return -1;
     struct ha_replica *replica = &model->replicas[model->replica_count];
@@ -30,25 +33,29 @@ int ha_model_add_replica(struct ha_model *model, const char *name, const char *z
     return model->replica_count++;
 }
 
-int ha_model_member_of(const struct ha_group *group, int replica) {
+int ha_model_member_of(const struct ha_group *group, int replica)
+{
     for (int i = 0; i < group->member_count; i++)
         if (group->members[i].replica == replica)
             return i;
     return -1;
 }
 
-bool ha_model_is_formed(const struct ha_group *group) {
+bool ha_model_is_formed(const struct ha_group *group)
+{
     return group->formed_before || group->formed == HACTL_YES;
 }
 
-int ha_model_wanted(const struct ha_model *model) {
+int ha_model_wanted(const struct ha_model *model)
+{
     int count = 0;
     for (int i = 0; i < model->replica_count; i++)
         count += model->replicas[i].wanted;
     return count;
 }
 
-int ha_model_zones(const struct ha_model *model) {
+int ha_model_zones(const struct ha_model *model)
+{
     int count = 0;
     for (int i = 0; i < model->replica_count; i++) {
         bool seen = !model->replicas[i].wanted;
@@ -59,7 +66,8 @@ int ha_model_zones(const struct ha_model *model) {
     return count;
 }
 
-bool ha_model_joined(const struct ha_model *model, int replica) {
+bool ha_model_joined(const struct ha_model *model, int replica)
+{
     for (int g = 0; g < model->group_count; g++) {
         const struct ha_group *group = &model->groups[g];
         int m = ha_model_member_of(group, replica);
@@ -69,9 +77,13 @@ bool ha_model_joined(const struct ha_model *model, int replica) {
     return true;
 }
 
-int ha_quorum_of(int voters) { return voters / 2 + 1; }
+int ha_quorum_of(int voters)
+{
+    return voters / 2 + 1;
+}
 
-struct ha_budget ha_group_budget(const struct ha_group *group) {
+struct ha_budget ha_group_budget(const struct ha_group *group)
+{
     struct ha_budget budget = {.holder_replica = -1};
     for (int i = 0; i < group->member_count; i++) {
         if (!group->members[i].voter)
@@ -84,7 +96,8 @@ struct ha_budget ha_group_budget(const struct ha_group *group) {
     return budget;
 }
 
-struct ha_budget ha_model_budget(const struct ha_model *model) {
+struct ha_budget ha_model_budget(const struct ha_model *model)
+{
     struct ha_budget least = {0};
     for (int g = 0; g < model->group_count; g++) {
         struct ha_budget budget = ha_group_budget(&model->groups[g]);

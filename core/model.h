@@ -111,7 +111,7 @@ int ha_model_add_replica(struct ha_model *model, const char *name, const char *z
 int ha_model_member_of(const struct ha_group *group, int replica);
 bool ha_model_is_formed(const struct ha_group *group);
 int ha_model_wanted(const struct ha_model *model);
-int ha_model_zones(const struct ha_model *model); /* of the wanted replicas */
+int ha_model_zones(const struct ha_model *model);                /* of the wanted replicas */
 bool ha_model_joined(const struct ha_model *model, int replica); /* healthy voter of every group */
 
 int ha_quorum_of(int voters);

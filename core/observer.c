@@ -10,21 +10,24 @@
 
 #define SET(out, text) snprintf(out, sizeof(out), "%s", (text) ? (text) : "")
 
-const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port) {
+const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port)
+{
     for (int i = 0; i < session->private->reach_count; i++)
         if (session->private->reaches[i].port == port && strcmp(session->private->reaches[i].replica, replica) == 0)
             return &session->private->reaches[i];
     return NULL;
 }
 
-uint16_t ha_session_backend_port(const struct ha_session *session) {
+uint16_t ha_session_backend_port(const struct ha_session *session)
+{
     int front = session->private->front;
     return front < 0 ? 0 : session->private->payloads[front].endpoint_port;
 }
 
 /* ---- from the store */
 
-void ha_observe_desired(struct ha_session *session) {
+void ha_observe_desired(struct ha_session *session)
+{
     struct ha_model *model = &session->observed.model;
     const struct ha_desired *desired = &session->desired;
     model->destroy = desired->destroy;
@@ -52,7 +55,8 @@ void ha_observe_desired(struct ha_session *session) {
             }
 }
 
-void ha_observe_begin(struct ha_session *session) {
+void ha_observe_begin(struct ha_session *session)
+{
     struct ha_model *model = &session->observed.model;
     bool repair = model->repair;
     ha_model_init(model);
@@ -70,7 +74,8 @@ void ha_observe_begin(struct ha_session *session) {
 
 /* ---- who holds the address: told by the cloud and by the balancer */
 
-static void settle_holder(struct ha_session *session) {
+static void settle_holder(struct ha_session *session)
+{
     struct ha_model *model = &session->observed.model;
     const struct ha_session_private *private = session->private;
     model->holder_replica = -1;
@@ -88,7 +93,8 @@ static void settle_holder(struct ha_session *session) {
 
 /* ---- the cloud */
 
-static void forget_cloud(struct ha_model *model) {
+static void forget_cloud(struct ha_model *model)
+{
     for (int i = 0; i < model->replica_count; i++) {
         struct ha_replica *r = &model->replicas[i];
         r->instance = HACTL_INSTANCE_ABSENT;
@@ -100,28 +106,32 @@ static void forget_cloud(struct ha_model *model) {
     }
 }
 
-static int payload_named(const struct ha_session *session, const char *name) {
+static int payload_named(const struct ha_session *session, const char *name)
+{
     for (int p = 0; p < session->payload_count; p++)
         if (strcmp(session->payloads[p]->conf->instance, name) == 0)
             return p;
     return -1;
 }
 
-static struct ha_replica *replica_or_leftover(struct ha_model *model, const char *name, const char *zone) {
+static struct ha_replica *replica_or_leftover(struct ha_model *model, const char *name, const char *zone)
+{
     int i = ha_model_replica(model, name);
     if (i < 0)
         i = ha_model_add_replica(model, name, zone ? zone : "");
     return i < 0 ? NULL : &model->replicas[i];
 }
 
-static void merge_zones(struct ha_model *model, const struct hactl_call *call) {
+static void merge_zones(struct ha_model *model, const struct hactl_call *call)
+{
     for (size_t z = 0; z < call->zone_count; z++)
         for (int i = 0; i < model->replica_count; i++)
             if (call->zones[z].up == HACTL_UNKNOWN && strcmp(model->replicas[i].zone, call->zones[z].name) == 0)
                 model->replicas[i].instance = HACTL_INSTANCE_UNKNOWN;
 }
 
-static void merge_instances(struct ha_model *model, const struct hactl_call *call) {
+static void merge_instances(struct ha_model *model, const struct hactl_call *call)
+{
     for (size_t i = 0; i < call->instance_count; i++) {
         const struct hactl_instance *found = &call->instances[i];
         struct ha_replica *r = replica_or_leftover(model, found->name, found->zone);
@@ -137,7 +147,8 @@ static void merge_instances(struct ha_model *model, const struct hactl_call *cal
     }
 }
 
-static void merge_deliveries(struct ha_session *session, const struct hactl_call *call) {
+static void merge_deliveries(struct ha_session *session, const struct hactl_call *call)
+{
     struct ha_model *model = &session->observed.model;
     memset(session->private->digests, 0, sizeof session->private->digests);
     for (size_t i = 0; i < call->delivery_count; i++) {
@@ -154,7 +165,8 @@ static void merge_deliveries(struct ha_session *session, const struct hactl_call
     }
 }
 
-static void merge_addresses(struct ha_session *session, const struct hactl_call *call) {
+static void merge_addresses(struct ha_session *session, const struct hactl_call *call)
+{
     struct ha_model *model = &session->observed.model;
     model->address = HACTL_NO;
     session->private->held_by_replica = -1;
@@ -177,11 +189,13 @@ static void merge_addresses(struct ha_session *session, const struct hactl_call 
     }
 }
 
-static void merge_reaches(struct ha_session *session, const struct hactl_call *call) {
+static void merge_reaches(struct ha_session *session, const struct hactl_call *call)
+{
     struct ha_session_private *private = session->private;
     const struct ha_found *found = ha_call_found(call);
     private->reach_count = 0;
-    for (int i = 0; i < found->count && private->reach_count < (int)(sizeof private->reaches / sizeof *private->reaches); i++) {
+    for (int i = 0;
+         i < found->count && private->reach_count < (int)(sizeof private->reaches / sizeof *private->reaches); i++) {
         const struct hactl_reach *record = &call->reaches[found->items[i].record];
         struct ha_reach *reach = &private->reaches[private->reach_count++];
         SET(reach->replica, found->items[i].name);
@@ -192,7 +206,8 @@ static void merge_reaches(struct ha_session *session, const struct hactl_call *c
     }
 }
 
-static void merge_cloud(struct ha_session *session, const struct hactl_call *call) {
+static void merge_cloud(struct ha_session *session, const struct hactl_call *call)
+{
     struct ha_model *model = &session->observed.model;
     forget_cloud(model);
     merge_zones(model, call);
@@ -205,15 +220,19 @@ static void merge_cloud(struct ha_session *session, const struct hactl_call *cal
 
 /* ---- certificates */
 
-struct tally { int ready, missing, total; };
+struct tally {
+    int ready, missing, total;
+};
 
-static enum ha_certificates judge(const struct tally *tally) {
+static enum ha_certificates judge(const struct tally *tally)
+{
     if (tally->total == 0 || tally->ready == tally->total)
         return HA_CERTIFICATES_READY;
     return tally->missing == tally->total ? HA_CERTIFICATES_NONE : HA_CERTIFICATES_STALE;
 }
 
-static void keep_certificate(struct ha_observation *observed, const struct hactl_certificate *found) {
+static void keep_certificate(struct ha_observation *observed, const struct hactl_certificate *found)
+{
     struct ha_certificate *grown =
         realloc(observed->certificates, (observed->certificate_count + 1) * sizeof *observed->certificates);
     if (!grown)
@@ -233,13 +252,15 @@ static void keep_certificate(struct ha_observation *observed, const struct hactl
     c->is_authority = found->is_authority;
 }
 
-static void count(struct tally *tally, const struct hactl_certificate *found) {
+static void count(struct tally *tally, const struct hactl_certificate *found)
+{
     tally->total++;
     tally->ready += found->ready == HACTL_YES;
     tally->missing += found->not_after_s == 0;
 }
 
-static void merge_credentials(struct ha_session *session, const struct hactl_call *call) {
+static void merge_credentials(struct ha_session *session, const struct hactl_call *call)
+{
     const struct ha_found *found = ha_call_found(call);
     for (int i = 0; i < found->count; i++) {
         struct ha_payload_facts *facts = &session->private->payloads[found->items[i].port];
@@ -251,7 +272,8 @@ static void merge_credentials(struct ha_session *session, const struct hactl_cal
     }
 }
 
-static void merge_issuer(struct ha_session *session, const struct hactl_call *call) {
+static void merge_issuer(struct ha_session *session, const struct hactl_call *call)
+{
     struct ha_observation *observed = &session->observed;
     struct ha_model *model = &observed->model;
     struct tally authority = {0}, cluster = {0}, replicas[HA_REPLICAS] = {{0}};
@@ -277,7 +299,8 @@ static void merge_issuer(struct ha_session *session, const struct hactl_call *ca
 
 /* ---- members */
 
-static int replica_of_member(const struct ha_model *model, const struct hactl_member *found) {
+static int replica_of_member(const struct ha_model *model, const struct hactl_member *found)
+{
     int r = found->name && found->name[0] ? ha_model_replica(model, found->name) : -1;
     for (int i = 0; r < 0 && i < model->replica_count; i++)
         if (found->address && model->replicas[i].internal_address[0] &&
@@ -288,12 +311,15 @@ static int replica_of_member(const struct ha_model *model, const struct hactl_me
 
 /* What nobody could ask, the cloud may know: no member lives where no process
  * or no machine is. */
-static bool is_surely_down(const struct ha_model *model, int g, int replica) {
+static bool is_surely_down(const struct ha_model *model, int g, int replica)
+{
     const struct ha_replica *r = &model->replicas[replica];
-    return r->instance == HACTL_INSTANCE_ABSENT || r->instance == HACTL_INSTANCE_STOPPED || r->deliveries[g] == HA_DELIVERY_DEAD;
+    return r->instance == HACTL_INSTANCE_ABSENT || r->instance == HACTL_INSTANCE_STOPPED ||
+           r->deliveries[g] == HA_DELIVERY_DEAD;
 }
 
-static void merge_member(const struct ha_model *model, int g, struct ha_group *group, const struct hactl_member *found) {
+static void merge_member(const struct ha_model *model, int g, struct ha_group *group, const struct hactl_member *found)
+{
     if (group->member_count == HA_MEMBERS)
         return;
     struct ha_member *member = &group->members[group->member_count++];
@@ -314,7 +340,8 @@ static void merge_member(const struct ha_model *model, int g, struct ha_group *g
 }
 
 /* Nobody runs it: then it is not formed, unless the store knows better. */
-static void group_without_answer(struct ha_model *model, int g, const char *why) {
+static void group_without_answer(struct ha_model *model, int g, const char *why)
+{
     struct ha_group *group = &model->groups[g];
     bool delivered = false;
     for (int i = 0; i < model->replica_count; i++)
@@ -325,7 +352,8 @@ static void group_without_answer(struct ha_model *model, int g, const char *why)
     SET(group->detail, why);
 }
 
-static void merge_group(struct ha_session *session, int g, const struct hactl_call *call) {
+static void merge_group(struct ha_session *session, int g, const struct hactl_call *call)
+{
     struct ha_model *model = &session->observed.model;
     struct ha_group *group = &model->groups[g];
     const struct hactl_group *found = call && call->group_count ? &call->groups[0] : NULL;
@@ -347,7 +375,8 @@ static void merge_group(struct ha_session *session, int g, const struct hactl_ca
 
 /* ---- the balancer and the probes */
 
-static void merge_balancer(struct ha_session *session, const struct hactl_call *call) {
+static void merge_balancer(struct ha_session *session, const struct hactl_call *call)
+{
     struct ha_model *model = &session->observed.model;
     const struct hactl_balancer *found = call && call->balancer_count ? &call->balancers[0] : NULL;
     model->balancer_present = found != NULL;
@@ -368,7 +397,8 @@ static void merge_balancer(struct ha_session *session, const struct hactl_call *
     settle_holder(session);
 }
 
-int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int index, const struct hactl_call *call) {
+int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int index, const struct hactl_call *call)
+{
     struct ha_model *model = &session->observed.model;
     int code = call ? call->code : HACTL_OK;
     enum hactl_tristate answered = call && code == HACTL_OK ? HACTL_YES : HACTL_NO;
@@ -389,10 +419,17 @@ int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int in
         if (code == HACTL_OK)
             merge_balancer(session, call);
         break;
-    case HA_SUBJECT_READY: model->replicas[index].ready = answered; return HACTL_OK;
-    case HA_SUBJECT_TRIAL: model->balancer_proved = answered; return HACTL_OK;
-    case HA_SUBJECT_ENDPOINT: model->endpoint_answers = answered; return HACTL_OK;
-    case HA_SUBJECTS: break;
+    case HA_SUBJECT_READY:
+        model->replicas[index].ready = answered;
+        return HACTL_OK;
+    case HA_SUBJECT_TRIAL:
+        model->balancer_proved = answered;
+        return HACTL_OK;
+    case HA_SUBJECT_ENDPOINT:
+        model->endpoint_answers = answered;
+        return HACTL_OK;
+    case HA_SUBJECTS:
+        break;
     }
     return code;
 }
@@ -401,9 +438,14 @@ int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int in
 
 enum { BUSY_TRIES = 40, BUSY_PAUSE_MS = 50 };
 
-struct wave { enum ha_subject subject; int index; int tries; };
+struct wave {
+    enum ha_subject subject;
+    int index;
+    int tries;
+};
 
-static bool submit_look(struct ha_session *session, struct wave *look) {
+static bool submit_look(struct ha_session *session, struct wave *look)
+{
     struct hactl_call *call = ha_ask_observe(session, look->subject, look->index);
     if (!call) {
         ha_observe_merge(session, look->subject, look->index, NULL);
@@ -416,14 +458,16 @@ static bool submit_look(struct ha_session *session, struct wave *look) {
 
 /* Somebody else is at work there, such as a hactl that issues certificates:
  * whoever only looks can wait a moment. */
-static bool look_again(struct ha_session *session, struct wave *look, int code) {
+static bool look_again(struct ha_session *session, struct wave *look, int code)
+{
     if (code != HACTL_E_BUSY || ++look->tries > BUSY_TRIES || ha_cancelled())
         return false;
     nanosleep(&(struct timespec){.tv_nsec = BUSY_PAUSE_MS * 1000000L}, NULL);
     return submit_look(session, look);
 }
 
-static int run_wave(struct ha_session *session, struct wave *wave, int count, struct ha_error *error) {
+static int run_wave(struct ha_session *session, struct wave *wave, int count, struct ha_error *error)
+{
     int under_way = 0, rc = 0;
     for (int i = 0; i < count; i++)
         under_way += submit_look(session, &wave[i]);
@@ -444,7 +488,8 @@ static int run_wave(struct ha_session *session, struct wave *wave, int count, st
     return rc;
 }
 
-int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_error *error) {
+int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_error *error)
+{
     const struct ha_model *model = &session->observed.model;
     struct wave wave[HA_REPLICAS + HA_GROUPS + 4];
     int count = 0;

@@ -5,28 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ha_plan_scope_all(struct ha_plan_scope *scope) {
+void ha_plan_scope_all(struct ha_plan_scope *scope)
+{
     for (int kind = 0; kind < HA_STEP_KINDS; kind++) {
         scope->enabled[kind] = true;
         scope->rank[kind] = kind;
     }
 }
 
-bool ha_step_needs(const struct ha_step *step, int earlier) {
+bool ha_step_needs(const struct ha_step *step, int earlier)
+{
     return step->needs[earlier / 64] >> (earlier % 64) & 1;
 }
 
-static bool touches_meet(const struct ha_touch *a, const struct ha_touch *b) {
+static bool touches_meet(const struct ha_touch *a, const struct ha_touch *b)
+{
     return (a->addresses & b->addresses) || (a->certificates & b->certificates) || (a->instances & b->instances) ||
            (a->ready & b->ready) || (a->backends & b->backends) || (a->groups & b->groups) || (a->things & b->things);
 }
 
-static bool must_follow(const struct ha_step *later, const struct ha_step *earlier) {
+static bool must_follow(const struct ha_step *later, const struct ha_step *earlier)
+{
     return touches_meet(&earlier->writes, &later->reads) || touches_meet(&earlier->writes, &later->writes) ||
            touches_meet(&earlier->reads, &later->writes);
 }
 
-static void find_needs(struct ha_plan *plan, int index) {
+static void find_needs(struct ha_plan *plan, int index)
+{
     struct ha_step *step = &plan->steps[index];
     memset(step->needs, 0, sizeof step->needs);
     for (int i = 0; i < index; i++)
@@ -38,12 +43,17 @@ static void find_needs(struct ha_plan *plan, int index) {
 enum touch_bits { NONE = 0, R = 1, ALL = 2 };
 
 static const struct touch_rule {
-    struct { uint8_t addresses, certificates, instances, ready, backends, groups; uint8_t things; } reads, writes;
+    struct {
+        uint8_t addresses, certificates, instances, ready, backends, groups;
+        uint8_t things;
+    } reads, writes;
 } touch_rules[HA_STEP_KINDS] = {
     [HA_STEP_ADDRESS_RESERVE] = {.writes = {.things = HA_THING_ADDRESS}},
     [HA_STEP_INTERNAL_ADDRESS_RESERVE] = {.writes = {.addresses = R}},
     [HA_STEP_INTERNAL_ADDRESS_DELETE] = {.reads = {.instances = R, .certificates = R}, .writes = {.addresses = R}},
-    [HA_STEP_ADDRESS_DELETE] = {.reads = {.instances = ALL, .addresses = ALL, .things = HA_THING_ENDPOINT | HA_THING_BALANCER},
+    [HA_STEP_ADDRESS_DELETE] = {.reads = {.instances = ALL,
+                                          .addresses = ALL,
+                                          .things = HA_THING_ENDPOINT | HA_THING_BALANCER},
                                 .writes = {.things = HA_THING_ADDRESS}},
     [HA_STEP_FIREWALL_ENSURE] = {.writes = {.things = HA_THING_FIREWALL}},
     [HA_STEP_FIREWALL_DELETE] = {.reads = {.instances = ALL}, .writes = {.things = HA_THING_FIREWALL}},
@@ -51,20 +61,30 @@ static const struct touch_rule {
     [HA_STEP_CERTIFICATE_ISSUE] = {.reads = {.addresses = R, .things = HA_THING_ADDRESS | HA_THING_AUTHORITY},
                                    .writes = {.certificates = R}},
     [HA_STEP_CERTIFICATE_RETIRE] = {.reads = {.instances = R}, .writes = {.certificates = R}},
-    [HA_STEP_AUTHORITY_DELETE] = {.reads = {.instances = ALL, .certificates = ALL, .things = HA_THING_BALANCER | HA_THING_ENDPOINT},
+    [HA_STEP_AUTHORITY_DELETE] = {.reads = {.instances = ALL,
+                                            .certificates = ALL,
+                                            .things = HA_THING_BALANCER | HA_THING_ENDPOINT},
                                   .writes = {.things = HA_THING_AUTHORITY | HA_THING_OPERATOR}},
-    [HA_STEP_INSTANCE_CREATE] = {.reads = {.addresses = R, .groups = ALL, .things = HA_THING_FIREWALL}, .writes = {.instances = R}},
+    [HA_STEP_INSTANCE_CREATE] = {.reads = {.addresses = R, .groups = ALL, .things = HA_THING_FIREWALL},
+                                 .writes = {.instances = R}},
     [HA_STEP_INSTANCE_START] = {.writes = {.instances = R}},
-    [HA_STEP_INSTANCE_DELETE] = {.reads = {.backends = R, .groups = ALL, .things = HA_THING_ENDPOINT | HA_THING_BALANCER},
+    [HA_STEP_INSTANCE_DELETE] = {.reads = {.backends = R,
+                                           .groups = ALL,
+                                           .things = HA_THING_ENDPOINT | HA_THING_BALANCER},
                                  .writes = {.instances = R, .ready = R}},
-    [HA_STEP_MEMBER_ADD] = {.reads = {.instances = R, .certificates = R, .things = HA_THING_OPERATOR}, .writes = {.groups = R}},
+    [HA_STEP_MEMBER_ADD] = {.reads = {.instances = R, .certificates = R, .things = HA_THING_OPERATOR},
+                            .writes = {.groups = R}},
     [HA_STEP_MEMBER_START] = {.reads = {.addresses = ALL, .certificates = R, .groups = R, .things = HA_THING_ADDRESS},
                               .writes = {.instances = R}},
-    [HA_STEP_GROUP_AWAIT] = {.reads = {.instances = ALL, .things = HA_THING_OPERATOR}, .writes = {.groups = R, .ready = ALL}},
+    [HA_STEP_GROUP_AWAIT] = {.reads = {.instances = ALL, .things = HA_THING_OPERATOR},
+                             .writes = {.groups = R, .ready = ALL}},
     [HA_STEP_MEMBER_CATCH_UP] = {.reads = {.instances = R, .things = HA_THING_OPERATOR}, .writes = {.groups = R}},
     [HA_STEP_MEMBER_PROMOTE] = {.reads = {.things = HA_THING_OPERATOR}, .writes = {.groups = R, .ready = R}},
-    [HA_STEP_LEADER_MOVE] = {.reads = {.backends = R, .things = HA_THING_ENDPOINT | HA_THING_OPERATOR}, .writes = {.groups = R}},
-    [HA_STEP_MEMBER_REMOVE] = {.reads = {.backends = R, .instances = R, .things = HA_THING_ENDPOINT | HA_THING_OPERATOR},
+    [HA_STEP_LEADER_MOVE] = {.reads = {.backends = R, .things = HA_THING_ENDPOINT | HA_THING_OPERATOR},
+                             .writes = {.groups = R}},
+    [HA_STEP_MEMBER_REMOVE] = {.reads = {.backends = R,
+                                         .instances = R,
+                                         .things = HA_THING_ENDPOINT | HA_THING_OPERATOR},
                                .writes = {.groups = R}},
     [HA_STEP_COMPONENTS_START] = {.reads = {.certificates = R, .ready = R}, .writes = {.instances = R}},
     [HA_STEP_REPLICA_AWAIT] = {.reads = {.instances = R, .things = HA_THING_OPERATOR}, .writes = {.ready = R}},
@@ -72,27 +92,38 @@ static const struct touch_rule {
     [HA_STEP_BACKEND_ADD] = {.reads = {.ready = R, .things = HA_THING_BALANCER}, .writes = {.backends = R}},
     [HA_STEP_BACKEND_REMOVE] = {.reads = {.things = HA_THING_BALANCER | HA_THING_ENDPOINT}, .writes = {.backends = R}},
     [HA_STEP_BALANCER_AWAIT] = {.reads = {.ready = ALL}, .writes = {.backends = ALL, .things = HA_THING_BALANCER}},
-    [HA_STEP_REPLICA_RELEASE] = {.reads = {.ready = ALL, .backends = ALL, .things = HA_THING_BALANCER}, .writes = {.things = HA_THING_ENDPOINT}},
-    [HA_STEP_REPLICA_CLAIM] = {.reads = {.ready = R, .things = HA_THING_ADDRESS}, .writes = {.things = HA_THING_ENDPOINT}},
-    [HA_STEP_BALANCER_RELEASE] = {.reads = {.ready = ALL, .backends = ALL, .things = HA_THING_BALANCER}, .writes = {.things = HA_THING_ENDPOINT}},
-    [HA_STEP_BALANCER_CLAIM] = {.reads = {.backends = ALL, .things = HA_THING_BALANCER}, .writes = {.things = HA_THING_ENDPOINT}},
-    [HA_STEP_BALANCER_DELETE] = {.reads = {.things = HA_THING_ENDPOINT}, .writes = {.backends = ALL, .things = HA_THING_BALANCER}},
+    [HA_STEP_REPLICA_RELEASE] = {.reads = {.ready = ALL, .backends = ALL, .things = HA_THING_BALANCER},
+                                 .writes = {.things = HA_THING_ENDPOINT}},
+    [HA_STEP_REPLICA_CLAIM] = {.reads = {.ready = R, .things = HA_THING_ADDRESS},
+                               .writes = {.things = HA_THING_ENDPOINT}},
+    [HA_STEP_BALANCER_RELEASE] = {.reads = {.ready = ALL, .backends = ALL, .things = HA_THING_BALANCER},
+                                  .writes = {.things = HA_THING_ENDPOINT}},
+    [HA_STEP_BALANCER_CLAIM] = {.reads = {.backends = ALL, .things = HA_THING_BALANCER},
+                                .writes = {.things = HA_THING_ENDPOINT}},
+    [HA_STEP_BALANCER_DELETE] = {.reads = {.things = HA_THING_ENDPOINT},
+                                 .writes = {.backends = ALL, .things = HA_THING_BALANCER}},
     [HA_STEP_ENDPOINT_VERIFY] = {.reads = {.things = HA_THING_BALANCER}, .writes = {.things = HA_THING_ENDPOINT}},
 };
 
-static uint16_t spread(uint8_t bits, int which) {
+static uint16_t spread(uint8_t bits, int which)
+{
     if (bits & ALL)
         return UINT16_MAX;
     return bits & R && which >= 0 ? (uint16_t)(1u << which) : 0;
 }
 
-static void find_touches(const struct ha_model *model, struct ha_step *step) {
+static void find_touches(const struct ha_model *model, struct ha_step *step)
+{
     const struct touch_rule *rule = &touch_rules[step->kind];
     int r = step->replica, g = step->group;
-#define SPREAD(side)                                                                                                   \
-    step->side = (struct ha_touch){spread(rule->side.addresses, r), spread(rule->side.certificates, r),                \
-                                   spread(rule->side.instances, r), spread(rule->side.ready, r),                       \
-                                   spread(rule->side.backends, r),  spread(rule->side.groups, g), rule->side.things}
+#define SPREAD(side)                                                   \
+    step->side = (struct ha_touch){spread(rule->side.addresses, r),    \
+                                   spread(rule->side.certificates, r), \
+                                   spread(rule->side.instances, r),    \
+                                   spread(rule->side.ready, r),        \
+                                   spread(rule->side.backends, r),     \
+                                   spread(rule->side.groups, g),       \
+                                   rule->side.things}
     SPREAD(reads);
     SPREAD(writes);
 #undef SPREAD
@@ -110,7 +141,8 @@ static void find_touches(const struct ha_model *model, struct ha_step *step) {
     }
 }
 
-static void name_subject(const struct ha_model *model, struct ha_step *step) {
+static void name_subject(const struct ha_model *model, struct ha_step *step)
+{
     const char *replica = step->replica >= 0 ? model->replicas[step->replica].name : NULL;
     const char *group = step->group >= 0 && step->group < model->group_count ? model->groups[step->group].name : NULL;
     if (!replica && !step->subject[0])
@@ -121,7 +153,8 @@ static void name_subject(const struct ha_model *model, struct ha_step *step) {
 }
 
 /* A member that restarts counts as down meanwhile. */
-static struct ha_budget budget_during(const struct ha_model *model, const struct ha_step *step) {
+static struct ha_budget budget_during(const struct ha_model *model, const struct ha_step *step)
+{
     bool restarts = step->kind == HA_STEP_MEMBER_START, removes = step->kind == HA_STEP_MEMBER_REMOVE;
     if (!restarts && !removes)
         return ha_model_budget(model);
@@ -136,12 +169,14 @@ static struct ha_budget budget_during(const struct ha_model *model, const struct
 }
 
 /* Another group may have the least tolerance and hide what this step takes. */
-static struct ha_budget budget_of_step(const struct ha_model *model, const struct ha_step *step) {
+static struct ha_budget budget_of_step(const struct ha_model *model, const struct ha_step *step)
+{
     return step->group >= 0 && step->group < model->group_count ? ha_group_budget(&model->groups[step->group])
                                                                 : ha_model_budget(model);
 }
 
-static bool is_next(const struct ha_model *model, const struct ha_plan_scope *scope, int kind, struct ha_step *out) {
+static bool is_next(const struct ha_model *model, const struct ha_plan_scope *scope, int kind, struct ha_step *out)
+{
     memset(out, 0, sizeof *out);
     out->kind = (enum ha_step_kind)kind;
     out->replica = out->group = -1;
@@ -149,7 +184,9 @@ static bool is_next(const struct ha_model *model, const struct ha_plan_scope *sc
 }
 
 /* Whatever the stages' order, an address that nobody holds comes first. */
-static bool next_step(const struct ha_model *model, const struct ha_plan_scope *scope, const int *order, struct ha_step *out) {
+static bool next_step(const struct ha_model *model, const struct ha_plan_scope *scope, const int *order,
+                      struct ha_step *out)
+{
     if (is_next(model, scope, HA_STEP_REPLICA_CLAIM, out) || is_next(model, scope, HA_STEP_BALANCER_CLAIM, out))
         return true;
     for (int i = 0; i < HA_STEP_KINDS; i++)
@@ -158,7 +195,8 @@ static bool next_step(const struct ha_model *model, const struct ha_plan_scope *
     return false;
 }
 
-static void sort_kinds(const struct ha_plan_scope *scope, int *order) {
+static void sort_kinds(const struct ha_plan_scope *scope, int *order)
+{
     for (int i = 0; i < HA_STEP_KINDS; i++) {
         int at = i;
         for (; at > 0 && scope->rank[order[at - 1]] > scope->rank[i]; at--)
@@ -167,7 +205,8 @@ static void sort_kinds(const struct ha_plan_scope *scope, int *order) {
     }
 }
 
-void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *out) {
+void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *out)
+{
     int order[HA_STEP_KINDS];
     sort_kinds(scope, order);
     out->count = out->blocked_count = 0;
@@ -192,13 +231,15 @@ void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scop
         ha_explain_blocked(&out->end, out);
 }
 
-void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS]) {
+void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS])
+{
     memset(kinds, 0, HA_STEP_KINDS * sizeof *kinds);
     for (int i = 0; i < plan->count; i++)
         kinds[plan->steps[i].kind] = true;
 }
 
-enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struct ha_plan *again) {
+enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struct ha_plan *again)
+{
     for (int i = 0; i < again->count; i++) {
         enum ha_step_kind kind = again->steps[i].kind;
         bool implied = kind == HA_STEP_LEADER_MOVE && agreed[HA_STEP_MEMBER_REMOVE];
@@ -208,7 +249,8 @@ enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struc
     return HA_STEP_KINDS;
 }
 
-void ha_step_text(const struct ha_step *step, char *out, size_t size) {
+void ha_step_text(const struct ha_step *step, char *out, size_t size)
+{
     const char *says = ha_step_types[step->kind].says, *gap = strstr(says, "%s");
     if (!gap)
         snprintf(out, size, "%s", says);

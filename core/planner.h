@@ -27,29 +27,35 @@ struct ha_touch {
     uint16_t things;                                              /* enum ha_thing */
 };
 
-enum ha_thing { HA_THING_ADDRESS = 1, HA_THING_FIREWALL = 2, HA_THING_AUTHORITY = 4, HA_THING_OPERATOR = 8,
-                HA_THING_BALANCER = 16, HA_THING_ENDPOINT = 32 };
+enum ha_thing {
+    HA_THING_ADDRESS = 1,
+    HA_THING_FIREWALL = 2,
+    HA_THING_AUTHORITY = 4,
+    HA_THING_OPERATOR = 8,
+    HA_THING_BALANCER = 16,
+    HA_THING_ENDPOINT = 32
+};
 
 struct ha_step {
     enum ha_step_kind kind;
-    int replica;           /* -1: of the cluster */
-    int group;             /* or payload; -1: none */
-    char member_id[24];    /* of the member that it is about, where one is there */
-    char to[HA_NAME];      /* leader-move: to whom */
+    int replica;        /* -1: of the cluster */
+    int group;          /* or payload; -1: none */
+    char member_id[24]; /* of the member that it is about, where one is there */
+    char to[HA_NAME];   /* leader-move: to whom */
     char subject[HA_NAME * 2 + 4];
     struct ha_touch reads, writes;
     uint64_t needs[HA_STEPS / 64]; /* bit: an earlier step of the same plan */
     struct ha_budget before, during, after;
-    bool guarded;          /* takes tolerance from one or more to zero */
+    bool guarded; /* takes tolerance from one or more to zero */
 };
 
 struct ha_plan {
     int count;
     struct ha_step steps[HA_STEPS];
-    bool converged;        /* the end state is the wanted one */
-    int blocked_count;     /* why it is not */
+    bool converged;    /* the end state is the wanted one */
+    int blocked_count; /* why it is not */
     char blocked[8][256];
-    struct ha_model end;   /* expected after the last step */
+    struct ha_model end; /* expected after the last step */
 };
 
 /* Which steps may be used, in which order they are preferred. */

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-bool ha_replica_needed(const struct ha_model *model, int replica) {
+bool ha_replica_needed(const struct ha_model *model, int replica)
+{
     const struct ha_replica *r = &model->replicas[replica];
     if (model->destroy)
         return false;
@@ -16,7 +17,8 @@ bool ha_replica_needed(const struct ha_model *model, int replica) {
     return false;
 }
 
-bool ha_replica_unbound(const struct ha_model *model, int replica) {
+bool ha_replica_unbound(const struct ha_model *model, int replica)
+{
     for (int g = 0; g < model->group_count; g++)
         if (ha_model_member_of(&model->groups[g], replica) >= 0 ||
             (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES))
@@ -24,7 +26,8 @@ bool ha_replica_unbound(const struct ha_model *model, int replica) {
     return true;
 }
 
-bool ha_replica_former(const struct ha_model *model, int replica) {
+bool ha_replica_former(const struct ha_model *model, int replica)
+{
     for (int g = 0; g < model->group_count; g++) {
         const struct ha_group *group = &model->groups[g];
         enum ha_delivery delivery = model->replicas[replica].deliveries[g];
@@ -35,13 +38,15 @@ bool ha_replica_former(const struct ha_model *model, int replica) {
     return false;
 }
 
-bool ha_replica_lost(const struct ha_model *model, int replica) {
+bool ha_replica_lost(const struct ha_model *model, int replica)
+{
     const struct ha_replica *r = &model->replicas[replica];
     return r->instance == HACTL_INSTANCE_ABSENT ||
            (model->repair && (r->data == HACTL_NO || ha_replica_former(model, replica)));
 }
 
-static bool groups_are_sound(const struct ha_model *model) {
+static bool groups_are_sound(const struct ha_model *model)
+{
     for (int g = 0; g < model->group_count; g++) {
         const struct ha_group *group = &model->groups[g];
         if (ha_model_is_formed(group) && (group->quorum != HACTL_YES || group->alarm[0]))
@@ -51,7 +56,8 @@ static bool groups_are_sound(const struct ha_model *model) {
 }
 
 /* Runs a test over the replicas and names the first that passes it. */
-static bool first_replica(const struct ha_model *model, bool (*test)(const struct ha_model *, int), struct ha_step *out) {
+static bool first_replica(const struct ha_model *model, bool (*test)(const struct ha_model *, int), struct ha_step *out)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (test(model, i)) {
             out->replica = i;
@@ -62,39 +68,46 @@ static bool first_replica(const struct ha_model *model, bool (*test)(const struc
 
 /* ---- addresses */
 
-bool ha_rule_address_reserve(RULE_ARGUMENTS) {
+bool ha_rule_address_reserve(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return !model->destroy && model->address == HACTL_NO;
 }
 
-static bool lacks_address(const struct ha_model *model, int i) {
+static bool lacks_address(const struct ha_model *model, int i)
+{
     return ha_replica_needed(model, i) && model->replicas[i].address == HACTL_NO;
 }
 
-bool ha_rule_internal_address_reserve(RULE_ARGUMENTS) {
+bool ha_rule_internal_address_reserve(RULE_ARGUMENTS)
+{
     (void)scope;
     return first_replica(model, lacks_address, out);
 }
 
-static bool holds_unused_address(const struct ha_model *model, int i) {
+static bool holds_unused_address(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     return !ha_replica_needed(model, i) && r->address == HACTL_YES && r->instance == HACTL_INSTANCE_ABSENT &&
            (model->destroy || ha_replica_unbound(model, i));
 }
 
-bool ha_rule_internal_address_delete(RULE_ARGUMENTS) {
+bool ha_rule_internal_address_delete(RULE_ARGUMENTS)
+{
     (void)scope;
     return first_replica(model, holds_unused_address, out);
 }
 
-static bool all_instances_absent(const struct ha_model *model) {
+static bool all_instances_absent(const struct ha_model *model)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (model->replicas[i].instance != HACTL_INSTANCE_ABSENT)
             return false;
     return true;
 }
 
-bool ha_rule_address_delete(RULE_ARGUMENTS) {
+bool ha_rule_address_delete(RULE_ARGUMENTS)
+{
     (void)out;
     if (!model->destroy || model->address != HACTL_YES || model->holder != HA_HOLDER_NONE || model->balancer_present)
         return false;
@@ -104,30 +117,35 @@ bool ha_rule_address_delete(RULE_ARGUMENTS) {
     return all_instances_absent(model);
 }
 
-bool ha_rule_firewall_ensure(RULE_ARGUMENTS) {
+bool ha_rule_firewall_ensure(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return model->has_firewall && !model->destroy && model->firewall == HACTL_NO;
 }
 
-bool ha_rule_firewall_delete(RULE_ARGUMENTS) {
+bool ha_rule_firewall_delete(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return model->has_firewall && model->destroy && model->firewall == HACTL_YES && all_instances_absent(model);
 }
 
 /* ---- certificates */
 
-bool ha_rule_authority_create(RULE_ARGUMENTS) {
+bool ha_rule_authority_create(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return model->has_issuer && !model->destroy && model->authority == HACTL_NO;
 }
 
-static bool lacks_certificates(const struct ha_model *model, int i) {
+static bool lacks_certificates(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     return ha_replica_needed(model, i) && r->address == HACTL_YES &&
            (r->certificates == HA_CERTIFICATES_NONE || r->certificates == HA_CERTIFICATES_STALE);
 }
 
-bool ha_rule_certificate_issue(RULE_ARGUMENTS) {
+bool ha_rule_certificate_issue(RULE_ARGUMENTS)
+{
     (void)scope;
     if (!model->has_issuer || model->destroy || model->authority != HACTL_YES)
         return false;
@@ -136,19 +154,22 @@ bool ha_rule_certificate_issue(RULE_ARGUMENTS) {
     return model->address == HACTL_YES && first_replica(model, lacks_certificates, out);
 }
 
-static bool has_unused_certificates(const struct ha_model *model, int i) {
+static bool has_unused_certificates(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     return !ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT &&
            (r->certificates == HA_CERTIFICATES_READY || r->certificates == HA_CERTIFICATES_STALE) &&
            (model->destroy || ha_replica_unbound(model, i));
 }
 
-bool ha_rule_certificate_retire(RULE_ARGUMENTS) {
+bool ha_rule_certificate_retire(RULE_ARGUMENTS)
+{
     (void)scope;
     return model->has_issuer && first_replica(model, has_unused_certificates, out);
 }
 
-bool ha_rule_authority_delete(RULE_ARGUMENTS) {
+bool ha_rule_authority_delete(RULE_ARGUMENTS)
+{
     if (!model->has_issuer || !model->destroy || model->balancer_present || model->holder != HA_HOLDER_NONE)
         return false;
     struct ha_step ignored = *out;
@@ -161,18 +182,21 @@ bool ha_rule_authority_delete(RULE_ARGUMENTS) {
 
 /* ---- instances */
 
-static bool lacks_instance(const struct ha_model *model, int i) {
+static bool lacks_instance(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     return ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT && r->address == HACTL_YES &&
            ha_replica_unbound(model, i);
 }
 
-bool ha_rule_instance_create(RULE_ARGUMENTS) {
+bool ha_rule_instance_create(RULE_ARGUMENTS)
+{
     (void)scope;
     return groups_are_sound(model) && first_replica(model, lacks_instance, out);
 }
 
-static bool is_stopped(const struct ha_replica *r, int payloads) {
+static bool is_stopped(const struct ha_replica *r, int payloads)
+{
     if (r->instance == HACTL_INSTANCE_STOPPED || r->instance == HACTL_INSTANCE_STARTING)
         return true;
     for (int p = 0; p < payloads; p++)
@@ -181,7 +205,8 @@ static bool is_stopped(const struct ha_replica *r, int payloads) {
     return false;
 }
 
-static bool quorum_is_missing(const struct ha_model *model) {
+static bool quorum_is_missing(const struct ha_model *model)
+{
     for (int g = 0; g < model->group_count; g++)
         if (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES)
             return true;
@@ -189,20 +214,24 @@ static bool quorum_is_missing(const struct ha_model *model) {
 }
 
 /* One that is to leave is started only if the group cannot decide without it. */
-static bool wants_start(const struct ha_model *model, int i) {
+static bool wants_start(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     return !model->destroy && is_stopped(r, model->payload_count) && r->data != HACTL_NO &&
            !ha_replica_former(model, i) && (ha_replica_needed(model, i) || quorum_is_missing(model));
 }
 
-bool ha_rule_instance_start(RULE_ARGUMENTS) {
+bool ha_rule_instance_start(RULE_ARGUMENTS)
+{
     (void)scope;
     return first_replica(model, wants_start, out);
 }
 
-static bool is_unused_instance(const struct ha_model *model, int i) {
+static bool is_unused_instance(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
-    bool holds = model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i);
+    bool holds =
+        model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i);
     if (holds || r->instance == HACTL_INSTANCE_ABSENT || r->instance == HACTL_INSTANCE_UNKNOWN)
         return false;
     if (model->destroy)
@@ -212,7 +241,8 @@ static bool is_unused_instance(const struct ha_model *model, int i) {
     return (!ha_replica_needed(model, i) || ha_replica_lost(model, i)) && groups_are_sound(model);
 }
 
-bool ha_rule_instance_delete(RULE_ARGUMENTS) {
+bool ha_rule_instance_delete(RULE_ARGUMENTS)
+{
     (void)scope;
     return first_replica(model, is_unused_instance, out);
 }
@@ -220,7 +250,8 @@ bool ha_rule_instance_delete(RULE_ARGUMENTS) {
 /* ---- components */
 
 /* The first component of it that is to be started; -1: none. */
-static int component_to_start(const struct ha_model *model, int i) {
+static int component_to_start(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     if (model->destroy || !r->wanted || r->instance != HACTL_INSTANCE_RUNNING || !ha_model_joined(model, i) ||
         (model->has_issuer && r->certificates != HA_CERTIFICATES_READY))
@@ -232,7 +263,8 @@ static int component_to_start(const struct ha_model *model, int i) {
 }
 
 /* One that answers is interrupted only while no other is on its way back. */
-bool ha_rule_components_start(RULE_ARGUMENTS) {
+bool ha_rule_components_start(RULE_ARGUMENTS)
+{
     for (int i = 0; i < model->replica_count; i++) {
         int p = component_to_start(model, i);
         if (p < 0 || (model->replicas[i].ready != HACTL_NO && ha_service_recovering(model, scope, i)))
@@ -244,7 +276,8 @@ bool ha_rule_components_start(RULE_ARGUMENTS) {
     return false;
 }
 
-static bool awaits_ready(const struct ha_model *model, int i) {
+static bool awaits_ready(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     if (model->destroy || !r->wanted || r->ready == HACTL_YES || r->instance != HACTL_INSTANCE_RUNNING ||
         ha_replica_lost(model, i) || !ha_model_joined(model, i))
@@ -255,21 +288,24 @@ static bool awaits_ready(const struct ha_model *model, int i) {
     return true;
 }
 
-bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope *scope, int replica) {
+bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
+{
     return scope->enabled[HA_STEP_REPLICA_AWAIT] &&
            (awaits_ready(model, replica) ||
             (scope->enabled[HA_STEP_COMPONENTS_START] && model->replicas[replica].ready == HACTL_NO &&
              component_to_start(model, replica) >= 0));
 }
 
-bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica) {
+bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (i != but_replica && ha_replica_coming(model, scope, i))
             return true;
     return scope->enabled[HA_STEP_BALANCER_AWAIT] && ha_balancer_awaited(model);
 }
 
-bool ha_rule_replica_await(RULE_ARGUMENTS) {
+bool ha_rule_replica_await(RULE_ARGUMENTS)
+{
     (void)scope;
     return first_replica(model, awaits_ready, out);
 }

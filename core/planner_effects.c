@@ -5,11 +5,13 @@
 
 #include "core/planner.h"
 
-static struct ha_replica *replica_of(struct ha_model *model, const struct ha_step *step) {
+static struct ha_replica *replica_of(struct ha_model *model, const struct ha_step *step)
+{
     return &model->replicas[step->replica];
 }
 
-static struct ha_member *member_by_id(struct ha_group *group, const char *id) {
+static struct ha_member *member_by_id(struct ha_group *group, const char *id)
+{
     for (int m = 0; m < group->member_count; m++)
         if (strcmp(group->members[m].id, id) == 0)
             return &group->members[m];
@@ -18,14 +20,16 @@ static struct ha_member *member_by_id(struct ha_group *group, const char *id) {
 
 /* The member that the step is about: by id where the group gave one, else by
  * replica (a step of the same plan adds it). */
-static struct ha_member *member_of(struct ha_model *model, const struct ha_step *step) {
+static struct ha_member *member_of(struct ha_model *model, const struct ha_step *step)
+{
     struct ha_group *group = &model->groups[step->group];
     struct ha_member *member = step->member_id[0] ? member_by_id(group, step->member_id) : NULL;
     int m = member || step->replica < 0 ? -1 : ha_model_member_of(group, step->replica);
     return m >= 0 ? &group->members[m] : member;
 }
 
-static struct ha_member *add_member(struct ha_model *model, int g, int replica, bool voter) {
+static struct ha_member *add_member(struct ha_model *model, int g, int replica, bool voter)
+{
     struct ha_group *group = &model->groups[g];
     if (group->member_count == HA_MEMBERS)
         return NULL;
@@ -41,7 +45,8 @@ static struct ha_member *add_member(struct ha_model *model, int g, int replica, 
 
 /* Somebody leads a group with a quorum. Who, is a guess; one that is to leave
  * is the worst case, so that moving leadership away from it is in the plan. */
-static void guess_leader(const struct ha_model *model, struct ha_group *group) {
+static void guess_leader(const struct ha_model *model, struct ha_group *group)
+{
     struct ha_member *first = NULL, *leaving = NULL;
     for (int m = 0; m < group->member_count; m++) {
         struct ha_member *member = &group->members[m];
@@ -59,7 +64,8 @@ static void guess_leader(const struct ha_model *model, struct ha_group *group) {
         (leaving ? leaving : first)->leader = true;
 }
 
-static void remove_member(struct ha_model *model, const struct ha_step *step) {
+static void remove_member(struct ha_model *model, const struct ha_step *step)
+{
     struct ha_group *group = &model->groups[step->group];
     struct ha_member *member = member_of(model, step);
     if (!member)
@@ -71,12 +77,14 @@ static void remove_member(struct ha_model *model, const struct ha_step *step) {
         guess_leader(model, group);
 }
 
-static bool runs_member(const struct ha_model *model, int g, int i) {
+static bool runs_member(const struct ha_model *model, int g, int i)
+{
     return model->replicas[i].instance == HACTL_INSTANCE_RUNNING && model->replicas[i].data != HACTL_NO &&
            model->replicas[i].deliveries[g] == HA_DELIVERY_RUNNING;
 }
 
-static void form_group(struct ha_model *model, int g) {
+static void form_group(struct ha_model *model, int g)
+{
     struct ha_group *group = &model->groups[g];
     bool first = !ha_model_is_formed(group), unlisted = group->member_count == 0;
     group->formed_before = true;
@@ -95,14 +103,16 @@ static void form_group(struct ha_model *model, int g) {
     guess_leader(model, group);
 }
 
-static void start_instance(struct ha_model *model, struct ha_replica *r) {
+static void start_instance(struct ha_model *model, struct ha_replica *r)
+{
     r->instance = HACTL_INSTANCE_RUNNING;
     for (int p = 0; p < model->payload_count; p++)
         if (r->deliveries[p] == HA_DELIVERY_DEAD)
             r->deliveries[p] = HA_DELIVERY_RUNNING;
 }
 
-static void create_instance(const struct ha_model *model, struct ha_replica *r) {
+static void create_instance(const struct ha_model *model, struct ha_replica *r)
+{
     r->instance = HACTL_INSTANCE_RUNNING;
     r->data = HACTL_YES;
     r->ready = HACTL_NO;
@@ -110,7 +120,8 @@ static void create_instance(const struct ha_model *model, struct ha_replica *r) 
         r->deliveries[p] = HA_DELIVERY_NONE;
 }
 
-static void delete_instance(struct ha_model *model, struct ha_replica *r) {
+static void delete_instance(struct ha_model *model, struct ha_replica *r)
+{
     r->instance = HACTL_INSTANCE_ABSENT;
     r->ready = HACTL_NO;
     r->data = HACTL_YES;
@@ -123,7 +134,8 @@ static void delete_instance(struct ha_model *model, struct ha_replica *r) {
 }
 
 /* Whatever ran on the old certificates has to be started anew. */
-static void issue(struct ha_model *model, const struct ha_step *step) {
+static void issue(struct ha_model *model, const struct ha_step *step)
+{
     if (step->replica < 0) {
         model->operator_certificates = HA_CERTIFICATES_READY;
         return;
@@ -136,18 +148,21 @@ static void issue(struct ha_model *model, const struct ha_step *step) {
 }
 
 /* One that an earlier step adds has no id yet; its name is known. */
-static bool is_successor(const struct ha_member *member, const struct ha_step *step) {
+static bool is_successor(const struct ha_member *member, const struct ha_step *step)
+{
     return step->member_id[0] && member->id[0] ? strcmp(member->id, step->member_id) == 0
                                                : strcmp(member->name, step->to) == 0;
 }
 
-static void move_leader(struct ha_model *model, const struct ha_step *step) {
+static void move_leader(struct ha_model *model, const struct ha_step *step)
+{
     struct ha_group *group = &model->groups[step->group];
     for (int m = 0; m < group->member_count; m++)
         group->members[m].leader = is_successor(&group->members[m], step);
 }
 
-static void prove_balancer(struct ha_model *model) {
+static void prove_balancer(struct ha_model *model)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (model->replicas[i].backend == HA_BACKEND_WAITING && model->replicas[i].wanted &&
             model->replicas[i].ready == HACTL_YES)
@@ -155,7 +170,8 @@ static void prove_balancer(struct ha_model *model) {
     model->balancer_proved = HACTL_YES;
 }
 
-static void delete_balancer(struct ha_model *model) {
+static void delete_balancer(struct ha_model *model)
+{
     model->balancer = HACTL_NO;
     model->balancer_present = false;
     model->balancer_proved = HACTL_NO;
@@ -163,14 +179,16 @@ static void delete_balancer(struct ha_model *model) {
         model->replicas[i].backend = HA_BACKEND_NONE;
 }
 
-static void hold(struct ha_model *model, enum ha_holder holder, int replica) {
+static void hold(struct ha_model *model, enum ha_holder holder, int replica)
+{
     model->holder = holder;
     model->holder_replica = replica;
     model->endpoint_answers = HACTL_UNKNOWN;
 }
 
 /* The process is started, anew if it ran: then it serves nobody until it answers again. */
-static bool start_unit(struct ha_model *model, const struct ha_step *step) {
+static bool start_unit(struct ha_model *model, const struct ha_step *step)
+{
     struct ha_replica *r = replica_of(model, step);
     bool fresh = r->deliveries[step->group] == HA_DELIVERY_NONE;
     r->deliveries[step->group] = HA_DELIVERY_RUNNING;
@@ -182,7 +200,8 @@ static bool start_unit(struct ha_model *model, const struct ha_step *step) {
 }
 
 /* Not healthy in the eyes of anyone until it answers. */
-static void start_member(struct ha_model *model, const struct ha_step *step) {
+static void start_member(struct ha_model *model, const struct ha_step *step)
+{
     bool fresh = start_unit(model, step);
     int m = ha_model_member_of(&model->groups[step->group], step->replica);
     if (m >= 0 && fresh)
@@ -191,33 +210,65 @@ static void start_member(struct ha_model *model, const struct ha_step *step) {
         model->groups[step->group].members[m].healthy = HACTL_NO;
 }
 
-bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step) {
+bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step)
+{
     return (step->kind == HA_STEP_MEMBER_START || step->kind == HA_STEP_COMPONENTS_START) &&
            model->replicas[step->replica].deliveries[step->group] == HA_DELIVERY_STALE;
 }
 
-void ha_step_apply(struct ha_model *model, const struct ha_step *step) {
+void ha_step_apply(struct ha_model *model, const struct ha_step *step)
+{
     struct ha_member *member;
     switch (step->kind) {
-    case HA_STEP_ADDRESS_RESERVE: model->address = HACTL_YES; break;
-    case HA_STEP_ADDRESS_DELETE: model->address = HACTL_NO; break;
-    case HA_STEP_INTERNAL_ADDRESS_RESERVE: replica_of(model, step)->address = HACTL_YES; break;
-    case HA_STEP_INTERNAL_ADDRESS_DELETE: replica_of(model, step)->address = HACTL_NO; break;
-    case HA_STEP_FIREWALL_ENSURE: model->firewall = HACTL_YES; break;
-    case HA_STEP_FIREWALL_DELETE: model->firewall = HACTL_NO; break;
-    case HA_STEP_AUTHORITY_CREATE: model->authority = HACTL_YES; break;
+    case HA_STEP_ADDRESS_RESERVE:
+        model->address = HACTL_YES;
+        break;
+    case HA_STEP_ADDRESS_DELETE:
+        model->address = HACTL_NO;
+        break;
+    case HA_STEP_INTERNAL_ADDRESS_RESERVE:
+        replica_of(model, step)->address = HACTL_YES;
+        break;
+    case HA_STEP_INTERNAL_ADDRESS_DELETE:
+        replica_of(model, step)->address = HACTL_NO;
+        break;
+    case HA_STEP_FIREWALL_ENSURE:
+        model->firewall = HACTL_YES;
+        break;
+    case HA_STEP_FIREWALL_DELETE:
+        model->firewall = HACTL_NO;
+        break;
+    case HA_STEP_AUTHORITY_CREATE:
+        model->authority = HACTL_YES;
+        break;
     case HA_STEP_AUTHORITY_DELETE:
         model->authority = HACTL_NO;
         model->operator_certificates = HA_CERTIFICATES_NONE;
         break;
-    case HA_STEP_CERTIFICATE_ISSUE: issue(model, step); break;
-    case HA_STEP_CERTIFICATE_RETIRE: replica_of(model, step)->certificates = HA_CERTIFICATES_NONE; break;
-    case HA_STEP_INSTANCE_CREATE: create_instance(model, replica_of(model, step)); break;
-    case HA_STEP_INSTANCE_START: start_instance(model, replica_of(model, step)); break;
-    case HA_STEP_INSTANCE_DELETE: delete_instance(model, replica_of(model, step)); break;
-    case HA_STEP_MEMBER_ADD: add_member(model, step->group, step->replica, false); break;
-    case HA_STEP_MEMBER_START: start_member(model, step); break;
-    case HA_STEP_GROUP_AWAIT: form_group(model, step->group); break;
+    case HA_STEP_CERTIFICATE_ISSUE:
+        issue(model, step);
+        break;
+    case HA_STEP_CERTIFICATE_RETIRE:
+        replica_of(model, step)->certificates = HA_CERTIFICATES_NONE;
+        break;
+    case HA_STEP_INSTANCE_CREATE:
+        create_instance(model, replica_of(model, step));
+        break;
+    case HA_STEP_INSTANCE_START:
+        start_instance(model, replica_of(model, step));
+        break;
+    case HA_STEP_INSTANCE_DELETE:
+        delete_instance(model, replica_of(model, step));
+        break;
+    case HA_STEP_MEMBER_ADD:
+        add_member(model, step->group, step->replica, false);
+        break;
+    case HA_STEP_MEMBER_START:
+        start_member(model, step);
+        break;
+    case HA_STEP_GROUP_AWAIT:
+        form_group(model, step->group);
+        break;
     case HA_STEP_MEMBER_CATCH_UP:
         if ((member = member_of(model, step)))
             member->caught_up = member->healthy = member->started = HACTL_YES;
@@ -226,30 +277,56 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step) {
         if ((member = member_of(model, step)))
             member->voter = true;
         break;
-    case HA_STEP_LEADER_MOVE: move_leader(model, step); break;
-    case HA_STEP_MEMBER_REMOVE: remove_member(model, step); break;
-    case HA_STEP_COMPONENTS_START: start_unit(model, step); break;
-    case HA_STEP_REPLICA_AWAIT: replica_of(model, step)->ready = HACTL_YES; break;
+    case HA_STEP_LEADER_MOVE:
+        move_leader(model, step);
+        break;
+    case HA_STEP_MEMBER_REMOVE:
+        remove_member(model, step);
+        break;
+    case HA_STEP_COMPONENTS_START:
+        start_unit(model, step);
+        break;
+    case HA_STEP_REPLICA_AWAIT:
+        replica_of(model, step)->ready = HACTL_YES;
+        break;
     case HA_STEP_BALANCER_BUILD:
         model->balancer = HACTL_YES;
         model->balancer_present = true;
         break;
-    case HA_STEP_BACKEND_ADD: replica_of(model, step)->backend = HA_BACKEND_WAITING; break;
-    case HA_STEP_BACKEND_REMOVE: replica_of(model, step)->backend = HA_BACKEND_NONE; break;
-    case HA_STEP_BALANCER_AWAIT: prove_balancer(model); break;
+    case HA_STEP_BACKEND_ADD:
+        replica_of(model, step)->backend = HA_BACKEND_WAITING;
+        break;
+    case HA_STEP_BACKEND_REMOVE:
+        replica_of(model, step)->backend = HA_BACKEND_NONE;
+        break;
+    case HA_STEP_BALANCER_AWAIT:
+        prove_balancer(model);
+        break;
     case HA_STEP_REPLICA_RELEASE:
-    case HA_STEP_BALANCER_RELEASE: hold(model, HA_HOLDER_NONE, -1); break;
-    case HA_STEP_REPLICA_CLAIM: hold(model, HA_HOLDER_REPLICA, step->replica); break;
-    case HA_STEP_BALANCER_CLAIM: hold(model, HA_HOLDER_BALANCER, -1); break;
-    case HA_STEP_BALANCER_DELETE: delete_balancer(model); break;
-    case HA_STEP_ENDPOINT_VERIFY: model->endpoint_answers = HACTL_YES; break;
-    case HA_STEP_KINDS: break;
+    case HA_STEP_BALANCER_RELEASE:
+        hold(model, HA_HOLDER_NONE, -1);
+        break;
+    case HA_STEP_REPLICA_CLAIM:
+        hold(model, HA_HOLDER_REPLICA, step->replica);
+        break;
+    case HA_STEP_BALANCER_CLAIM:
+        hold(model, HA_HOLDER_BALANCER, -1);
+        break;
+    case HA_STEP_BALANCER_DELETE:
+        delete_balancer(model);
+        break;
+    case HA_STEP_ENDPOINT_VERIFY:
+        model->endpoint_answers = HACTL_YES;
+        break;
+    case HA_STEP_KINDS:
+        break;
     }
 }
 
 /* ---- recognising the end of a step in the observed world */
 
-static bool group_is_well(const struct ha_model *model, int g) {
+static bool group_is_well(const struct ha_model *model, int g)
+{
     const struct ha_group *group = &model->groups[g];
     bool led = false;
     int voters = 0;
@@ -257,15 +334,16 @@ static bool group_is_well(const struct ha_model *model, int g) {
         const struct ha_member *member = &group->members[m];
         led |= member->leader;
         voters += member->voter;
-        bool expected = member->replica >= 0 && model->replicas[member->replica].wanted &&
-                        runs_member(model, g, member->replica);
+        bool expected =
+            member->replica >= 0 && model->replicas[member->replica].wanted && runs_member(model, g, member->replica);
         if (member->voter && expected && member->healthy != HACTL_YES)
             return false;
     }
     return group->formed == HACTL_YES && group->quorum == HACTL_YES && led && voters > 0;
 }
 
-static bool balancer_is_proved(const struct ha_model *model) {
+static bool balancer_is_proved(const struct ha_model *model)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (model->replicas[i].backend == HA_BACKEND_WAITING && model->replicas[i].wanted &&
             model->replicas[i].ready == HACTL_YES)
@@ -273,14 +351,19 @@ static bool balancer_is_proved(const struct ha_model *model) {
     return model->balancer == HACTL_YES && (model->balancer_proved == HACTL_YES || model->holder == HA_HOLDER_BALANCER);
 }
 
-static bool member_holds(const struct ha_model *model, const struct ha_step *step) {
+static bool member_holds(const struct ha_model *model, const struct ha_step *step)
+{
     const struct ha_group *group = &model->groups[step->group];
     struct ha_member *member = member_of((struct ha_model *)model, step);
     switch (step->kind) {
-    case HA_STEP_MEMBER_ADD: return ha_model_member_of(group, step->replica) >= 0;
-    case HA_STEP_MEMBER_CATCH_UP: return member && (member->voter || member->caught_up == HACTL_YES);
-    case HA_STEP_MEMBER_PROMOTE: return member && member->voter;
-    case HA_STEP_MEMBER_REMOVE: return group->formed == HACTL_YES && !member;
+    case HA_STEP_MEMBER_ADD:
+        return ha_model_member_of(group, step->replica) >= 0;
+    case HA_STEP_MEMBER_CATCH_UP:
+        return member && (member->voter || member->caught_up == HACTL_YES);
+    case HA_STEP_MEMBER_PROMOTE:
+        return member && member->voter;
+    case HA_STEP_MEMBER_REMOVE:
+        return group->formed == HACTL_YES && !member;
     case HA_STEP_LEADER_MOVE:
         /* Of a member of no replica only its successor is known by name. */
         for (int m = 0; m < group->member_count; m++)
@@ -288,58 +371,88 @@ static bool member_holds(const struct ha_model *model, const struct ha_step *ste
                 return is_successor(&group->members[m], step) ||
                        (step->replica >= 0 && group->members[m].replica != step->replica);
         return false;
-    case HA_STEP_GROUP_AWAIT: return group_is_well(model, step->group);
-    default: return false;
+    case HA_STEP_GROUP_AWAIT:
+        return group_is_well(model, step->group);
+    default:
+        return false;
     }
 }
 
-static bool replica_holds(const struct ha_model *model, const struct ha_step *step) {
+static bool replica_holds(const struct ha_model *model, const struct ha_step *step)
+{
     const struct ha_replica *r = &model->replicas[step->replica];
     switch (step->kind) {
-    case HA_STEP_INTERNAL_ADDRESS_RESERVE: return r->address == HACTL_YES;
-    case HA_STEP_INTERNAL_ADDRESS_DELETE: return r->address == HACTL_NO;
-    case HA_STEP_CERTIFICATE_ISSUE: return r->certificates == HA_CERTIFICATES_READY;
-    case HA_STEP_CERTIFICATE_RETIRE: return r->certificates == HA_CERTIFICATES_NONE;
-    case HA_STEP_INSTANCE_CREATE: return r->instance == HACTL_INSTANCE_RUNNING;
+    case HA_STEP_INTERNAL_ADDRESS_RESERVE:
+        return r->address == HACTL_YES;
+    case HA_STEP_INTERNAL_ADDRESS_DELETE:
+        return r->address == HACTL_NO;
+    case HA_STEP_CERTIFICATE_ISSUE:
+        return r->certificates == HA_CERTIFICATES_READY;
+    case HA_STEP_CERTIFICATE_RETIRE:
+        return r->certificates == HA_CERTIFICATES_NONE;
+    case HA_STEP_INSTANCE_CREATE:
+        return r->instance == HACTL_INSTANCE_RUNNING;
     case HA_STEP_INSTANCE_START: {
         for (int p = 0; p < model->payload_count; p++)
             if (r->deliveries[p] == HA_DELIVERY_DEAD)
                 return false;
         return r->instance == HACTL_INSTANCE_RUNNING;
     }
-    case HA_STEP_INSTANCE_DELETE: return r->instance == HACTL_INSTANCE_ABSENT;
+    case HA_STEP_INSTANCE_DELETE:
+        return r->instance == HACTL_INSTANCE_ABSENT;
     case HA_STEP_MEMBER_START:
-    case HA_STEP_COMPONENTS_START: return r->deliveries[step->group] == HA_DELIVERY_RUNNING;
-    case HA_STEP_REPLICA_AWAIT: return r->ready == HACTL_YES;
-    case HA_STEP_BACKEND_ADD: return r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING;
-    case HA_STEP_BACKEND_REMOVE: return r->backend == HA_BACKEND_NONE;
-    case HA_STEP_REPLICA_RELEASE: return !(model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica) &&
-                                         model->holder != HA_HOLDER_UNKNOWN;
-    case HA_STEP_REPLICA_CLAIM: return model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica;
-    default: return false;
+    case HA_STEP_COMPONENTS_START:
+        return r->deliveries[step->group] == HA_DELIVERY_RUNNING;
+    case HA_STEP_REPLICA_AWAIT:
+        return r->ready == HACTL_YES;
+    case HA_STEP_BACKEND_ADD:
+        return r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING;
+    case HA_STEP_BACKEND_REMOVE:
+        return r->backend == HA_BACKEND_NONE;
+    case HA_STEP_REPLICA_RELEASE:
+        return !(model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica) &&
+               model->holder != HA_HOLDER_UNKNOWN;
+    case HA_STEP_REPLICA_CLAIM:
+        return model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica;
+    default:
+        return false;
     }
 }
 
-bool ha_step_holds(const struct ha_model *model, const struct ha_step *step) {
+bool ha_step_holds(const struct ha_model *model, const struct ha_step *step)
+{
     switch (step->kind) {
     case HA_STEP_MEMBER_ADD:
     case HA_STEP_MEMBER_CATCH_UP:
     case HA_STEP_MEMBER_PROMOTE:
     case HA_STEP_MEMBER_REMOVE:
     case HA_STEP_LEADER_MOVE:
-    case HA_STEP_GROUP_AWAIT: return member_holds(model, step);
-    case HA_STEP_ADDRESS_RESERVE: return model->address == HACTL_YES;
-    case HA_STEP_ADDRESS_DELETE: return model->address == HACTL_NO;
-    case HA_STEP_FIREWALL_ENSURE: return model->firewall == HACTL_YES;
-    case HA_STEP_FIREWALL_DELETE: return model->firewall == HACTL_NO;
-    case HA_STEP_AUTHORITY_CREATE: return model->authority == HACTL_YES;
-    case HA_STEP_AUTHORITY_DELETE: return model->authority == HACTL_NO;
-    case HA_STEP_BALANCER_BUILD: return model->balancer == HACTL_YES;
-    case HA_STEP_BALANCER_AWAIT: return balancer_is_proved(model);
-    case HA_STEP_BALANCER_RELEASE: return model->holder == HA_HOLDER_NONE || model->holder == HA_HOLDER_REPLICA;
-    case HA_STEP_BALANCER_CLAIM: return model->holder == HA_HOLDER_BALANCER;
-    case HA_STEP_BALANCER_DELETE: return !model->balancer_present;
-    case HA_STEP_ENDPOINT_VERIFY: return model->endpoint_answers == HACTL_YES;
+    case HA_STEP_GROUP_AWAIT:
+        return member_holds(model, step);
+    case HA_STEP_ADDRESS_RESERVE:
+        return model->address == HACTL_YES;
+    case HA_STEP_ADDRESS_DELETE:
+        return model->address == HACTL_NO;
+    case HA_STEP_FIREWALL_ENSURE:
+        return model->firewall == HACTL_YES;
+    case HA_STEP_FIREWALL_DELETE:
+        return model->firewall == HACTL_NO;
+    case HA_STEP_AUTHORITY_CREATE:
+        return model->authority == HACTL_YES;
+    case HA_STEP_AUTHORITY_DELETE:
+        return model->authority == HACTL_NO;
+    case HA_STEP_BALANCER_BUILD:
+        return model->balancer == HACTL_YES;
+    case HA_STEP_BALANCER_AWAIT:
+        return balancer_is_proved(model);
+    case HA_STEP_BALANCER_RELEASE:
+        return model->holder == HA_HOLDER_NONE || model->holder == HA_HOLDER_REPLICA;
+    case HA_STEP_BALANCER_CLAIM:
+        return model->holder == HA_HOLDER_BALANCER;
+    case HA_STEP_BALANCER_DELETE:
+        return !model->balancer_present;
+    case HA_STEP_ENDPOINT_VERIFY:
+        return model->endpoint_answers == HACTL_YES;
     default:
         if (step->kind == HA_STEP_CERTIFICATE_ISSUE && step->replica < 0)
             return model->operator_certificates == HA_CERTIFICATES_READY;

@@ -2,12 +2,14 @@
 /* Rules for the balancer and for who holds the public address. */
 #include "core/planner_rules.h"
 
-static bool is_ready(const struct ha_model *model, int i) {
+static bool is_ready(const struct ha_model *model, int i)
+{
     return model->replicas[i].wanted && model->replicas[i].ready == HACTL_YES;
 }
 
 /* The one that has it keeps it, if it can. */
-static int target_replica(const struct ha_model *model) {
+static int target_replica(const struct ha_model *model)
+{
     int fixed = model->endpoint_want == HA_ENDPOINT_REPLICA ? model->endpoint_replica : -1;
     if (fixed >= 0 && model->replicas[fixed].wanted)
         return fixed;
@@ -20,7 +22,8 @@ static int target_replica(const struct ha_model *model) {
     return holder >= 0 && model->replicas[holder].wanted ? holder : HA_TARGET_NOBODY;
 }
 
-int ha_endpoint_target(const struct ha_model *model) {
+int ha_endpoint_target(const struct ha_model *model)
+{
     int wanted = ha_model_wanted(model);
     if (model->destroy || wanted == 0)
         return HA_TARGET_NOBODY;
@@ -29,7 +32,8 @@ int ha_endpoint_target(const struct ha_model *model) {
     return balanced ? HA_TARGET_BALANCER : target_replica(model);
 }
 
-bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope) {
+bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope)
+{
     int target = ha_endpoint_target(model);
     if (!scope->enabled[HA_STEP_REPLICA_CLAIM] && !scope->enabled[HA_STEP_BALANCER_CLAIM])
         return true;
@@ -38,23 +42,27 @@ bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scop
     return there && (model->endpoint_answers == HACTL_YES || !scope->enabled[HA_STEP_ENDPOINT_VERIFY]);
 }
 
-static bool balancer_wanted(const struct ha_model *model) {
+static bool balancer_wanted(const struct ha_model *model)
+{
     return ha_endpoint_target(model) == HA_TARGET_BALANCER;
 }
 
-static int serving(const struct ha_model *model) {
+static int serving(const struct ha_model *model)
+{
     int count = 0;
     for (int i = 0; i < model->replica_count; i++)
         count += model->replicas[i].backend == HA_BACKEND_SERVING;
     return count;
 }
 
-bool ha_rule_balancer_build(RULE_ARGUMENTS) {
+bool ha_rule_balancer_build(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return balancer_wanted(model) && model->address == HACTL_YES && model->balancer == HACTL_NO;
 }
 
-bool ha_rule_backend_add(RULE_ARGUMENTS) {
+bool ha_rule_backend_add(RULE_ARGUMENTS)
+{
     (void)scope;
     if (model->balancer != HACTL_YES || !balancer_wanted(model))
         return false;
@@ -68,14 +76,17 @@ bool ha_rule_backend_add(RULE_ARGUMENTS) {
 }
 
 /* Everyone who is to serve serves: new ones first, then old ones go. */
-static bool all_wanted_serve(const struct ha_model *model) {
+static bool all_wanted_serve(const struct ha_model *model)
+{
     for (int i = 0; i < model->replica_count; i++)
-        if (model->replicas[i].wanted && (ha_replica_lost(model, i) || model->replicas[i].backend != HA_BACKEND_SERVING))
+        if (model->replicas[i].wanted &&
+            (ha_replica_lost(model, i) || model->replicas[i].backend != HA_BACKEND_SERVING))
             return false;
     return ha_model_wanted(model) > 0;
 }
 
-static bool may_answer(const struct ha_model *model, int i) {
+static bool may_answer(const struct ha_model *model, int i)
+{
     bool dead = model->replicas[i].ready == HACTL_NO;
     for (int g = 0; g < model->group_count && !dead; g++) {
         int m = ha_model_member_of(&model->groups[g], i);
@@ -86,7 +97,8 @@ static bool may_answer(const struct ha_model *model, int i) {
 
 /* One that answers goes when the others serve; one that does not, at once. The
  * last one that serves stays while the balancer holds the address. */
-static bool backend_may_go(const struct ha_model *model, int i) {
+static bool backend_may_go(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     bool last = model->holder == HA_HOLDER_BALANCER && serving(model) - (r->backend == HA_BACKEND_SERVING) < 1;
     bool lost = r->wanted && ha_replica_lost(model, i);
@@ -94,7 +106,8 @@ static bool backend_may_go(const struct ha_model *model, int i) {
            (lost || !may_answer(model, i) || all_wanted_serve(model));
 }
 
-bool ha_rule_backend_remove(RULE_ARGUMENTS) {
+bool ha_rule_backend_remove(RULE_ARGUMENTS)
+{
     (void)scope;
     if (model->destroy || model->balancer != HACTL_YES || model->holder == HA_HOLDER_UNKNOWN)
         return false;
@@ -107,7 +120,8 @@ bool ha_rule_backend_remove(RULE_ARGUMENTS) {
 }
 
 /* Something could serve that does not yet, or it was never seen to answer. */
-bool ha_balancer_awaited(const struct ha_model *model) {
+bool ha_balancer_awaited(const struct ha_model *model)
+{
     if (model->balancer != HACTL_YES || !balancer_wanted(model))
         return false;
     bool some = false, waiting = false;
@@ -120,19 +134,22 @@ bool ha_balancer_awaited(const struct ha_model *model) {
     return waiting || (some && model->holder != HA_HOLDER_BALANCER && model->balancer_proved != HACTL_YES);
 }
 
-bool ha_rule_balancer_await(RULE_ARGUMENTS) {
+bool ha_rule_balancer_await(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return ha_balancer_awaited(model);
 }
 
-static bool balancer_can_take_over(const struct ha_model *model) {
+static bool balancer_can_take_over(const struct ha_model *model)
+{
     return balancer_wanted(model) && model->balancer == HACTL_YES && model->balancer_proved == HACTL_YES &&
            serving(model) > 0;
 }
 
 /* The address moves only when two serve: one alone behind a balancer is no
  * better than one that holds it, unless that one does not answer. */
-static bool promotion_is_due(const struct ha_model *model) {
+static bool promotion_is_due(const struct ha_model *model)
+{
     bool answers = model->replicas[model->holder_replica].ready != HACTL_NO;
     int ready = 0, enough = model->endpoint_want == HA_ENDPOINT_BALANCER || !answers ? 1 : 2;
     for (int i = 0; i < model->replica_count; i++)
@@ -140,37 +157,43 @@ static bool promotion_is_due(const struct ha_model *model) {
     return balancer_can_take_over(model) && ready >= enough;
 }
 
-bool ha_rule_replica_release(RULE_ARGUMENTS) {
+bool ha_rule_replica_release(RULE_ARGUMENTS)
+{
     if (model->holder != HA_HOLDER_REPLICA)
         return false;
     int target = ha_endpoint_target(model);
-    bool due = model->destroy || (target >= 0 && target != model->holder_replica && is_ready(model, target) &&
-                                  scope->enabled[HA_STEP_REPLICA_CLAIM]) ||
+    bool due = model->destroy ||
+               (target >= 0 && target != model->holder_replica && is_ready(model, target) &&
+                scope->enabled[HA_STEP_REPLICA_CLAIM]) ||
                (target == HA_TARGET_BALANCER && promotion_is_due(model) && scope->enabled[HA_STEP_BALANCER_CLAIM]);
     out->replica = model->holder_replica;
     return due;
 }
 
-bool ha_rule_replica_claim(RULE_ARGUMENTS) {
+bool ha_rule_replica_claim(RULE_ARGUMENTS)
+{
     (void)scope;
     int target = ha_endpoint_target(model);
     out->replica = target;
     return model->holder == HA_HOLDER_NONE && model->address == HACTL_YES && target >= 0 && is_ready(model, target);
 }
 
-bool ha_rule_balancer_release(RULE_ARGUMENTS) {
+bool ha_rule_balancer_release(RULE_ARGUMENTS)
+{
     (void)out;
     int target = ha_endpoint_target(model);
     return model->holder == HA_HOLDER_BALANCER &&
            (model->destroy || (target >= 0 && is_ready(model, target) && scope->enabled[HA_STEP_REPLICA_CLAIM]));
 }
 
-bool ha_rule_balancer_claim(RULE_ARGUMENTS) {
+bool ha_rule_balancer_claim(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     return model->holder == HA_HOLDER_NONE && model->address == HACTL_YES && balancer_can_take_over(model);
 }
 
-bool ha_rule_balancer_delete(RULE_ARGUMENTS) {
+bool ha_rule_balancer_delete(RULE_ARGUMENTS)
+{
     (void)out;
     if (!model->balancer_present || model->balancer == HACTL_UNKNOWN || balancer_wanted(model))
         return false;
@@ -178,7 +201,8 @@ bool ha_rule_balancer_delete(RULE_ARGUMENTS) {
     return model->destroy ? model->holder == HA_HOLDER_NONE : moved;
 }
 
-bool ha_rule_endpoint_verify(RULE_ARGUMENTS) {
+bool ha_rule_endpoint_verify(RULE_ARGUMENTS)
+{
     (void)scope, (void)out;
     int target = ha_endpoint_target(model);
     bool there = (target == HA_TARGET_BALANCER && model->holder == HA_HOLDER_BALANCER) ||

@@ -19,7 +19,8 @@ struct check {
 
 static const char *const unknown_words = "could not be asked about; nothing is done to it until it can";
 
-static bool replica_leftover(const struct ha_model *model, int i, char *why, size_t size) {
+static bool replica_leftover(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
     if (ha_replica_needed(model, i) || r->instance == HACTL_INSTANCE_ABSENT)
         return false;
@@ -28,7 +29,8 @@ static bool replica_leftover(const struct ha_model *model, int i, char *why, siz
     return SAY("%s is to go, but cannot yet", r->name);
 }
 
-static bool replica_down(const struct ha_model *model, int i, char *why, size_t size) {
+static bool replica_down(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
     if (!r->wanted || model->destroy)
         return false;
@@ -37,24 +39,32 @@ static bool replica_down(const struct ha_model *model, int i, char *why, size_t 
     if (r->data == HACTL_NO)
         return SAY("the data of %s is gone: `hactl replica replace %s`, or `hactl etcd reconcile`", r->name, r->name);
     if (ha_replica_former(model, i))
-        return SAY("%s holds the data of a member that was removed: `hactl replica replace %s`, or `hactl etcd reconcile`",
-                   r->name, r->name);
-    return r->instance != HACTL_INSTANCE_RUNNING ? SAY("%s does not run%s%s", r->name, r->detail[0] ? ": " : "", r->detail) : false;
+        return SAY(
+            "%s holds the data of a member that was removed: `hactl replica replace %s`, or `hactl etcd reconcile`",
+            r->name, r->name);
+    return r->instance != HACTL_INSTANCE_RUNNING
+               ? SAY("%s does not run%s%s", r->name, r->detail[0] ? ": " : "", r->detail)
+               : false;
 }
 
-static bool certificates_missing(const struct ha_model *model, int i, char *why, size_t size) {
+static bool certificates_missing(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
     return model->has_issuer && r->wanted && !model->destroy && r->certificates != HA_CERTIFICATES_READY
-               ? SAY("the certificates of %s are not ready", r->name) : false;
+               ? SAY("the certificates of %s are not ready", r->name)
+               : false;
 }
 
-static bool operator_certificates_missing(const struct ha_model *model, int i, char *why, size_t size) {
+static bool operator_certificates_missing(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     return model->has_issuer && !model->destroy && model->operator_certificates != HA_CERTIFICATES_READY
-               ? SAY("the operator's certificates are not ready") : false;
+               ? SAY("the operator's certificates are not ready")
+               : false;
 }
 
-static bool firewall_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool firewall_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     if (!model->has_firewall || model->firewall == (model->destroy ? HACTL_NO : HACTL_YES))
         return false;
@@ -62,7 +72,8 @@ static bool firewall_wrong(const struct ha_model *model, int i, char *why, size_
 }
 
 /* Of a replica that runs: a member or component that does not, or not as wanted. */
-static bool unit_wrong(const struct ha_model *model, int i, char *why, size_t size, int from, int to) {
+static bool unit_wrong(const struct ha_model *model, int i, char *why, size_t size, int from, int to)
+{
     const struct ha_replica *r = &model->replicas[i];
     for (int p = from; p < to && r->wanted && !model->destroy && r->instance == HACTL_INSTANCE_RUNNING; p++) {
         if (r->deliveries[p] == HA_DELIVERY_UNKNOWN)
@@ -75,20 +86,24 @@ static bool unit_wrong(const struct ha_model *model, int i, char *why, size_t si
     return false;
 }
 
-static bool member_unit_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool member_unit_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     return unit_wrong(model, i, why, size, 0, model->group_count);
 }
 
-static bool component_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool component_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     return unit_wrong(model, i, why, size, model->group_count, model->payload_count);
 }
 
-static bool not_ready(const struct ha_model *model, int i, char *why, size_t size) {
+static bool not_ready(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
     return r->wanted && !model->destroy && r->ready != HACTL_YES ? SAY("%s does not answer", r->name) : false;
 }
 
-static bool backend_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool backend_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
     bool wanted = ha_endpoint_target(model) == HA_TARGET_BALANCER && r->wanted;
     if (wanted && r->backend != HA_BACKEND_SERVING)
@@ -96,18 +111,24 @@ static bool backend_wrong(const struct ha_model *model, int i, char *why, size_t
     return !wanted && r->backend != HA_BACKEND_NONE ? SAY("%s is still behind the balancer", r->name) : false;
 }
 
-static bool certificates_left(const struct ha_model *model, int i, char *why, size_t size) {
+static bool certificates_left(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
     return !ha_replica_needed(model, i) && model->has_issuer && r->certificates != HA_CERTIFICATES_NONE
-               ? SAY("certificates of %s are left", r->name) : false;
+               ? SAY("certificates of %s are left", r->name)
+               : false;
 }
 
-static bool address_left(const struct ha_model *model, int i, char *why, size_t size) {
+static bool address_left(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_replica *r = &model->replicas[i];
-    return !ha_replica_needed(model, i) && r->address != HACTL_NO ? SAY("the internal address of %s is still held", r->name) : false;
+    return !ha_replica_needed(model, i) && r->address != HACTL_NO
+               ? SAY("the internal address of %s is still held", r->name)
+               : false;
 }
 
-static bool group_troubled(const struct ha_model *model, int i, char *why, size_t size) {
+static bool group_troubled(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_group *group = &model->groups[i];
     if (model->destroy)
         return false;
@@ -124,7 +145,8 @@ static bool group_troubled(const struct ha_model *model, int i, char *why, size_
     return SAY("no member of %s answers%s%s", group->name, group->detail[0] ? ": " : "", group->detail);
 }
 
-static bool member_troubled(const struct ha_model *model, int i, char *why, size_t size) {
+static bool member_troubled(const struct ha_model *model, int i, char *why, size_t size)
+{
     const struct ha_group *group = &model->groups[i];
     for (int m = 0; m < group->member_count && !model->destroy && group->quorum == HACTL_YES; m++) {
         const struct ha_member *member = &group->members[m];
@@ -146,7 +168,8 @@ static bool member_troubled(const struct ha_model *model, int i, char *why, size
     return false;
 }
 
-static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     int target = ha_endpoint_target(model);
     if (model->holder == HA_HOLDER_UNKNOWN)
@@ -160,7 +183,8 @@ static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_
     return target == HA_TARGET_NOBODY ? SAY("no replica is ready to hold the public address") : false;
 }
 
-static bool balancer_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool balancer_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     bool wanted = ha_endpoint_target(model) == HA_TARGET_BALANCER;
     if (wanted && model->balancer != HACTL_YES)
@@ -168,20 +192,24 @@ static bool balancer_wrong(const struct ha_model *model, int i, char *why, size_
     return !wanted && model->balancer_present ? SAY("the balancer is still there") : false;
 }
 
-static bool endpoint_silent(const struct ha_model *model, int i, char *why, size_t size) {
+static bool endpoint_silent(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     return !model->destroy && model->endpoint_answers != HACTL_YES ? SAY("the public address does not answer") : false;
 }
 
-static bool authority_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool authority_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     if (!model->has_issuer || (model->authority == HACTL_YES) == !model->destroy)
         return false;
     return model->destroy && model->authority == HACTL_NO ? false
-           : model->destroy ? SAY("the certificate authorities are still there") : SAY("there is no certificate authority");
+           : model->destroy                               ? SAY("the certificate authorities are still there")
+                                                          : SAY("there is no certificate authority");
 }
 
-static bool address_wrong(const struct ha_model *model, int i, char *why, size_t size) {
+static bool address_wrong(const struct ha_model *model, int i, char *why, size_t size)
+{
     (void)i;
     if (model->address == (model->destroy ? HACTL_NO : HACTL_YES))
         return false;
@@ -212,7 +240,8 @@ static const struct check checks[] = {
 
 typedef bool heard(void *context, const char *why); /* false: enough */
 
-static void each_unmet(const struct ha_model *model, const struct ha_plan_scope *scope, heard *hear, void *context) {
+static void each_unmet(const struct ha_model *model, const struct ha_plan_scope *scope, heard *hear, void *context)
+{
     char why[256];
     for (size_t c = 0; c < sizeof checks / sizeof *checks; c++) {
         if (!scope->enabled[checks[c].kind])
@@ -225,25 +254,29 @@ static void each_unmet(const struct ha_model *model, const struct ha_plan_scope 
     }
 }
 
-static bool note_any(void *context, const char *why) {
+static bool note_any(void *context, const char *why)
+{
     (void)why;
     *(bool *)context = false;
     return false;
 }
 
-bool ha_model_converged(const struct ha_model *model, const struct ha_plan_scope *scope) {
+bool ha_model_converged(const struct ha_model *model, const struct ha_plan_scope *scope)
+{
     bool converged = true;
     each_unmet(model, scope, note_any, &converged);
     return converged;
 }
 
-static bool note_blocked(void *context, const char *why) {
+static bool note_blocked(void *context, const char *why)
+{
     struct ha_plan *plan = context;
     snprintf(plan->blocked[plan->blocked_count], sizeof plan->blocked[0], "%s", why);
     return ++plan->blocked_count < (int)(sizeof plan->blocked / sizeof *plan->blocked);
 }
 
-void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan) {
+void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan)
+{
     struct ha_plan_scope all;
     ha_plan_scope_all(&all);
     each_unmet(model, &all, note_blocked, plan);

@@ -7,41 +7,48 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool can_decide(const struct ha_group *group) {
+static bool can_decide(const struct ha_group *group)
+{
     return ha_model_is_formed(group) && group->quorum == HACTL_YES && !group->alarm[0];
 }
 
-static bool has_learner(const struct ha_group *group) {
+static bool has_learner(const struct ha_group *group)
+{
     for (int i = 0; i < group->member_count; i++)
         if (!group->members[i].voter)
             return true;
     return false;
 }
 
-static bool all_voters_healthy(const struct ha_group *group) {
+static bool all_voters_healthy(const struct ha_group *group)
+{
     for (int i = 0; i < group->member_count; i++)
         if (group->members[i].voter && group->members[i].healthy != HACTL_YES)
             return false;
     return group->member_count > 0;
 }
 
-static bool can_run(const struct ha_model *model, int i) {
+static bool can_run(const struct ha_model *model, int i)
+{
     const struct ha_replica *r = &model->replicas[i];
     return r->instance == HACTL_INSTANCE_RUNNING && r->address == HACTL_YES && r->data != HACTL_NO &&
            (!model->has_issuer || r->certificates == HA_CERTIFICATES_READY);
 }
 
-static bool choose(struct ha_step *out, const struct ha_model *model, int group, int member) {
+static bool choose(struct ha_step *out, const struct ha_model *model, int group, int member)
+{
     const struct ha_member *m = &model->groups[group].members[member];
     out->group = group;
     out->replica = m->replica;
     snprintf(out->member_id, sizeof out->member_id, "%s", m->id);
     if (m->replica < 0)
-        snprintf(out->subject, sizeof out->subject, "%s in %s", m->name[0] ? m->name : m->id, model->groups[group].name);
+        snprintf(out->subject, sizeof out->subject, "%s in %s", m->name[0] ? m->name : m->id,
+                 model->groups[group].name);
     return true;
 }
 
-bool ha_rule_member_add(RULE_ARGUMENTS) {
+bool ha_rule_member_add(RULE_ARGUMENTS)
+{
     (void)scope;
     for (int g = 0; g < model->group_count && !model->destroy; g++) {
         const struct ha_group *group = &model->groups[g];
@@ -59,7 +66,8 @@ bool ha_rule_member_add(RULE_ARGUMENTS) {
 }
 
 /* Every founder must have its address before the first starts. */
-static bool founders_are_known(const struct ha_model *model) {
+static bool founders_are_known(const struct ha_model *model)
+{
     for (int i = 0; i < model->replica_count; i++)
         if (model->replicas[i].founding && model->replicas[i].address != HACTL_YES)
             return false;
@@ -68,7 +76,8 @@ static bool founders_are_known(const struct ha_model *model) {
 
 /* A member that answers restarts (for a new certificate) only if all others
  * are well; one that does not answer has nothing to lose. */
-static bool may_restart(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int m) {
+static bool may_restart(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int m)
+{
     const struct ha_group *group = &model->groups[g];
     const struct ha_member *member = &group->members[m];
     struct ha_budget budget = ha_group_budget(group);
@@ -78,7 +87,8 @@ static bool may_restart(const struct ha_model *model, const struct ha_plan_scope
            (budget.voters < 3 || budget.tolerates > 0) && !ha_service_recovering(model, scope, member->replica);
 }
 
-static bool wants_member_start(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int i) {
+static bool wants_member_start(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int i)
+{
     const struct ha_group *group = &model->groups[g];
     const struct ha_replica *r = &model->replicas[i];
     enum ha_delivery delivery = r->deliveries[g];
@@ -93,7 +103,8 @@ static bool wants_member_start(const struct ha_model *model, const struct ha_pla
     return delivery == HA_DELIVERY_NONE ? group->quorum == HACTL_YES : may_restart(model, scope, g, m);
 }
 
-bool ha_rule_member_start(RULE_ARGUMENTS) {
+bool ha_rule_member_start(RULE_ARGUMENTS)
+{
     for (int g = 0; g < model->group_count && !model->destroy; g++)
         for (int i = 0; i < model->replica_count; i++)
             if (wants_member_start(model, scope, g, i)) {
@@ -104,13 +115,15 @@ bool ha_rule_member_start(RULE_ARGUMENTS) {
     return false;
 }
 
-static bool runs_member(const struct ha_model *model, int g, int i) {
+static bool runs_member(const struct ha_model *model, int g, int i)
+{
     return model->replicas[i].instance == HACTL_INSTANCE_RUNNING && model->replicas[i].data != HACTL_NO &&
            model->replicas[i].deliveries[g] == HA_DELIVERY_RUNNING;
 }
 
 /* Enough of the group's processes run to expect it well. */
-static bool forming(const struct ha_model *model, int g) {
+static bool forming(const struct ha_model *model, int g)
+{
     int founders = 0;
     for (int i = 0; i < model->replica_count; i++) {
         if (!model->replicas[i].founding)
@@ -123,14 +136,15 @@ static bool forming(const struct ha_model *model, int g) {
 }
 
 /* Voters that run, or may be thought to where nobody could name the voters. */
-static bool quorum_may_return(const struct ha_model *model, int g) {
+static bool quorum_may_return(const struct ha_model *model, int g)
+{
     const struct ha_group *group = &model->groups[g];
     int running = 0, known = 0;
     for (int m = 0; m < group->member_count; m++) {
         const struct ha_member *member = &group->members[m];
         known += member->voter;
-        running += member->voter && (member->healthy == HACTL_YES ||
-                                     (member->replica >= 0 && runs_member(model, g, member->replica)));
+        running += member->voter &&
+                   (member->healthy == HACTL_YES || (member->replica >= 0 && runs_member(model, g, member->replica)));
     }
     for (int i = 0; i < model->replica_count && group->member_count == 0; i++) {
         known += model->replicas[i].deliveries[g] != HA_DELIVERY_NONE;
@@ -139,7 +153,8 @@ static bool quorum_may_return(const struct ha_model *model, int g) {
     return running > 0 && running >= ha_quorum_of(known);
 }
 
-static bool recovering(const struct ha_model *model, int g) {
+static bool recovering(const struct ha_model *model, int g)
+{
     const struct ha_group *group = &model->groups[g];
     if (group->quorum != HACTL_YES)
         return !group->alarm[0] && quorum_may_return(model, g);
@@ -153,7 +168,8 @@ static bool recovering(const struct ha_model *model, int g) {
     return false;
 }
 
-bool ha_rule_group_await(RULE_ARGUMENTS) {
+bool ha_rule_group_await(RULE_ARGUMENTS)
+{
     (void)scope;
     for (int g = 0; g < model->group_count && !model->destroy; g++)
         if (ha_model_is_formed(&model->groups[g]) ? recovering(model, g) : forming(model, g)) {
@@ -164,7 +180,8 @@ bool ha_rule_group_await(RULE_ARGUMENTS) {
 }
 
 /* Learners that are wanted; promoted or waited for. */
-static bool learner(const struct ha_model *model, bool caught_up, struct ha_step *out) {
+static bool learner(const struct ha_model *model, bool caught_up, struct ha_step *out)
+{
     for (int g = 0; g < model->group_count && !model->destroy; g++) {
         const struct ha_group *group = &model->groups[g];
         for (int m = 0; can_decide(group) && m < group->member_count; m++) {
@@ -179,18 +196,21 @@ static bool learner(const struct ha_model *model, bool caught_up, struct ha_step
     return false;
 }
 
-bool ha_rule_member_catch_up(RULE_ARGUMENTS) {
+bool ha_rule_member_catch_up(RULE_ARGUMENTS)
+{
     (void)scope;
     return learner(model, false, out);
 }
 
-bool ha_rule_member_promote(RULE_ARGUMENTS) {
+bool ha_rule_member_promote(RULE_ARGUMENTS)
+{
     (void)scope;
     return learner(model, true, out);
 }
 
 /* Nobody who is to come is still missing: new ones first, then old ones go. */
-static bool complete(const struct ha_model *model, int g) {
+static bool complete(const struct ha_model *model, int g)
+{
     for (int i = 0; i < model->replica_count; i++) {
         int m = ha_model_member_of(&model->groups[g], i);
         if (model->replicas[i].wanted && (m < 0 || !model->groups[g].members[m].voter))
@@ -199,25 +219,30 @@ static bool complete(const struct ha_model *model, int g) {
     return ha_model_wanted(model) > 0;
 }
 
-static bool out_of_service(const struct ha_model *model, int i) {
+static bool out_of_service(const struct ha_model *model, int i)
+{
     if (i < 0)
         return true;
-    bool holds = model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i);
+    bool holds =
+        model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i);
     return !holds && model->replicas[i].backend == HA_BACKEND_NONE;
 }
 
-static bool leads(const struct ha_member *member) {
+static bool leads(const struct ha_member *member)
+{
     return member->leader && member->healthy == HACTL_YES;
 }
 
-static bool has_leader(const struct ha_group *group) {
+static bool has_leader(const struct ha_group *group)
+{
     for (int m = 0; m < group->member_count; m++)
         if (leads(&group->members[m]))
             return true;
     return false;
 }
 
-static bool may_leave(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int m) {
+static bool may_leave(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int m)
+{
     const struct ha_group *group = &model->groups[g];
     const struct ha_member *member = &group->members[m];
     bool wanted = member->replica >= 0 && model->replicas[member->replica].wanted;
@@ -236,13 +261,15 @@ static bool may_leave(const struct ha_model *model, const struct ha_plan_scope *
 }
 
 /* A dead one first, then a learner, then a follower, the leader last. */
-static int leaving_order(const struct ha_member *member) {
+static int leaving_order(const struct ha_member *member)
+{
     if (member->healthy == HACTL_NO)
         return 0;
     return !member->voter ? 1 : leads(member) ? 3 : 2;
 }
 
-static int next_to_leave(const struct ha_model *model, const struct ha_plan_scope *scope, int g) {
+static int next_to_leave(const struct ha_model *model, const struct ha_plan_scope *scope, int g)
+{
     const struct ha_group *group = &model->groups[g];
     int best = -1;
     for (int m = 0; m < group->member_count; m++)
@@ -252,7 +279,8 @@ static int next_to_leave(const struct ha_model *model, const struct ha_plan_scop
     return best;
 }
 
-static int best_successor(const struct ha_model *model, int g) {
+static int best_successor(const struct ha_model *model, int g)
+{
     const struct ha_group *group = &model->groups[g];
     int best = -1;
     for (int m = 0; m < group->member_count; m++) {
@@ -266,7 +294,8 @@ static int best_successor(const struct ha_model *model, int g) {
     return best;
 }
 
-bool ha_rule_leader_move(RULE_ARGUMENTS) {
+bool ha_rule_leader_move(RULE_ARGUMENTS)
+{
     for (int g = 0; g < model->group_count && !model->destroy; g++) {
         if (!can_decide(&model->groups[g]))
             continue;
@@ -282,7 +311,8 @@ bool ha_rule_leader_move(RULE_ARGUMENTS) {
     return false;
 }
 
-bool ha_rule_member_remove(RULE_ARGUMENTS) {
+bool ha_rule_member_remove(RULE_ARGUMENTS)
+{
     for (int g = 0; g < model->group_count && !model->destroy; g++) {
         if (!can_decide(&model->groups[g]))
             continue;

@@ -11,7 +11,10 @@
 
 #define KEYS_MAX 500u
 
-struct operation { const char *name; size_t offset; };
+struct operation {
+    const char *name;
+    size_t offset;
+};
 
 struct kind {
     const char *name;
@@ -20,39 +23,51 @@ struct kind {
     size_t mandatory_count;
 };
 
-#define OPERATION(kind, operation) {#operation, offsetof(struct hactl_##kind##_ops, operation)}
+#define OPERATION(kind, operation)                                 \
+    {                                                              \
+#operation, offsetof(struct hactl_##kind##_ops, operation) \
+    }
 
 static const struct operation cloud_operations[] = {
-    OPERATION(cloud, zones), OPERATION(cloud, list), OPERATION(cloud, address_ensure),
-    OPERATION(cloud, address_destroy), OPERATION(cloud, instance_ensure), OPERATION(cloud, instance_destroy),
-    OPERATION(cloud, deliver), OPERATION(cloud, claim), OPERATION(cloud, release), OPERATION(cloud, reach),
+    OPERATION(cloud, zones),           OPERATION(cloud, list),
+    OPERATION(cloud, address_ensure),  OPERATION(cloud, address_destroy),
+    OPERATION(cloud, instance_ensure), OPERATION(cloud, instance_destroy),
+    OPERATION(cloud, deliver),         OPERATION(cloud, claim),
+    OPERATION(cloud, release),         OPERATION(cloud, reach),
 };
 static const struct operation member_operations[] = {
-    OPERATION(member, list), OPERATION(member, add), OPERATION(member, promote), OPERATION(member, move_leader),
-    OPERATION(member, remove),
+    OPERATION(member, list),        OPERATION(member, add),    OPERATION(member, promote),
+    OPERATION(member, move_leader), OPERATION(member, remove),
 };
 static const struct operation payload_operations[] = {
-    OPERATION(payload, ports), OPERATION(payload, render), OPERATION(payload, probe),
+    OPERATION(payload, ports),
+    OPERATION(payload, render),
+    OPERATION(payload, probe),
 };
 static const struct operation issuer_operations[] = {
-    OPERATION(issuer, list), OPERATION(issuer, authority_ensure), OPERATION(issuer, issue), OPERATION(issuer, retire),
-    OPERATION(issuer, credential), OPERATION(issuer, destroy),
+    OPERATION(issuer, list),   OPERATION(issuer, authority_ensure), OPERATION(issuer, issue),
+    OPERATION(issuer, retire), OPERATION(issuer, credential),       OPERATION(issuer, destroy),
 };
 static const struct operation balancer_operations[] = {
-    OPERATION(balancer, list), OPERATION(balancer, ensure), OPERATION(balancer, backend_ensure),
-    OPERATION(balancer, backend_destroy), OPERATION(balancer, claim), OPERATION(balancer, release),
+    OPERATION(balancer, list),           OPERATION(balancer, ensure),
+    OPERATION(balancer, backend_ensure), OPERATION(balancer, backend_destroy),
+    OPERATION(balancer, claim),          OPERATION(balancer, release),
     OPERATION(balancer, destroy),
 };
 static const struct operation plugin_operations[] = {
-    {"open", offsetof(struct hactl_plugin, open)}, {"close", offsetof(struct hactl_plugin, close)},
+    {"open", offsetof(struct hactl_plugin, open)},
+    {"close", offsetof(struct hactl_plugin, close)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define KIND(kind) {#kind, offsetof(struct hactl_plugin, kind), kind##_operations, COUNT(kind##_operations)}
+#define KIND(kind)                                                                              \
+    {                                                                                           \
+#kind, offsetof(struct hactl_plugin, kind), kind##_operations, COUNT(kind##_operations) \
+    }
 
 static const struct kind kinds[HA_KINDS] = {
-    [HA_KIND_CLOUD] = KIND(cloud),       [HA_KIND_MEMBER] = KIND(member),     [HA_KIND_PAYLOAD] = KIND(payload),
-    [HA_KIND_ISSUER] = KIND(issuer),     [HA_KIND_BALANCER] = KIND(balancer),
+    [HA_KIND_CLOUD] = KIND(cloud),   [HA_KIND_MEMBER] = KIND(member),     [HA_KIND_PAYLOAD] = KIND(payload),
+    [HA_KIND_ISSUER] = KIND(issuer), [HA_KIND_BALANCER] = KIND(balancer),
 };
 
 /* What a descriptor of the oldest accepted version has. */
@@ -88,8 +103,7 @@ static bool is_there(const void *table, uint32_t struct_size, size_t offset)
 {
     static const char nothing[sizeof(void (*)(void))];
 
-    return offset + sizeof nothing <= struct_size &&
-           memcmp((const char *)table + offset, nothing, sizeof nothing) != 0;
+    return offset + sizeof nothing <= struct_size && memcmp((const char *)table + offset, nothing, sizeof nothing) != 0;
 }
 
 static int judge_version(const struct hactl_plugin *descriptor, struct judged *judged)
@@ -107,8 +121,8 @@ static int judge_version(const struct hactl_plugin *descriptor, struct judged *j
     ha_fail(judged->error, HA_EXIT_PLUGIN, "%splugin %s was built for plugin ABI %u.%u; this hactl has %d.%d",
             judged->where, judged->path, descriptor->abi_major, descriptor->abi_minor, HACTL_ABI_MAJOR,
             HACTL_ABI_MINOR);
-    ha_advise(judged->error,
-              "the plugin is %s than this hactl: install the one of the same release, or build it again", age);
+    ha_advise(judged->error, "the plugin is %s than this hactl: install the one of the same release, or build it again",
+              age);
     return -1;
 }
 

@@ -97,8 +97,8 @@ static char *place_path(const struct places *places, size_t index, const char *n
     bool built = places->built[index];
     char *path;
 
-    if (asprintf(&path, "%s/%s%s%s.so", places->directories[index], built ? name : "", built ? "/.libs/" : "",
-                 name) < 0)
+    if (asprintf(&path, "%s/%s%s%s.so", places->directories[index], built ? name : "", built ? "/.libs/" : "", name) <
+        0)
         return NULL;
     return path;
 }
@@ -279,7 +279,7 @@ static int find_descriptor(const struct file_judge *judge, void *handle, const s
     const void *symbol = dlsym(handle, "hactl_plugin");
     Dl_info info;
     void *extra = NULL;
-    const ElfW(Sym) *entry;
+    const ElfW(Sym) * entry;
 
     if (symbol == NULL)
         return ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s has no descriptor (no symbol \"hactl_plugin\")",

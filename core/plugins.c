@@ -172,16 +172,15 @@ static int refuse_ambiguous(const struct ha_configuration *configuration, const 
         if (is_picked(configuration, conf->instance) || is_picked(configuration, first->instance))
             continue;
         ha_fail(error, HA_EXIT_USAGE, "%s\"%s\" and \"%s\" both serve the kind %s, and no stage says which is meant",
-                ha_source_text(conf->source, where, sizeof where), first->instance, conf->instance,
-                ha_kind_name(kind));
+                ha_source_text(conf->source, where, sizeof where), first->instance, conf->instance, ha_kind_name(kind));
         ha_advise(error, "leave one out, or write instance = \"%s\"; in the stage that it is for", conf->instance);
         return -1;
     }
     return 0;
 }
 
-static int load_all(struct ha_configuration *configuration, struct ha_plugins *plugins,
-                    const struct ha_plugin **loaded, struct ha_error *error)
+static int load_all(struct ha_configuration *configuration, struct ha_plugins *plugins, const struct ha_plugin **loaded,
+                    struct ha_error *error)
 {
     for (size_t i = 0; i < configuration->instance_count; i++) {
         struct hactl_conf *conf = configuration->instances[i];

@@ -25,16 +25,18 @@ struct ha_instance {
 enum ha_kind { HA_KIND_CLOUD, HA_KIND_MEMBER, HA_KIND_PAYLOAD, HA_KIND_ISSUER, HA_KIND_BALANCER, HA_KINDS };
 
 struct ha_plugins {
-    struct ha_plugin **plugins; size_t plugin_count;
-    struct ha_instance **instances; size_t instance_count;
+    struct ha_plugin **plugins;
+    size_t plugin_count;
+    struct ha_instance **instances;
+    size_t instance_count;
 };
 
 /* Whether a table (or descriptor) has an optional operation: there in the
  * version that the plugin was built for, and not NULL. */
-#define ha_offers(table, operation)                                                                                  \
-    ((table) != NULL &&                                                                                              \
-     (table)->struct_size >= (size_t)((const char *)&(table)->operation - (const char *)(table)) +                   \
-                                 sizeof((table)->operation) &&                                                       \
+#define ha_offers(table, operation)                                                                          \
+    ((table) != NULL &&                                                                                      \
+     (table)->struct_size >=                                                                                 \
+         (size_t)((const char *)&(table)->operation - (const char *)(table)) + sizeof((table)->operation) && \
      (table)->operation != NULL)
 
 const char *ha_kind_name(enum ha_kind kind); /* "cloud" */

@@ -12,7 +12,7 @@ enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000 };
 
 struct ha_prober {
     pthread_t thread;
-    struct hactl_call *call;   /* asked again and again */
+    struct hactl_call *call; /* asked again and again */
     pthread_mutex_t mutex;
     bool stop;
     /* the thread's own until it is joined */
@@ -21,7 +21,8 @@ struct ha_prober {
     unsigned probes, failed;
 };
 
-static bool told_to_stop(struct ha_prober *prober) {
+static bool told_to_stop(struct ha_prober *prober)
+{
     pthread_mutex_lock(&prober->mutex);
     bool stop = prober->stop;
     pthread_mutex_unlock(&prober->mutex);
@@ -30,7 +31,8 @@ static bool told_to_stop(struct ha_prober *prober) {
 
 /* A gap is from the last good answer to the next one, and only where some
  * probe in between failed: a service without a gap measures 0. */
-static void note(struct ha_prober *prober, bool good, unsigned failed_in_a_row, int64_t began_ms) {
+static void note(struct ha_prober *prober, bool good, unsigned failed_in_a_row, int64_t began_ms)
+{
     prober->probes++;
     if (!good) {
         prober->failed++;
@@ -42,7 +44,8 @@ static void note(struct ha_prober *prober, bool good, unsigned failed_in_a_row, 
     prober->last_good_ms = began_ms;
 }
 
-static void *knock(void *context) {
+static void *knock(void *context)
+{
     struct ha_prober *prober = context;
     unsigned failed_in_a_row = 0;
     while (!told_to_stop(prober)) {
@@ -58,7 +61,8 @@ static void *knock(void *context) {
     return NULL;
 }
 
-struct ha_prober *ha_prober_start(struct ha_session *session) {
+struct ha_prober *ha_prober_start(struct ha_session *session)
+{
     struct hactl_call *call = session->private->knocker ? ha_ask_observe(session, HA_SUBJECT_ENDPOINT, 0) : NULL;
     struct ha_prober *prober = call ? calloc(1, sizeof *prober) : NULL;
     if (!prober)
@@ -75,7 +79,8 @@ fail:
     return NULL;
 }
 
-void ha_prober_stop(struct ha_prober *prober, struct ha_report *report) {
+void ha_prober_stop(struct ha_prober *prober, struct ha_report *report)
+{
     if (!prober)
         return;
     pthread_mutex_lock(&prober->mutex);

@@ -12,11 +12,15 @@
 
 /* ---- zones */
 
-struct zones { char names[16][HA_NAME]; int count; };
+struct zones {
+    char names[16][HA_NAME];
+    int count;
+};
 
 /* In the order of the configuration, or else of the cloud. Zones that the
  * cloud does not have are refused here, before anything is written. */
-static int learn_zones(struct ha_session *session, struct zones *out, struct ha_error *error) {
+static int learn_zones(struct ha_session *session, struct zones *out, struct ha_error *error)
+{
     char *const *wanted = session->configuration->cluster_zones;
     struct hactl_call *call = session->cloud ? ha_ask_zones(session) : NULL;
     int rc = 0, code = call ? ha_call_wait(call) : HACTL_OK;
@@ -37,14 +41,16 @@ static int learn_zones(struct ha_session *session, struct zones *out, struct ha_
     return rc;
 }
 
-static int replicas_in(const struct ha_desired *desired, const char *zone) {
+static int replicas_in(const struct ha_desired *desired, const char *zone)
+{
     int count = 0;
     for (int i = 0; i < desired->replica_count; i++)
         count += !desired->replicas[i].leaving && strcmp(desired->replicas[i].zone, zone) == 0;
     return count;
 }
 
-static const char *emptiest(const struct ha_desired *desired, const struct zones *zones) {
+static const char *emptiest(const struct ha_desired *desired, const struct zones *zones)
+{
     const char *best = zones->count ? zones->names[0] : "";
     for (int z = 1; z < zones->count; z++)
         if (replicas_in(desired, zones->names[z]) < replicas_in(desired, best))
@@ -52,7 +58,8 @@ static const char *emptiest(const struct ha_desired *desired, const struct zones
     return best;
 }
 
-static int check_zone(const struct zones *zones, const char *zone, struct ha_error *error) {
+static int check_zone(const struct zones *zones, const char *zone, struct ha_error *error)
+{
     char list[400] = "";
     for (int z = 0; z < zones->count; z++) {
         if (strcmp(zones->names[z], zone) == 0)
@@ -64,14 +71,17 @@ static int check_zone(const struct zones *zones, const char *zone, struct ha_err
 
 /* ---- the requests */
 
-static int present(const struct ha_desired *desired) {
+static int present(const struct ha_desired *desired)
+{
     int count = 0;
     for (int i = 0; i < desired->replica_count; i++)
         count += !desired->replicas[i].leaving;
     return count;
 }
 
-static int grow_to(struct ha_session *session, struct ha_desired *desired, int count, bool founding, struct ha_error *error) {
+static int grow_to(struct ha_session *session, struct ha_desired *desired, int count, bool founding,
+                   struct ha_error *error)
+{
     struct zones zones;
     if (learn_zones(session, &zones, error))
         return -1;
@@ -85,18 +95,22 @@ static int grow_to(struct ha_session *session, struct ha_desired *desired, int c
 }
 
 /* Out of the zone that has the most; the youngest there. */
-static void shrink_to(struct ha_desired *desired, int count) {
+static void shrink_to(struct ha_desired *desired, int count)
+{
     while (present(desired) > count) {
         int victim = -1;
         for (int i = 0; i < desired->replica_count; i++)
-            if (!desired->replicas[i].leaving && (victim < 0 || replicas_in(desired, desired->replicas[i].zone) >=
-                                                                    replicas_in(desired, desired->replicas[victim].zone)))
+            if (!desired->replicas[i].leaving &&
+                (victim < 0 || replicas_in(desired, desired->replicas[i].zone) >=
+                                   replicas_in(desired, desired->replicas[victim].zone)))
                 victim = i;
         desired->replicas[victim].leaving = true;
     }
 }
 
-static int want_up(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error) {
+static int want_up(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                   struct ha_error *error)
+{
     desired->destroy = false;
     if (present(desired) == 0) {
         int count = request->replicas ? request->replicas : (int)session->configuration->cluster_replicas;
@@ -108,15 +122,19 @@ static int want_up(struct ha_session *session, const struct ha_request *request,
     return grow_to(session, desired, request->replicas, false, error);
 }
 
-static int want_add(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error) {
+static int want_add(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                    struct ha_error *error)
+{
     struct zones zones;
     int existing = request->name ? ha_desired_find(desired, request->name) : -1;
     if (existing >= 0 && !desired->replicas[existing].leaving)
         return request->zone && strcmp(desired->replicas[existing].zone, request->zone)
-                   ? ha_fail(error, HA_EXIT_USAGE, "there is a replica %s already, in zone %s", request->name, desired->replicas[existing].zone)
+                   ? ha_fail(error, HA_EXIT_USAGE, "there is a replica %s already, in zone %s", request->name,
+                             desired->replicas[existing].zone)
                    : 0;
     if (present(desired) == 0) {
-        ha_fail(error, HA_EXIT_USAGE, "there is no cluster %s to add a replica to", session->configuration->cluster_name);
+        ha_fail(error, HA_EXIT_USAGE, "there is no cluster %s to add a replica to",
+                session->configuration->cluster_name);
         ha_advise(error, "hactl up");
         return -1;
     }
@@ -126,7 +144,8 @@ static int want_add(struct ha_session *session, const struct ha_request *request
     return ha_desired_add(desired, session->configuration->cluster_name, request->name, zone, error) < 0 ? -1 : 0;
 }
 
-static int in_zone(const struct ha_desired *desired, const char *zone, struct ha_error *error) {
+static int in_zone(const struct ha_desired *desired, const char *zone, struct ha_error *error)
+{
     int found = -1;
     char names[200] = "";
     for (int i = 0; i < desired->replica_count; i++) {
@@ -139,11 +158,13 @@ static int in_zone(const struct ha_desired *desired, const char *zone, struct ha
     if (found < 0)
         return ha_fail(error, HA_EXIT_USAGE, "there is no replica in zone %s", zone);
     if (found == HA_REPLICAS)
-        return ha_fail(error, HA_EXIT_USAGE, "zone %s has more than one replica (%s): name the one that is to go", zone, names);
+        return ha_fail(error, HA_EXIT_USAGE, "zone %s has more than one replica (%s): name the one that is to go", zone,
+                       names);
     return found;
 }
 
-static int find_present(const struct ha_desired *desired, const char *name, struct ha_error *error) {
+static int find_present(const struct ha_desired *desired, const char *name, struct ha_error *error)
+{
     char names[300] = "";
     int i = ha_desired_find(desired, name);
     if (i >= 0)
@@ -153,13 +174,16 @@ static int find_present(const struct ha_desired *desired, const char *name, stru
     return ha_fail(error, HA_EXIT_USAGE, "there is no replica %s; there %s", name, names[0] ? names : "are none");
 }
 
-static int want_remove(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error) {
+static int want_remove(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                       struct ha_error *error)
+{
     (void)session;
     int i = request->name ? find_present(desired, request->name, error) : in_zone(desired, request->zone, error);
     if (i < 0)
         return -1;
     if (!desired->replicas[i].leaving && present(desired) == 1) {
-        ha_fail(error, HA_EXIT_REFUSED, "%s is the last replica: without it there is no cluster", desired->replicas[i].name);
+        ha_fail(error, HA_EXIT_REFUSED, "%s is the last replica: without it there is no cluster",
+                desired->replicas[i].name);
         ha_advise(error, "hactl down takes the whole cluster down");
         return -1;
     }
@@ -167,7 +191,9 @@ static int want_remove(struct ha_session *session, const struct ha_request *requ
     return 0;
 }
 
-static int want_replace(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error) {
+static int want_replace(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                        struct ha_error *error)
+{
     int i = find_present(desired, request->name, error);
     if (i < 0)
         return -1;
@@ -179,7 +205,9 @@ static int want_replace(struct ha_session *session, const struct ha_request *req
     return ha_desired_add(desired, session->configuration->cluster_name, NULL, zone, error) < 0 ? -1 : 0;
 }
 
-static int want_endpoint(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error) {
+static int want_endpoint(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                         struct ha_error *error)
+{
     if (present(desired) == 0)
         return ha_fail(error, HA_EXIT_USAGE, "there is no cluster %s", session->configuration->cluster_name);
     desired->endpoint_replica[0] = '\0';
@@ -195,13 +223,16 @@ static int want_endpoint(struct ha_session *session, const struct ha_request *re
     return i < 0 ? -1 : 0;
 }
 
-static void want_down(struct ha_desired *desired) {
+static void want_down(struct ha_desired *desired)
+{
     desired->destroy = true;
     for (int i = 0; i < desired->replica_count; i++)
         desired->replicas[i].leaving = true;
 }
 
-int ha_request_apply(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error) {
+int ha_request_apply(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                     struct ha_error *error)
+{
     if (desired->destroy && request->kind != HA_REQUEST_DOWN && request->kind != HA_REQUEST_RESUME) {
         ha_fail(error, HA_EXIT_REFUSED, "this cluster is on its way down");
         ha_advise(error, "finish it with `hactl down`");
@@ -209,39 +240,56 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
     }
     switch (request->kind) {
     case HA_REQUEST_UP:
-    case HA_REQUEST_STAGE: return want_up(session, request, desired, error);
-    case HA_REQUEST_ADD: return want_add(session, request, desired, error);
-    case HA_REQUEST_REMOVE: return want_remove(session, request, desired, error);
-    case HA_REQUEST_REPLACE: return want_replace(session, request, desired, error);
+    case HA_REQUEST_STAGE:
+        return want_up(session, request, desired, error);
+    case HA_REQUEST_ADD:
+        return want_add(session, request, desired, error);
+    case HA_REQUEST_REMOVE:
+        return want_remove(session, request, desired, error);
+    case HA_REQUEST_REPLACE:
+        return want_replace(session, request, desired, error);
     case HA_REQUEST_PROMOTE:
-    case HA_REQUEST_DEMOTE: return want_endpoint(session, request, desired, error);
-    case HA_REQUEST_DOWN: want_down(desired); return 0;
+    case HA_REQUEST_DEMOTE:
+        return want_endpoint(session, request, desired, error);
+    case HA_REQUEST_DOWN:
+        want_down(desired);
+        return 0;
     case HA_REQUEST_RECONCILE:
     case HA_REQUEST_RESUME:
-    case HA_REQUEST_ABORT: return 0;
+    case HA_REQUEST_ABORT:
+        return 0;
     }
     return 0;
 }
 
 /* ---- how a request is named */
 
-static const char *const request_verbs[] = {
-    [HA_REQUEST_UP] = "up", [HA_REQUEST_DOWN] = "down", [HA_REQUEST_ADD] = "replica add", [HA_REQUEST_REMOVE] = "replica remove",
-    [HA_REQUEST_REPLACE] = "replica replace", [HA_REQUEST_PROMOTE] = "endpoint promote", [HA_REQUEST_DEMOTE] = "endpoint demote",
-    [HA_REQUEST_RECONCILE] = "etcd reconcile", [HA_REQUEST_STAGE] = "stage run", [HA_REQUEST_RESUME] = "op resume",
-    [HA_REQUEST_ABORT] = "op abort"};
+static const char *const request_verbs[] = {[HA_REQUEST_UP] = "up",
+                                            [HA_REQUEST_DOWN] = "down",
+                                            [HA_REQUEST_ADD] = "replica add",
+                                            [HA_REQUEST_REMOVE] = "replica remove",
+                                            [HA_REQUEST_REPLACE] = "replica replace",
+                                            [HA_REQUEST_PROMOTE] = "endpoint promote",
+                                            [HA_REQUEST_DEMOTE] = "endpoint demote",
+                                            [HA_REQUEST_RECONCILE] = "etcd reconcile",
+                                            [HA_REQUEST_STAGE] = "stage run",
+                                            [HA_REQUEST_RESUME] = "op resume",
+                                            [HA_REQUEST_ABORT] = "op abort"};
 
-void ha_request_text(const struct ha_request *request, char *out, size_t size) {
+void ha_request_text(const struct ha_request *request, char *out, size_t size)
+{
     int used = snprintf(out, size, "%s", request_verbs[request->kind]);
     if (request->name && request->kind != HA_REQUEST_RESUME)
-        used += snprintf(out + used, size - (size_t)used, request->kind == HA_REQUEST_ADD ? " --name %s" : " %s", request->name);
+        used += snprintf(out + used, size - (size_t)used, request->kind == HA_REQUEST_ADD ? " --name %s" : " %s",
+                         request->name);
     if (request->zone)
         used += snprintf(out + used, size - (size_t)used, " --zone %s", request->zone);
     if (request->replicas)
         snprintf(out + used, size - (size_t)used, " --replicas %d", request->replicas);
 }
 
-enum ha_request_kind ha_request_kind_of(const char *text) {
+enum ha_request_kind ha_request_kind_of(const char *text)
+{
     enum ha_request_kind best = HA_REQUEST_UP;
     for (size_t k = 0; k < sizeof request_verbs / sizeof *request_verbs; k++)
         if (strncmp(text, request_verbs[k], strlen(request_verbs[k])) == 0)
@@ -251,13 +299,21 @@ enum ha_request_kind ha_request_kind_of(const char *text) {
 
 /* ---- which steps it may use */
 
-static const char *const request_pipelines[] = {
-    [HA_REQUEST_UP] = "up", [HA_REQUEST_DOWN] = "down", [HA_REQUEST_ADD] = "replica-add", [HA_REQUEST_REMOVE] = "replica-remove",
-    [HA_REQUEST_REPLACE] = "replica-replace", [HA_REQUEST_PROMOTE] = "endpoint", [HA_REQUEST_DEMOTE] = "endpoint",
-    [HA_REQUEST_RECONCILE] = "etcd-reconcile", [HA_REQUEST_STAGE] = "up", [HA_REQUEST_RESUME] = "up", [HA_REQUEST_ABORT] = "up"};
+static const char *const request_pipelines[] = {[HA_REQUEST_UP] = "up",
+                                                [HA_REQUEST_DOWN] = "down",
+                                                [HA_REQUEST_ADD] = "replica-add",
+                                                [HA_REQUEST_REMOVE] = "replica-remove",
+                                                [HA_REQUEST_REPLACE] = "replica-replace",
+                                                [HA_REQUEST_PROMOTE] = "endpoint",
+                                                [HA_REQUEST_DEMOTE] = "endpoint",
+                                                [HA_REQUEST_RECONCILE] = "etcd-reconcile",
+                                                [HA_REQUEST_STAGE] = "up",
+                                                [HA_REQUEST_RESUME] = "up",
+                                                [HA_REQUEST_ABORT] = "up"};
 
-int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage, struct ha_plan_scope *out,
-                     struct ha_error *error) {
+int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
+                     struct ha_plan_scope *out, struct ha_error *error)
+{
     const struct ha_pipeline *pipeline = ha_configuration_pipeline(session->configuration, request_pipelines[kind]);
     if (!pipeline)
         pipeline = ha_configuration_pipeline(session->configuration, "up");
@@ -280,30 +336,36 @@ int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, cons
 
 /* ---- warnings */
 
-void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count) {
+void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count)
+{
     int wanted = ha_model_wanted(end);
     *count = 0;
     if (end->destroy)
         return;
     if (wanted > 0 && wanted % 2 == 0)
-        snprintf(warnings[(*count)++], 256, "%d replicas tolerate %d failure%s, no more than %d would; %d would tolerate %d", wanted,
+        snprintf(warnings[(*count)++], 256,
+                 "%d replicas tolerate %d failure%s, no more than %d would; %d would tolerate %d", wanted,
                  wanted - ha_quorum_of(wanted), wanted - ha_quorum_of(wanted) == 1 ? "" : "s", wanted - 1, wanted + 1,
                  wanted + 1 - ha_quorum_of(wanted + 1));
     for (int i = 0; i < end->replica_count && *count < HA_WARNINGS; i++)
         for (int j = i + 1; j < end->replica_count && *count < HA_WARNINGS; j++)
-            if (end->replicas[i].wanted && end->replicas[j].wanted && strcmp(end->replicas[i].zone, end->replicas[j].zone) == 0) {
-                snprintf(warnings[(*count)++], 256, "%s and %s are both in zone %s: when that zone fails, both do; better a zone each",
+            if (end->replicas[i].wanted && end->replicas[j].wanted &&
+                strcmp(end->replicas[i].zone, end->replicas[j].zone) == 0) {
+                snprintf(warnings[(*count)++], 256,
+                         "%s and %s are both in zone %s: when that zone fails, both do; better a zone each",
                          end->replicas[i].name, end->replicas[j].name, end->replicas[i].zone);
                 return;
             }
 }
 
 int ha_session_prepare(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
-                       struct ha_plan *plan, char (*warnings)[256], int *warning_count, struct ha_error *error) {
+                       struct ha_plan *plan, char (*warnings)[256], int *warning_count, struct ha_error *error)
+{
     struct ha_plan_scope scope;
     const char *stage = request->kind == HA_REQUEST_STAGE ? request->name : NULL;
     *desired = session->desired;
-    if (ha_request_apply(session, request, desired, error) || ha_request_scope(session, request->kind, stage, &scope, error))
+    if (ha_request_apply(session, request, desired, error) ||
+        ha_request_scope(session, request->kind, stage, &scope, error))
         return -1;
     struct ha_desired kept = session->desired;
     session->desired = *desired;

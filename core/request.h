@@ -7,13 +7,14 @@
 enum { HA_WARNINGS = 4 };
 
 /* Changes `desired` to what the request asks for. */
-int ha_request_apply(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired, struct ha_error *error);
+int ha_request_apply(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                     struct ha_error *error);
 /* "replica add --zone b": two requests of the same text are the same request. */
 void ha_request_text(const struct ha_request *request, char *out, size_t size);
 enum ha_request_kind ha_request_kind_of(const char *text);
 /* The steps of the request's pipeline, or of one stage of it. */
-int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage, struct ha_plan_scope *out,
-                     struct ha_error *error);
+int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
+                     struct ha_plan_scope *out, struct ha_error *error);
 /* About even counts and zones; `warnings` holds HA_WARNINGS lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
 

@@ -8,13 +8,16 @@
 #include "core/observer.h"
 #include "core/session_internal.h"
 
-static int too_many(struct ha_error *error, const struct ha_instance *instance, const char *what, int limit) {
+static int too_many(struct ha_error *error, const struct ha_instance *instance, const char *what, int limit)
+{
     char where[300];
     return ha_fail(error, HA_EXIT_USAGE, "%splugin instance %s: %d %s are the most that hactl handles",
                    ha_source_text(instance->conf->source, where, sizeof where), instance->conf->instance, limit, what);
 }
 
-static int second(struct ha_error *error, const struct ha_instance *instance, const struct ha_instance *first, const char *kind) {
+static int second(struct ha_error *error, const struct ha_instance *instance, const struct ha_instance *first,
+                  const char *kind)
+{
     char where[300];
     return ha_fail(error, HA_EXIT_USAGE, "%splugin instance %s: %s is the %s of this cluster already; there can be one",
                    ha_source_text(instance->conf->source, where, sizeof where), instance->conf->instance,
@@ -22,16 +25,20 @@ static int second(struct ha_error *error, const struct ha_instance *instance, co
 }
 
 /* Each instance finds its part by the kinds that its plugin serves. */
-static int take_parts(struct ha_session *session, struct ha_error *error) {
+static int take_parts(struct ha_session *session, struct ha_error *error)
+{
     struct ha_instance *components[HA_PAYLOADS];
     int component_count = 0;
     for (size_t i = 0; i < session->plugins->instance_count; i++) {
         struct ha_instance *instance = session->plugins->instances[i];
         const struct hactl_plugin *descriptor = instance->plugin->descriptor;
-        struct { const void *ops; struct ha_instance **place; const char *kind; } single[] = {
-            {descriptor->cloud, &session->cloud, "cloud"},
-            {descriptor->issuer, &session->issuer, "issuer"},
-            {descriptor->balancer, &session->balancer, "balancer"}};
+        struct {
+            const void *ops;
+            struct ha_instance **place;
+            const char *kind;
+        } single[] = {{descriptor->cloud, &session->cloud, "cloud"},
+                      {descriptor->issuer, &session->issuer, "issuer"},
+                      {descriptor->balancer, &session->balancer, "balancer"}};
         for (size_t k = 0; k < sizeof single / sizeof *single; k++) {
             if (!single[k].ops)
                 continue;
@@ -57,7 +64,8 @@ static int take_parts(struct ha_session *session, struct ha_error *error) {
 
 /* Components come after groups, so that an API server, once there is one, is
  * what the endpoint fronts. */
-static int learn_ports(struct ha_session *session, struct ha_error *error) {
+static int learn_ports(struct ha_session *session, struct ha_error *error)
+{
     session->private->front = -1;
     for (int p = 0; p < session->payload_count; p++) {
         struct hactl_call *call = ha_ask_ports(session, p);
@@ -84,22 +92,26 @@ static int learn_ports(struct ha_session *session, struct ha_error *error) {
                        ha_instance_open(session->payloads[front], &session->private->knocker, error)))
         return -1;
     if (front >= 0)
-        snprintf(session->observed.fronts, sizeof session->observed.fronts, "%s", session->private->payloads[front].endpoint_name);
-    session->observed.endpoint_port = session->configuration->endpoint_port ? (uint16_t)session->configuration->endpoint_port
-                                                                            : ha_session_backend_port(session);
+        snprintf(session->observed.fronts, sizeof session->observed.fronts, "%s",
+                 session->private->payloads[front].endpoint_name);
+    session->observed.endpoint_port = session->configuration->endpoint_port
+                                          ? (uint16_t)session->configuration->endpoint_port
+                                          : ha_session_backend_port(session);
     return 0;
 }
 
-static int open_parts(struct ha_session *session, unsigned needs, const char *verb, struct ha_error *error) {
+static int open_parts(struct ha_session *session, unsigned needs, const char *verb, struct ha_error *error)
+{
     const struct ha_options *options = session->options;
     if (ha_configuration_read(options->config, options->sets, &session->configuration, error) ||
         ha_store_open(session->configuration->state_directory, &session->store, error))
         return -1;
-    if (needs & HA_NEED_PLUGINS &&
-        (ha_plugins_open(session->configuration, &session->plugins, error) || take_parts(session, error) || learn_ports(session, error)))
+    if (needs & HA_NEED_PLUGINS && (ha_plugins_open(session->configuration, &session->plugins, error) ||
+                                    take_parts(session, error) || learn_ports(session, error)))
         return -1;
     if (needs & HA_NEED_LOCK) {
-        int64_t timeout_ms = options->lock_timeout_ms >= 0 ? options->lock_timeout_ms : session->configuration->lock_timeout_ms;
+        int64_t timeout_ms =
+            options->lock_timeout_ms >= 0 ? options->lock_timeout_ms : session->configuration->lock_timeout_ms;
         if (ha_store_lock(session->store, verb, timeout_ms, error))
             return -1;
     }
@@ -107,7 +119,8 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
 }
 
 int ha_session_open(const struct ha_options *options, unsigned needs, const char *verb, struct ha_session **out,
-                    struct ha_error *error) {
+                    struct ha_error *error)
+{
     struct ha_session *session = calloc(1, sizeof *session);
     if (!session || !(session->private = calloc(1, sizeof *session->private)) ||
         !(session->completions = ha_completions_new())) {
@@ -125,7 +138,8 @@ int ha_session_open(const struct ha_options *options, unsigned needs, const char
     return 0;
 }
 
-void ha_session_close(struct ha_session *session) {
+void ha_session_close(struct ha_session *session)
+{
     if (!session)
         return;
     ha_instance_close(session->private ? session->private->prober : NULL);
@@ -141,7 +155,8 @@ void ha_session_close(struct ha_session *session) {
 
 /* ---- single calls */
 
-static int group_named(struct ha_session *session, const char *name, struct ha_error *error) {
+static int group_named(struct ha_session *session, const char *name, struct ha_error *error)
+{
     for (int g = 0; g < session->group_count; g++)
         if (!name || strcmp(session->payloads[g]->conf->instance, name) == 0)
             return g;
@@ -149,7 +164,8 @@ static int group_named(struct ha_session *session, const char *name, struct ha_e
                 : ha_fail(error, HA_EXIT_USAGE, "this configuration has no group of members");
 }
 
-static int wait_for(struct hactl_call *call, struct ha_error *error) {
+static int wait_for(struct hactl_call *call, struct ha_error *error)
+{
     int code = ha_call_wait(call);
     if (code < 0)
         ha_fail(error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance,
@@ -157,13 +173,16 @@ static int wait_for(struct hactl_call *call, struct ha_error *error) {
     return code < 0 ? -1 : 0;
 }
 
-int ha_session_snapshot(struct ha_session *session, const char *group, const char *path, char digest[65], struct ha_error *error) {
+int ha_session_snapshot(struct ha_session *session, const char *group, const char *path, char digest[65],
+                        struct ha_error *error)
+{
     enum { TIMEOUT_MS = 600000 };
     int g = group_named(session, group, error);
     if (g < 0 || ha_session_observe(session, HA_SCOPE_ALL, error))
         return -1;
     if (!session->payloads[g]->plugin->descriptor->member->snapshot)
-        return ha_fail(error, HA_EXIT_USAGE, "the plugin of %s makes no snapshots", session->payloads[g]->conf->instance);
+        return ha_fail(error, HA_EXIT_USAGE, "the plugin of %s makes no snapshots",
+                       session->payloads[g]->conf->instance);
     int64_t timeout_ms = session->options->timeout_ms ? session->options->timeout_ms : TIMEOUT_MS;
     struct hactl_call *call = ha_ask_snapshot(session, g, path, timeout_ms);
     int rc = wait_for(call, error);
@@ -172,7 +191,8 @@ int ha_session_snapshot(struct ha_session *session, const char *group, const cha
     return rc;
 }
 
-static const struct ha_member *successor(const struct ha_group *group, const char *to, struct ha_error *error) {
+static const struct ha_member *successor(const struct ha_group *group, const char *to, struct ha_error *error)
+{
     const struct ha_member *best = NULL;
     for (int m = 0; m < group->member_count; m++) {
         const struct ha_member *member = &group->members[m];
@@ -185,11 +205,13 @@ static const struct ha_member *successor(const struct ha_group *group, const cha
             best = member;
     }
     if (!best)
-        ha_fail(error, HA_EXIT_REFUSED, to ? "%s has no member %s" : "%s has no other healthy voter%s", group->name, to ? to : "");
+        ha_fail(error, HA_EXIT_REFUSED, to ? "%s has no member %s" : "%s has no other healthy voter%s", group->name,
+                to ? to : "");
     return best;
 }
 
-int ha_session_move_leader(struct ha_session *session, const char *group, const char *to, struct ha_error *error) {
+int ha_session_move_leader(struct ha_session *session, const char *group, const char *to, struct ha_error *error)
+{
     enum { TIMEOUT_MS = 15000 };
     int g = group_named(session, group, error);
     if (g < 0 || ha_session_observe(session, HA_SCOPE_ALL, error))
@@ -203,8 +225,10 @@ int ha_session_move_leader(struct ha_session *session, const char *group, const 
     return rc ? rc : ha_session_observe(session, HA_SCOPE_GROUP, error);
 }
 
-int ha_session_check(struct ha_session *session, void (*hear)(void *context, const char *instance, int code, const char *text),
-                     void *context, struct ha_error *error) {
+int ha_session_check(struct ha_session *session,
+                     void (*hear)(void *context, const char *instance, int code, const char *text), void *context,
+                     struct ha_error *error)
+{
     int rc = 0;
     for (size_t i = 0; i < session->plugins->instance_count; i++) {
         struct ha_instance *instance = session->plugins->instances[i];

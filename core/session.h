@@ -29,14 +29,19 @@ struct ha_options {
 };
 
 /* A certificate as observed, for reports. */
-struct ha_certificate { char purpose[HA_NAME], replica[HA_NAME], reason[192], subject[128], names[512], path[256];
-                        int64_t not_before_s, not_after_s; enum hactl_tristate ready; bool is_authority; };
+struct ha_certificate {
+    char purpose[HA_NAME], replica[HA_NAME], reason[192], subject[128], names[512], path[256];
+    int64_t not_before_s, not_after_s;
+    enum hactl_tristate ready;
+    bool is_authority;
+};
 
 struct ha_observation {
     struct ha_model model;
-    struct ha_certificate *certificates; size_t certificate_count;
+    struct ha_certificate *certificates;
+    size_t certificate_count;
     uint16_t endpoint_port;
-    char fronts[HA_NAME];        /* "etcd-client": which port the endpoint fronts */
+    char fronts[HA_NAME]; /* "etcd-client": which port the endpoint fronts */
 };
 
 struct ha_session {
@@ -46,9 +51,10 @@ struct ha_session {
     struct ha_store *store;
     struct ha_desired desired;
     struct ha_completions *completions;
-    struct ha_instance *cloud, *issuer, *balancer;       /* NULL: none configured */
-    struct ha_instance *payloads[HA_PAYLOADS]; int payload_count; /* those of groups first */
-    int group_count;                                     /* payloads[0..group_count) are member plugins too */
+    struct ha_instance *cloud, *issuer, *balancer; /* NULL: none configured */
+    struct ha_instance *payloads[HA_PAYLOADS];
+    int payload_count; /* those of groups first */
+    int group_count;   /* payloads[0..group_count) are member plugins too */
     struct ha_observation observed;
     struct ha_session_private *private;
 };
@@ -65,15 +71,25 @@ int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_er
 
 /* ---- changing */
 
-enum ha_request_kind { HA_REQUEST_UP, HA_REQUEST_DOWN, HA_REQUEST_ADD, HA_REQUEST_REMOVE, HA_REQUEST_REPLACE,
-                       HA_REQUEST_PROMOTE, HA_REQUEST_DEMOTE, HA_REQUEST_RECONCILE, HA_REQUEST_STAGE, HA_REQUEST_RESUME,
-                       HA_REQUEST_ABORT };
+enum ha_request_kind {
+    HA_REQUEST_UP,
+    HA_REQUEST_DOWN,
+    HA_REQUEST_ADD,
+    HA_REQUEST_REMOVE,
+    HA_REQUEST_REPLACE,
+    HA_REQUEST_PROMOTE,
+    HA_REQUEST_DEMOTE,
+    HA_REQUEST_RECONCILE,
+    HA_REQUEST_STAGE,
+    HA_REQUEST_RESUME,
+    HA_REQUEST_ABORT
+};
 
 struct ha_request {
     enum ha_request_kind kind;
     const char *name; /* replica, stage or operation */
     const char *zone;
-    int replicas;     /* up: how many; 0: as configured or stored */
+    int replicas; /* up: how many; 0: as configured or stored */
 };
 
 /* How a change went; kept in the journal's end record and printed. */
@@ -86,7 +102,11 @@ struct ha_report {
     bool gap_measured;
     int64_t endpoint_gap_ms; /* last good answer to first good answer; 0: none seen */
     unsigned probes, probes_failed;
-    struct { char text[HA_NAME * 3]; int64_t ms; } timings[HA_STEPS]; int timing_count;
+    struct {
+        char text[HA_NAME * 3];
+        int64_t ms;
+    } timings[HA_STEPS];
+    int timing_count;
     bool nothing_to_do;
 };
 
@@ -114,10 +134,12 @@ int ha_session_change(struct ha_session *session, const struct ha_request *reque
 
 /* One call to a group's member plugin with its endpoints and TLS filled in,
  * for `etcd snapshot|move-leader`. */
-int ha_session_snapshot(struct ha_session *session, const char *group, const char *path, char digest[65], struct ha_error *error);
+int ha_session_snapshot(struct ha_session *session, const char *group, const char *path, char digest[65],
+                        struct ha_error *error);
 int ha_session_move_leader(struct ha_session *session, const char *group, const char *to, struct ha_error *error);
 /* `check` of every instance: first failure in `error`, each said to `hear`. */
-int ha_session_check(struct ha_session *session, void (*hear)(void *context, const char *instance, int code, const char *text),
-                     void *context, struct ha_error *error);
+int ha_session_check(struct ha_session *session,
+                     void (*hear)(void *context, const char *instance, int code, const char *text), void *context,
+                     struct ha_error *error);
 
 #endif

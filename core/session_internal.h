@@ -7,7 +7,13 @@
 
 #include "core/session.h"
 
-struct ha_reach { char replica[HA_NAME]; uint16_t port; char host[HA_ADDRESS + 64]; uint16_t dial_port; char verify[HA_ADDRESS]; };
+struct ha_reach {
+    char replica[HA_NAME];
+    uint16_t port;
+    char host[HA_ADDRESS + 64];
+    uint16_t dial_port;
+    char verify[HA_ADDRESS];
+};
 
 struct ha_payload_facts {
     uint16_t operator_port; /* hactl dials it; 0: none */
@@ -28,7 +34,7 @@ struct ha_session_private {
     struct ha_instance *prober, *knocker;
     char cluster_ids[HA_GROUPS][24];
     char digests[HA_REPLICAS][HA_PAYLOADS][24]; /* of what runs there */
-    int held_by_replica; /* -1: by none */
+    int held_by_replica;                        /* -1: by none */
     bool held_by_balancer, held_by_other;
     unsigned calls;
 };

@@ -43,16 +43,24 @@ enum ha_step_kind {
 };
 
 /* Which part of the world a step's expected state is read from. */
-enum ha_scope { HA_SCOPE_NONE = 0, HA_SCOPE_CLOUD = 1, HA_SCOPE_ISSUER = 2, HA_SCOPE_GROUP = 4, HA_SCOPE_BALANCER = 8, HA_SCOPE_READY = 16,
-                HA_SCOPE_ENDPOINT = 32, HA_SCOPE_ALL = 63 };
+enum ha_scope {
+    HA_SCOPE_NONE = 0,
+    HA_SCOPE_CLOUD = 1,
+    HA_SCOPE_ISSUER = 2,
+    HA_SCOPE_GROUP = 4,
+    HA_SCOPE_BALANCER = 8,
+    HA_SCOPE_READY = 16,
+    HA_SCOPE_ENDPOINT = 32,
+    HA_SCOPE_ALL = 63
+};
 
 struct ha_step_type {
-    const char *name;          /* "member-promote": in configurations, plans, journals */
-    const char *says;          /* "promote %s to voter": for people; %s is the subject */
-    const char *stage;         /* the stage that has it unless the configuration says otherwise */
-    enum ha_scope scope;       /* observed after it, to see its expected state */
-    unsigned deadline_ms;      /* unless --timeout is shorter */
-    bool changes;              /* calls a changing operation; false: waits and looks only */
+    const char *name;     /* "member-promote": in configurations, plans, journals */
+    const char *says;     /* "promote %s to voter": for people; %s is the subject */
+    const char *stage;    /* the stage that has it unless the configuration says otherwise */
+    enum ha_scope scope;  /* observed after it, to see its expected state */
+    unsigned deadline_ms; /* unless --timeout is shorter */
+    bool changes;         /* calls a changing operation; false: waits and looks only */
 };
 
 extern const struct ha_step_type ha_step_types[HA_STEP_KINDS];

@@ -14,7 +14,8 @@
 
 enum { DESIRED_LIMIT = 1 << 20, SCHEMA = 1 };
 
-int ha_store_open(const char *directory, struct ha_store **out, struct ha_error *error) {
+int ha_store_open(const char *directory, struct ha_store **out, struct ha_error *error)
+{
     struct ha_store *store = calloc(1, sizeof *store);
     if (!store || !(store->directory = strdup(directory))) {
         free(store);
@@ -25,7 +26,8 @@ int ha_store_open(const char *directory, struct ha_store **out, struct ha_error 
     return 0;
 }
 
-void ha_store_close(struct ha_store *store) {
+void ha_store_close(struct ha_store *store)
+{
     if (!store)
         return;
     if (store->lock_fd >= 0)
@@ -34,9 +36,13 @@ void ha_store_close(struct ha_store *store) {
     free(store);
 }
 
-const char *ha_store_directory(const struct ha_store *store) { return store->directory; }
+const char *ha_store_directory(const struct ha_store *store)
+{
+    return store->directory;
+}
 
-int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_MAX], struct ha_error *error) {
+int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_MAX], struct ha_error *error)
+{
     int used = snprintf(out, PATH_MAX, "%s%s%s", store->directory, name[0] ? "/" : "", name);
     return used < PATH_MAX ? 0 : ha_fail(error, HA_EXIT_USAGE, "%s: the path is too long", store->directory);
 }
@@ -46,12 +52,13 @@ int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_
 static const char *const endpoint_words[] = {
     [HA_ENDPOINT_AUTO] = "auto", [HA_ENDPOINT_BALANCER] = "balancer", [HA_ENDPOINT_REPLICA] = "replica"};
 
-json_t *ha_desired_to_json(const struct ha_desired *desired) {
+json_t *ha_desired_to_json(const struct ha_desired *desired)
+{
     json_t *replicas = json_array(), *formed = json_object();
     for (int i = 0; i < desired->replica_count; i++) {
         const struct ha_desired_replica *r = &desired->replicas[i];
-        json_array_append_new(replicas, json_pack("{ss ss sb sb}", "name", r->name, "zone", r->zone, "leaving", r->leaving,
-                                                  "founding", r->founding));
+        json_array_append_new(replicas, json_pack("{ss ss sb sb}", "name", r->name, "zone", r->zone, "leaving",
+                                                  r->leaving, "founding", r->founding));
     }
     for (int i = 0; i < desired->formed_count; i++)
         json_object_set_new(formed, desired->formed[i].group, json_string(desired->formed[i].cluster_id));
@@ -61,9 +68,13 @@ json_t *ha_desired_to_json(const struct ha_desired *desired) {
                      replicas, "formed", formed, "operation", desired->operation);
 }
 
-static void copy(char *out, size_t size, const char *text) { snprintf(out, size, "%s", text ? text : ""); }
+static void copy(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text ? text : "");
+}
 
-static int read_replica(const json_t *json, struct ha_desired *out) {
+static int read_replica(const json_t *json, struct ha_desired *out)
+{
     struct ha_desired_replica *r = &out->replicas[out->replica_count];
     const char *name, *zone;
     int leaving = 0, founding = 0;
@@ -78,7 +89,8 @@ static int read_replica(const json_t *json, struct ha_desired *out) {
     return 0;
 }
 
-int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_error *error) {
+int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_error *error)
+{
     struct ha_desired read = {0};
     int schema = 0, destroy = 0;
     json_int_t generation = 0;
@@ -92,8 +104,9 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
                        &operation))
         return ha_fail(error, HA_EXIT_FAILED, "the stored replica set cannot be read: %s", fault.text);
     if (schema != SCHEMA)
-        return ha_fail(error, HA_EXIT_FAILED, "the store was written by another version of hactl (schema %d, this one knows %d)",
-                       schema, SCHEMA);
+        return ha_fail(error, HA_EXIT_FAILED,
+                       "the store was written by another version of hactl (schema %d, this one knows %d)", schema,
+                       SCHEMA);
     read.generation = (uint64_t)generation;
     read.destroy = destroy;
     for (size_t i = 0; i < sizeof endpoint_words / sizeof *endpoint_words; i++)
@@ -101,11 +114,13 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
             read.endpoint_want = (enum ha_endpoint_want)i;
     copy(read.endpoint_replica, sizeof read.endpoint_replica, endpoint_replica);
     copy(read.operation, sizeof read.operation, operation);
-    json_array_foreach(replicas, index, item) {
+    json_array_foreach(replicas, index, item)
+    {
         if (read.replica_count == HA_REPLICAS || read_replica(item, &read))
             return ha_fail(error, HA_EXIT_FAILED, "the stored replica set cannot be read: replica %zu", index);
     }
-    json_object_foreach(formed, group, item) {
+    json_object_foreach(formed, group, item)
+    {
         if (read.formed_count == HA_GROUPS)
             break;
         copy(read.formed[read.formed_count].group, HA_NAME, group);
@@ -115,7 +130,8 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     return 0;
 }
 
-int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_error *error) {
+int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_error *error)
+{
     char path[PATH_MAX], *content = NULL;
     size_t size = 0;
     memset(out, 0, sizeof *out);
@@ -138,7 +154,8 @@ int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_erro
     return rc;
 }
 
-int ha_store_write(struct ha_store *store, struct ha_desired *desired, struct ha_error *error) {
+int ha_store_write(struct ha_store *store, struct ha_desired *desired, struct ha_error *error)
+{
     char path[PATH_MAX], *text = NULL;
     if (store->lock_fd < 0)
         return ha_fail(error, HA_EXIT_INTERNAL, "the store was to be written without its lock");
@@ -156,7 +173,8 @@ int ha_store_write(struct ha_store *store, struct ha_desired *desired, struct ha
     return rc < 0 ? ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", path) : 0;
 }
 
-int ha_store_destroy(struct ha_store *store, struct ha_error *error) {
+int ha_store_destroy(struct ha_store *store, struct ha_error *error)
+{
     if (store->lock_fd < 0)
         return ha_fail(error, HA_EXIT_INTERNAL, "the store was to be removed without its lock");
     char path[PATH_MAX];
@@ -172,7 +190,8 @@ int ha_store_destroy(struct ha_store *store, struct ha_error *error) {
 
 /* ---- the replica set */
 
-int ha_desired_find(const struct ha_desired *desired, const char *name) {
+int ha_desired_find(const struct ha_desired *desired, const char *name)
+{
     for (int i = 0; i < desired->replica_count; i++)
         if (strcmp(desired->replicas[i].name, name) == 0)
             return i;
@@ -180,7 +199,8 @@ int ha_desired_find(const struct ha_desired *desired, const char *name) {
 }
 
 int ha_desired_add(struct ha_desired *desired, const char *cluster, const char *name, const char *zone,
-                   struct ha_error *error) {
+                   struct ha_error *error)
+{
     if (desired->replica_count == HA_REPLICAS)
         return ha_fail(error, HA_EXIT_USAGE, "%d replicas are the most that hactl handles", HA_REPLICAS);
     struct ha_desired_replica *r = &desired->replicas[desired->replica_count];

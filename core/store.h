@@ -36,8 +36,11 @@ struct ha_desired {
     int replica_count;
     struct ha_desired_replica replicas[HA_REPLICAS];
     int formed_count;
-    struct { char group[HA_NAME]; char cluster_id[24]; } formed[HA_GROUPS];
-    char operation[64];  /* the unfinished one; "" none */
+    struct {
+        char group[HA_NAME];
+        char cluster_id[24];
+    } formed[HA_GROUPS];
+    char operation[64]; /* the unfinished one; "" none */
 };
 
 struct ha_store;
@@ -53,7 +56,12 @@ int ha_store_write(struct ha_store *store, struct ha_desired *desired, struct ha
 /* The cluster is gone: removes everything, the lock last. */
 int ha_store_destroy(struct ha_store *store, struct ha_error *error);
 
-struct ha_lock_info { bool held; int pid; char host[HA_NAME], user[HA_NAME], verb[128]; time_t since_s; };
+struct ha_lock_info {
+    bool held;
+    int pid;
+    char host[HA_NAME], user[HA_NAME], verb[128];
+    time_t since_s;
+};
 
 /* HA_EXIT_LOCKED says who has it, since when. Waits at most `timeout_ms`. */
 int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, struct ha_error *error);
@@ -64,6 +72,7 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
 
 int ha_desired_find(const struct ha_desired *desired, const char *name); /* -1: none */
 /* A new one in `zone`, named by cluster and ordinal unless `name` is given; its index or -1. */
-int ha_desired_add(struct ha_desired *desired, const char *cluster, const char *name, const char *zone, struct ha_error *error);
+int ha_desired_add(struct ha_desired *desired, const char *cluster, const char *name, const char *zone,
+                   struct ha_error *error);
 
 #endif

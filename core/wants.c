@@ -16,14 +16,16 @@ struct ha_arena {
     struct block *blocks;
 };
 
-struct ha_arena *ha_arena_new(void) {
+struct ha_arena *ha_arena_new(void)
+{
     struct ha_arena *arena = calloc(1, sizeof *arena);
     if (!arena)
         abort();
     return arena;
 }
 
-void ha_arena_free(struct ha_arena *arena) {
+void ha_arena_free(struct ha_arena *arena)
+{
     if (!arena)
         return;
     for (struct block *block = arena->blocks, *next; block; block = next) {
@@ -34,7 +36,8 @@ void ha_arena_free(struct ha_arena *arena) {
     free(arena);
 }
 
-void *ha_arena_take(struct ha_arena *arena, size_t size) {
+void *ha_arena_take(struct ha_arena *arena, size_t size)
+{
     struct block *block = calloc(1, sizeof *block + size + 1);
     if (!block)
         abort();
@@ -44,24 +47,28 @@ void *ha_arena_take(struct ha_arena *arena, size_t size) {
     return block->content;
 }
 
-char *ha_arena_string(struct ha_arena *arena, const char *text) {
+char *ha_arena_string(struct ha_arena *arena, const char *text)
+{
     return text ? memcpy(ha_arena_take(arena, strlen(text) + 1), text, strlen(text)) : NULL;
 }
 
 /* A record of the contract, from the arena, with its struct_size set. */
 #define TAKE(arena, type) take_record(arena, sizeof(struct type))
 
-static void *take_record(struct ha_arena *arena, size_t size) {
+static void *take_record(struct ha_arena *arena, size_t size)
+{
     uint32_t *record = ha_arena_take(arena, size);
     *record = (uint32_t)size;
     return record;
 }
 
-static const char *said(struct ha_arena *arena, const char *text) {
+static const char *said(struct ha_arena *arena, const char *text)
+{
     return text[0] ? ha_arena_string(arena, text) : NULL;
 }
 
-static const struct hactl_cluster *cluster_want(struct ha_arena *arena, const struct ha_session *session) {
+static const struct hactl_cluster *cluster_want(struct ha_arena *arena, const struct ha_session *session)
+{
     const struct ha_configuration *configuration = session->configuration;
     struct hactl_cluster *out = TAKE(arena, hactl_cluster);
     out->name = ha_arena_string(arena, configuration->cluster_name);
@@ -79,7 +86,8 @@ static const struct hactl_cluster *cluster_want(struct ha_arena *arena, const st
     return out;
 }
 
-const struct hactl_replica *ha_replica_want(struct ha_arena *arena, const struct ha_replica *replica) {
+const struct hactl_replica *ha_replica_want(struct ha_arena *arena, const struct ha_replica *replica)
+{
     struct hactl_replica *out = TAKE(arena, hactl_replica);
     out->name = ha_arena_string(arena, replica->name);
     out->zone = ha_arena_string(arena, replica->zone);
@@ -89,7 +97,8 @@ const struct hactl_replica *ha_replica_want(struct ha_arena *arena, const struct
 
 /* Those for which `test` holds, as an array of pointers. */
 static const struct hactl_replica *const *replicas_that(struct ha_arena *arena, const struct ha_session *session,
-                                                        bool (*test)(const struct ha_replica *), size_t *count) {
+                                                        bool (*test)(const struct ha_replica *), size_t *count)
+{
     const struct ha_model *model = &session->observed.model;
     const struct hactl_replica **out = ha_arena_take(arena, sizeof *out * HA_REPLICAS);
     *count = 0;
@@ -99,21 +108,27 @@ static const struct hactl_replica *const *replicas_that(struct ha_arena *arena, 
     return out;
 }
 
-static bool any(const struct ha_replica *replica) {
+static bool any(const struct ha_replica *replica)
+{
     (void)replica;
     return true;
 }
 
-static bool is_founding(const struct ha_replica *replica) { return replica->founding; }
+static bool is_founding(const struct ha_replica *replica)
+{
+    return replica->founding;
+}
 
-const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const struct ha_session *session) {
+const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const struct ha_session *session)
+{
     struct hactl_inventory *out = TAKE(arena, hactl_inventory);
     out->cluster = cluster_want(arena, session);
     out->replicas = replicas_that(arena, session, any, &out->replica_count);
     return out;
 }
 
-static const struct hactl_tls *tls_want(struct ha_arena *arena, const struct ha_session *session, int payload) {
+static const struct hactl_tls *tls_want(struct ha_arena *arena, const struct ha_session *session, int payload)
+{
     const struct ha_payload_facts *facts = &session->private->payloads[payload];
     if (!facts->tls_known)
         return NULL;
@@ -124,7 +139,8 @@ static const struct hactl_tls *tls_want(struct ha_arena *arena, const struct ha_
     return out;
 }
 
-static const struct hactl_reach *reach_want(struct ha_arena *arena, const char *host, uint16_t port, const char *verify) {
+static const struct hactl_reach *reach_want(struct ha_arena *arena, const char *host, uint16_t port, const char *verify)
+{
     struct hactl_reach *out = TAKE(arena, hactl_reach);
     out->host = ha_arena_string(arena, host);
     out->port = port;
@@ -132,13 +148,15 @@ static const struct hactl_reach *reach_want(struct ha_arena *arena, const char *
     return out;
 }
 
-const struct hactl_group_want *ha_group_want(struct ha_arena *arena, const struct ha_session *session, int group) {
+const struct hactl_group_want *ha_group_want(struct ha_arena *arena, const struct ha_session *session, int group)
+{
     const struct ha_model *model = &session->observed.model;
     struct hactl_group_want *out = TAKE(arena, hactl_group_want);
     const struct hactl_endpoint **endpoints = ha_arena_take(arena, sizeof *endpoints * HA_REPLICAS);
     for (int i = 0; i < model->replica_count; i++) {
         const struct ha_replica *r = &model->replicas[i];
-        const struct ha_reach *reach = ha_session_reach(session, r->name, session->private->payloads[group].operator_port);
+        const struct ha_reach *reach =
+            ha_session_reach(session, r->name, session->private->payloads[group].operator_port);
         if (!reach || r->instance != HACTL_INSTANCE_RUNNING || r->deliveries[group] == HA_DELIVERY_NONE)
             continue;
         struct hactl_endpoint *endpoint = TAKE(arena, hactl_endpoint);
@@ -153,7 +171,8 @@ const struct hactl_group_want *ha_group_want(struct ha_arena *arena, const struc
     return out;
 }
 
-static const struct hactl_member *member_want(struct ha_arena *arena, const struct ha_member *member) {
+static const struct hactl_member *member_want(struct ha_arena *arena, const struct ha_member *member)
+{
     struct hactl_member *out = TAKE(arena, hactl_member);
     out->id = ha_arena_string(arena, member->id);
     out->name = said(arena, member->name);
@@ -169,7 +188,8 @@ static const struct hactl_member *member_want(struct ha_arena *arena, const stru
 }
 
 const struct hactl_payload_want *ha_payload_want(struct ha_arena *arena, const struct ha_session *session, int payload,
-                                                 int replica) {
+                                                 int replica)
+{
     const struct ha_model *model = &session->observed.model;
     struct hactl_payload_want *out = TAKE(arena, hactl_payload_want);
     out->cluster = cluster_want(arena, session);
@@ -186,7 +206,8 @@ const struct hactl_payload_want *ha_payload_want(struct ha_arena *arena, const s
     return out;
 }
 
-const struct hactl_balancer_want *ha_balancer_want(struct ha_arena *arena, const struct ha_session *session) {
+const struct hactl_balancer_want *ha_balancer_want(struct ha_arena *arena, const struct ha_session *session)
+{
     struct hactl_balancer_want *out = TAKE(arena, hactl_balancer_want);
     out->name = ha_arena_string(arena, session->configuration->cluster_name);
     out->cluster = cluster_want(arena, session);
@@ -196,7 +217,8 @@ const struct hactl_balancer_want *ha_balancer_want(struct ha_arena *arena, const
 }
 
 const struct hactl_probe_want *ha_probe_want(struct ha_arena *arena, const struct ha_session *session, int payload,
-                                             const char *host, uint16_t port, const char *verify) {
+                                             const char *host, uint16_t port, const char *verify)
+{
     struct hactl_probe_want *out = TAKE(arena, hactl_probe_want);
     out->reach = reach_want(arena, host, port, verify);
     out->tls = tls_want(arena, session, payload);

@@ -13,8 +13,8 @@
 struct ha_arena;
 
 struct ha_arena *ha_arena_new(void);
-void ha_arena_free(struct ha_arena *arena);               /* accepts NULL */
-void *ha_arena_take(struct ha_arena *arena, size_t size); /* zeroed; aborts when there is no memory */
+void ha_arena_free(struct ha_arena *arena);                      /* accepts NULL */
+void *ha_arena_take(struct ha_arena *arena, size_t size);        /* zeroed; aborts when there is no memory */
 char *ha_arena_string(struct ha_arena *arena, const char *text); /* NULL stays NULL */
 
 const struct hactl_replica *ha_replica_want(struct ha_arena *arena, const struct ha_replica *replica);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/watch.h"
 
-static void add(struct ha_watches *watches, enum ha_subject subject, int index) {
+static void add(struct ha_watches *watches, enum ha_subject subject, int index)
+{
     watches->items[watches->count++] = (struct ha_watch){.subject = subject, .index = index};
 }
 
-void ha_watches_init(struct ha_watches *watches, struct ha_session *session) {
+void ha_watches_init(struct ha_watches *watches, struct ha_session *session)
+{
     *watches = (struct ha_watches){.session = session, .tick = 1};
     add(watches, HA_SUBJECT_CLOUD, 0);
     add(watches, HA_SUBJECT_ISSUER, 0);
@@ -18,18 +20,24 @@ void ha_watches_init(struct ha_watches *watches, struct ha_session *session) {
         add(watches, HA_SUBJECT_READY, i);
 }
 
-static struct ha_watch *find(struct ha_watches *watches, enum ha_subject subject, int index) {
+static struct ha_watch *find(struct ha_watches *watches, enum ha_subject subject, int index)
+{
     for (int i = 0; i < watches->count; i++)
         if (watches->items[i].subject == subject && watches->items[i].index == index)
             return &watches->items[i];
     return NULL;
 }
 
-int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsigned more_scopes, struct ha_watch *out[8]) {
+int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsigned more_scopes, struct ha_watch *out[8])
+{
     unsigned scopes = ha_step_types[step->kind].scope | more_scopes;
     int count = 0;
-    static const struct { unsigned scope; enum ha_subject subject; } single[] = {
-        {HA_SCOPE_CLOUD, HA_SUBJECT_CLOUD}, {HA_SCOPE_ISSUER, HA_SUBJECT_ISSUER}, {HA_SCOPE_BALANCER, HA_SUBJECT_BALANCER}};
+    static const struct {
+        unsigned scope;
+        enum ha_subject subject;
+    } single[] = {{HA_SCOPE_CLOUD, HA_SUBJECT_CLOUD},
+                  {HA_SCOPE_ISSUER, HA_SUBJECT_ISSUER},
+                  {HA_SCOPE_BALANCER, HA_SUBJECT_BALANCER}};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         if (scopes & single[i].scope)
             out[count++] = find(watches, single[i].subject, 0);
@@ -37,20 +45,23 @@ int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsign
         out[count++] = find(watches, HA_SUBJECT_GROUP, step->group);
     if (scopes & HA_SCOPE_READY && step->replica >= 0)
         out[count++] = find(watches, HA_SUBJECT_READY, step->replica);
-    bool on_trial = step->kind == HA_STEP_BALANCER_AWAIT && watches->session->observed.model.holder != HA_HOLDER_BALANCER;
+    bool on_trial =
+        step->kind == HA_STEP_BALANCER_AWAIT && watches->session->observed.model.holder != HA_HOLDER_BALANCER;
     if (scopes & HA_SCOPE_ENDPOINT)
         out[count++] = find(watches, on_trial ? HA_SUBJECT_TRIAL : HA_SUBJECT_ENDPOINT, 0);
     return count;
 }
 
-uint64_t ha_watches_want(struct ha_watches *watches, struct ha_watch *const *of, int count) {
+uint64_t ha_watches_want(struct ha_watches *watches, struct ha_watch *const *of, int count)
+{
     uint64_t tick = ++watches->tick;
     for (int i = 0; i < count; i++)
         of[i]->wanted = tick;
     return tick;
 }
 
-void ha_watches_submit(struct ha_watches *watches) {
+void ha_watches_submit(struct ha_watches *watches)
+{
     for (int i = 0; i < watches->count; i++) {
         struct ha_watch *watch = &watches->items[i];
         if (watch->in_flight || watch->wanted <= watch->shown)
@@ -69,7 +80,8 @@ void ha_watches_submit(struct ha_watches *watches) {
     }
 }
 
-bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call, int *code) {
+bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call, int *code)
+{
     for (int i = 0; i < watches->count; i++) {
         struct ha_watch *watch = &watches->items[i];
         if (call->user != watch)

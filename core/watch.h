@@ -29,7 +29,8 @@ struct ha_watches {
 
 void ha_watches_init(struct ha_watches *watches, struct ha_session *session);
 /* What has to be looked at to judge the step. Returns how many. */
-int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsigned more_scopes, struct ha_watch *out[8]);
+int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsigned more_scopes,
+                  struct ha_watch *out[8]);
 /* A look from now on is wanted; returns its tick. */
 uint64_t ha_watches_want(struct ha_watches *watches, struct ha_watch *const *of, int count);
 /* Submits what is wanted and not under way. */

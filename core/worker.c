@@ -14,7 +14,9 @@
 #include "core/call.h"
 #include "core/call_internal.h"
 
-struct call_queue { struct hactl_call *first, *last; };
+struct call_queue {
+    struct hactl_call *first, *last;
+};
 
 struct ha_completions {
     pthread_mutex_t mutex;
@@ -22,7 +24,11 @@ struct ha_completions {
     int event_fd; /* readable exactly while `done` is not empty */
 };
 
-struct job { struct hactl_call *call; struct ha_completions *completions; struct job *next; };
+struct job {
+    struct hactl_call *call;
+    struct ha_completions *completions;
+    struct job *next;
+};
 
 struct ha_worker {
     pthread_t thread;

@@ -12,13 +12,13 @@
 #include <time.h>
 
 #define DEFAULT_RESPONSE_LIMIT ((size_t)4 << 20)
-#define WAIT_MS 100 /* how soon a cancelled call is noticed */
+#define WAIT_MS                100 /* how soon a cancelled call is noticed */
 
 struct ha_http_endpoint {
     struct ha_http_endpoint *next;
-    char *key;        /* all of its identity: what makes it this one */
-    char *name;       /* host:port */
-    char *base;       /* scheme://verify:port */
+    char *key;  /* all of its identity: what makes it this one */
+    char *name; /* host:port */
+    char *base; /* scheme://verify:port */
     char *authority_file, *certificate_file, *key_file;
     struct curl_slist *connect_to;
     CURL *easy;
@@ -475,8 +475,8 @@ static void describe(struct transfer *transfer, CURLcode result, bool sent)
     else if (result == CURLE_COULDNT_CONNECT && os_error != 0)
         snprintf(response->error, size, "%s: %s", name, strerror((int)os_error));
     else if (result == CURLE_OPERATION_TIMEDOUT)
-        snprintf(response->error, size, "%s: %s after %u ms", name,
-                 sent ? "no answer" : "no connection", response->elapsed_ms);
+        snprintf(response->error, size, "%s: %s after %u ms", name, sent ? "no answer" : "no connection",
+                 response->elapsed_ms);
     else if (response->code == HACTL_E_DENIED)
         snprintf(response->error, size, "%s: TLS: %.200s (authority %.80s, certificate %.80s)", name, words,
                  text_or(exchange->endpoint->authority_file, "of the system"),

@@ -20,9 +20,9 @@ struct ha_http_client;
 struct ha_http_endpoint;
 
 struct ha_http_identity {
-    const char *host;   /* address to connect to */
+    const char *host; /* address to connect to */
     uint16_t port;
-    const char *verify; /* optional; the name or address that the certificate must carry; NULL: host */
+    const char *verify;           /* optional; the name or address that the certificate must carry; NULL: host */
     const char *authority_file;   /* optional; NULL: the system's */
     const char *certificate_file; /* optional, together with key_file */
     const char *key_file;
@@ -55,7 +55,7 @@ struct ha_http_response {
     int code;
     char error[512]; /* one line, with the address; empty with HACTL_OK */
     long status;
-    char *body;      /* NUL-terminated; NULL when empty */
+    char *body; /* NUL-terminated; NULL when empty */
     size_t size;
     uint32_t retry_after_ms; /* from the header; 0: none */
     uint32_t elapsed_ms;

@@ -52,7 +52,7 @@ struct report {
 
 static void sleep_ms(long ms)
 {
-    struct timespec wait = { ms / 1000, ms % 1000 * 1000000L };
+    struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
 
     nanosleep(&wait, NULL);
 }
@@ -229,7 +229,7 @@ static int64_t now_ms(void)
 static int pidfd_wait(int fd, const struct identity *identity, unsigned timeout_ms)
 {
     int64_t deadline_ms = now_ms() + timeout_ms, left_ms;
-    struct pollfd wanted = { .fd = fd, .events = POLLIN };
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
 
     while (fd == NO_PIDFD && identity_state(identity) != HA_PROCESS_GONE) {
         if (now_ms() >= deadline_ms)
@@ -398,7 +398,7 @@ static int child_write_pid_file(const struct launch *launch)
 
 static void child_reset_signals(void)
 {
-    struct sigaction action = { .sa_handler = SIG_DFL };
+    struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
 
     for (int signal = 1; signal < _NSIG; signal++)
@@ -440,7 +440,7 @@ static int child_pass_listener(const struct launch *launch)
 
 static void child_report(const struct launch *launch, int error)
 {
-    struct report report = { getpid(), error };
+    struct report report = {getpid(), error};
 
     if (write(launch->report_fd, &report, sizeof(report)) < 0) { /* the caller was killed: the pid file tells */
     }
@@ -583,7 +583,7 @@ int ha_daemon_start(const struct ha_daemon *daemon, pid_t *pid)
 
 int ha_daemon_start_listening(const struct ha_daemon *daemon, int listen_fd, pid_t *pid)
 {
-    struct launch launch = { .null_fd = -1, .log_fd = -1, .listen_fd = listen_fd };
+    struct launch launch = {.null_fd = -1, .log_fd = -1, .listen_fd = listen_fd};
     char *program = NULL;
     int lock_fd = -1, rc;
     pid_t started = 0;

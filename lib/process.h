@@ -18,10 +18,10 @@
 #include <sys/types.h>
 
 struct ha_daemon {
-    const char *const *argv;  /* argv[0]: absolute, or looked up on PATH, then /usr/local/sbin:/usr/sbin:/sbin */
-    const char *directory;    /* working directory */
-    const char *log_path;     /* appended to, mode 0600 */
-    const char *pid_path;     /* written before the program is executed, so none can run unrecorded */
+    const char *const *argv; /* argv[0]: absolute, or looked up on PATH, then /usr/local/sbin:/usr/sbin:/sbin */
+    const char *directory;   /* working directory */
+    const char *log_path;    /* appended to, mode 0600 */
+    const char *pid_path;    /* written before the program is executed, so none can run unrecorded */
 };
 
 enum ha_process_state { HA_PROCESS_GONE, HA_PROCESS_RUNNING, HA_PROCESS_STOPPED_BY_SIGNAL /* SIGSTOP */ };

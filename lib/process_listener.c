@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define TCP_LISTEN 0x0A
-#define USER_SIZE 64
+#define USER_SIZE  64
 
 struct listener {
     unsigned long inode;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* Where Debian keeps daemons that a user's PATH leaves out. */
-#define DAEMON_PATH "/usr/local/sbin:/usr/sbin:/sbin"
+#define DAEMON_PATH  "/usr/local/sbin:/usr/sbin:/sbin"
 #define POLL_STEP_MS 5
 
 static bool is_program(const char *path)
@@ -140,7 +140,7 @@ static int spawn(const char *program, const char *const *argv, int output_fd, pi
 
 static bool has_ended(pid_t pid)
 {
-    siginfo_t info = { .si_pid = 0 };
+    siginfo_t info = {.si_pid = 0};
 
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
@@ -151,7 +151,7 @@ static bool has_ended(pid_t pid)
 static int follow(pid_t pid, int process_fd, int output_fd, unsigned timeout_ms, struct capture *capture)
 {
     int64_t deadline_ms = now_ms() + timeout_ms;
-    struct pollfd wanted[2] = { { .fd = process_fd, .events = POLLIN }, { .fd = output_fd, .events = POLLIN } };
+    struct pollfd wanted[2] = {{.fd = process_fd, .events = POLLIN}, {.fd = output_fd, .events = POLLIN}};
 
     for (;;) {
         int64_t left_ms = deadline_ms - now_ms();
@@ -207,7 +207,7 @@ static int run_child(const char *program, const char *const *argv, unsigned time
 
 int ha_program_run(const char *const *argv, unsigned timeout_ms, size_t limit, char **output, int *status)
 {
-    struct capture capture = { .limit = limit };
+    struct capture capture = {.limit = limit};
     char *program = NULL;
     int ignored = 0, rc;
 

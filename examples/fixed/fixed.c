@@ -23,7 +23,8 @@ struct machine {
 };
 
 static const struct hactl_key fixed_keys[] = {
-    {"machines", HACTL_KEY_STRING_LIST, HACTL_KEY_REQUIRED, NULL, 0, 0, NULL, "One \"NAME ZONE ADDRESS\" for each machine."},
+    {"machines", HACTL_KEY_STRING_LIST, HACTL_KEY_REQUIRED, NULL, 0, 0, NULL,
+     "One \"NAME ZONE ADDRESS\" for each machine."},
     {"external_address", HACTL_KEY_STRING, HACTL_KEY_REQUIRED, NULL, 0, 0, NULL, "The public address of the cluster."},
     {NULL, HACTL_KEY_STRING, 0, NULL, 0, 0, NULL, NULL}};
 
@@ -57,15 +58,21 @@ static int fixed_list(void *self, struct hactl_call *call)
 {
     struct fixed *fixed = self;
     struct machine machine;
-    struct hactl_address external = {.struct_size = sizeof external, .name = "external", .kind = HACTL_ADDRESS_EXTERNAL};
+    struct hactl_address external = {
+        .struct_size = sizeof external, .name = "external", .kind = HACTL_ADDRESS_EXTERNAL};
     int rc = fixed_zones(self, call);
 
     for (size_t i = 0; rc == 0 && (rc = machine_at(fixed, call, i, &machine)) == 1; i++) {
-        struct hactl_instance instance = {.struct_size = sizeof instance, .name = machine.name, .zone = machine.zone,
-                                          .state = HACTL_INSTANCE_RUNNING, .internal_address = machine.address,
+        struct hactl_instance instance = {.struct_size = sizeof instance,
+                                          .name = machine.name,
+                                          .zone = machine.zone,
+                                          .state = HACTL_INSTANCE_RUNNING,
+                                          .internal_address = machine.address,
                                           .data = HACTL_UNKNOWN};
-        struct hactl_address internal = {.struct_size = sizeof internal, .name = machine.name,
-                                         .kind = HACTL_ADDRESS_INTERNAL, .address = machine.address};
+        struct hactl_address internal = {.struct_size = sizeof internal,
+                                         .name = machine.name,
+                                         .kind = HACTL_ADDRESS_INTERNAL,
+                                         .address = machine.address};
         if ((rc = fixed->host->emit_instance(call, &instance)) == 0)
             rc = fixed->host->emit_address(call, &internal);
     }
@@ -148,7 +155,8 @@ static int fixed_release(void *self, struct hactl_call *call, const char *addres
     return refuse(self, call, "moving the public address");
 }
 
-static int fixed_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)
+static int fixed_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call,
+                      void **self)
 {
     struct fixed *fixed = malloc(sizeof *fixed);
 

@@ -87,7 +87,7 @@ extern "C" {
 #define HACTL_E_UNSUPPORTED (-9) /* this plugin cannot do that here: stops */
 #define HACTL_E_INTERNAL  (-10)  /* a defect: stops, exit status 11 */
 #define HACTL_E_LOST      (-11)  /* data that cannot be made again is gone: stops, asks for a decision */
-#define HACTL_E_FAILED    (-12)  /* refused or broken there, outcome known (disk full, port taken, no such program): stops */
+#define HACTL_E_FAILED    (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
 #define HACTL_E_CANCELLED (-13)  /* host->cancelled() was true, outcome unknown: exit status 8 */
 /* Any other value counts as HACTL_E_INTERNAL. */
 

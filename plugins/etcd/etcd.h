@@ -21,7 +21,7 @@
 
 #include "lib/http.h"
 
-#define ETCD_GATES 16
+#define ETCD_GATES    16
 #define ETCD_RETRY_MS 250 /* the five-second rule of etcd: asking more often only costs CPU */
 
 /* How often running a learner's own applied index was seen at the leader's. */
@@ -46,23 +46,23 @@ struct etcd {
 struct etcd_answer {
     const struct hactl_endpoint *endpoint;
     struct ha_http_endpoint *http;
-    int64_t until_ms;       /* for all its requests together */
-    bool answered;          /* its own status */
-    int code;               /* why not */
+    int64_t until_ms; /* for all its requests together */
+    bool answered;    /* its own status */
+    int code;         /* why not */
     char error[512];
     uint64_t cluster_id, member_id, leader, term, raft_index, applied_index;
     bool learner;
     int64_t db_size_bytes;
     char version[32];
-    json_t *complaints;     /* alarms among them */
-    bool reads;             /* a linearizable read was served here */
-    json_t *members;        /* as it knows them */
+    json_t *complaints; /* alarms among them */
+    bool reads;         /* a linearizable read was served here */
+    json_t *members;    /* as it knows them */
 };
 
 /* One member of the list that was chosen; strings are borrowed from it. */
 struct etcd_peer {
     uint64_t id;
-    const char *name;       /* NULL: never started */
+    const char *name; /* NULL: never started */
     const char *peer_url;
     char address[256];
     bool learner;
@@ -76,8 +76,8 @@ struct etcd_view {
     size_t peer_count;
     bool answered, quorum, learners_only;
     uint64_t cluster_id, leader;
-    uint64_t leader_index;  /* 0: the leader did not answer */
-    char why[1024];         /* no answer or no quorum: the reasons */
+    uint64_t leader_index; /* 0: the leader did not answer */
+    char why[1024];        /* no answer or no quorum: the reasons */
 };
 
 /* ---- etcd_api.c ---- */
@@ -87,8 +87,8 @@ int etcd_refusal(const struct ha_http_response *response, char *words, size_t si
 /* The answer's object, NULL with the reason in `words`. */
 json_t *etcd_parse(const struct ha_http_response *response, char *words, size_t size);
 /* One POST. HACTL_OK: *reply is an object (caller's). Otherwise `words` tells. */
-int etcd_post(struct etcd *self, struct hactl_call *call, struct ha_http_endpoint *http, const char *path,
-              json_t *body, uint32_t timeout_ms, json_t **reply, char *words, size_t words_size);
+int etcd_post(struct etcd *self, struct hactl_call *call, struct ha_http_endpoint *http, const char *path, json_t *body,
+              uint32_t timeout_ms, json_t **reply, char *words, size_t words_size);
 bool etcd_id_parse(const char *text, uint64_t *id);
 /* Host part of a URL, without brackets. */
 void etcd_url_host(const char *url, char *out, size_t size);

@@ -104,8 +104,8 @@ json_t *etcd_parse(const struct ha_http_response *response, char *words, size_t 
     return NULL;
 }
 
-int etcd_post(struct etcd *self, struct hactl_call *call, struct ha_http_endpoint *http, const char *path,
-              json_t *body, uint32_t timeout_ms, json_t **reply, char *words, size_t words_size)
+int etcd_post(struct etcd *self, struct hactl_call *call, struct ha_http_endpoint *http, const char *path, json_t *body,
+              uint32_t timeout_ms, json_t **reply, char *words, size_t words_size)
 {
     struct ha_http_exchange exchange = {.endpoint = http};
     char *text = ha_json_text(body);

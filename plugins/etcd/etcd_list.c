@@ -30,7 +30,8 @@ static void first_alarm(const struct etcd_view *view, char *text, size_t size)
 
     text[0] = '\0';
     for (size_t i = 0; i < view->answer_count; i++) {
-        json_array_foreach(view->answers[i].complaints, at, complaint) {
+        json_array_foreach(view->answers[i].complaints, at, complaint)
+        {
             const char *words = json_string_value(complaint);
             const struct etcd_peer *peer;
 

@@ -40,8 +40,8 @@ static int send_change(struct etcd *self, struct hactl_call *call, const struct 
 
             if ((peer->id == view->leader) != leader || !may_ask(view, peer, change))
                 continue;
-            code = etcd_post(self, call, peer->answer->http, change->path, change->body, self->change_timeout_ms,
-                             reply, words, size);
+            code = etcd_post(self, call, peer->answer->http, change->path, change->body, self->change_timeout_ms, reply,
+                             words, size);
             if (code != HACTL_E_UNAVAILABLE)
                 return code;
         }
@@ -206,8 +206,7 @@ static int gate(struct etcd *self, struct hactl_call *call, const struct etcd_vi
                                 etcd_peer_label(peer), peer->answer ? ": " : "",
                                 peer->answer ? peer->answer->error : "");
     if (lag < 0 || !etcd_peer_healthy(view, peer))
-        return self->host->fail(call, HACTL_E_BUSY, "learner %s does not follow the leader yet",
-                                etcd_peer_label(peer));
+        return self->host->fail(call, HACTL_E_BUSY, "learner %s does not follow the leader yet", etcd_peer_label(peer));
     return self->host->fail(call, HACTL_E_BUSY, "learner %s is %" PRId64 " entries behind the leader",
                             etcd_peer_label(peer), lag);
 }

@@ -234,7 +234,8 @@ static bool has_host(const json_t *urls, const char *address)
     size_t i;
     json_t *url;
 
-    json_array_foreach(urls, i, url) {
+    json_array_foreach(urls, i, url)
+    {
         etcd_url_host(json_string_value(url) ? json_string_value(url) : "", host, sizeof(host));
         if (strcmp(host, address) == 0)
             return true;
@@ -267,7 +268,8 @@ static int fill_peers(struct etcd *self, struct hactl_call *call, struct etcd_vi
     view->peers = calloc(json_array_size(list) + 1, sizeof(*view->peers));
     if (!view->peers)
         return self->host->fail(call, HACTL_E_INTERNAL, "no memory");
-    json_array_foreach(list, i, entry) {
+    json_array_foreach(list, i, entry)
+    {
         struct etcd_peer *peer = &view->peers[view->peer_count];
         const char *url = json_string_value(json_array_get(json_object_get(entry, "peerURLs"), 0));
 

@@ -347,8 +347,8 @@ static int etcd_probe(void *instance, struct hactl_call *call, const struct hact
     if (exchange.response.code != HACTL_OK) /* these words have the address */
         code = self->host->fail(call, code, "etcd at %s", words);
     else
-        code = self->host->fail(call, code, "etcd at %s: %s", want->reach->host,
-                                words[0] ? words : "it is not healthy");
+        code =
+            self->host->fail(call, code, "etcd at %s: %s", want->reach->host, words[0] ? words : "it is not healthy");
 out:
     json_decref(body);
     ha_http_response_clear(&exchange.response);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct lb_backend *const backends[] = { &lb_haproxy };
+static const struct lb_backend *const backends[] = {&lb_haproxy};
 
 struct lb {
     const struct hactl_host *host;
@@ -13,29 +13,28 @@ struct lb {
 };
 
 static const struct hactl_key keys[] = {
-    { "backend", HACTL_KEY_STRING, 0, "haproxy", 0, 0, "haproxy", "What balances." },
-    { "trial_port", HACTL_KEY_INTEGER, 0, "0", 0, 65535, NULL,
-      "Port of the temporary address; 0: a free one, chosen once." },
-    { "check", HACTL_KEY_STRING, 0, "tls", 0, 0, "tls|tcp|https",
-      "How replicas are checked: a TLS server must answer a hello, a connection must be accepted, or GET check_path "
-      "over TLS must give 200 to 499." },
-    { "check_path", HACTL_KEY_STRING, 0, "/readyz", 0, 0, NULL, "The path that check = \"https\" asks for." },
-    { "check_interval_ms", HACTL_KEY_INTEGER, 0, "300", 20, 60000, NULL, "From one health check to the next." },
-    { "check_timeout_ms", HACTL_KEY_INTEGER, 0, "700", 20, 60000, NULL,
-      "How long a replica may take to answer a health check." },
-    { "rise", HACTL_KEY_INTEGER, 0, "1", 1, 100, NULL, "Passed checks until a replica is served." },
-    { "fall", HACTL_KEY_INTEGER, 0, "2", 1, 100, NULL, "Failed checks until a replica is no longer served." },
-    { "balance", HACTL_KEY_STRING, 0, "leastconn", 0, 0, "leastconn|roundrobin",
-      "Which replica the next connection goes to." },
-    { "maxconn", HACTL_KEY_INTEGER, 0, "4000", 10, 1000000, NULL, "Connections at the same time." },
-    { "connect_timeout_ms", HACTL_KEY_INTEGER, 0, "1000", 20, 60000, NULL,
-      "How long a replica may take to accept a connection before another is tried." },
-    { "idle_timeout_ms", HACTL_KEY_INTEGER, 0, "3600000", 1000, 86400000, NULL,
-      "A connection that is silent for so long is closed; watches are silent for long." },
-    { "drain_timeout_ms", HACTL_KEY_INTEGER, 0, "600000", 0, 86400000, NULL,
-      "How long connections made before a restart for new settings may still last." },
-    { NULL, HACTL_KEY_STRING, 0, NULL, 0, 0, NULL, NULL }
-};
+    {"backend", HACTL_KEY_STRING, 0, "haproxy", 0, 0, "haproxy", "What balances."},
+    {"trial_port", HACTL_KEY_INTEGER, 0, "0", 0, 65535, NULL,
+     "Port of the temporary address; 0: a free one, chosen once."},
+    {"check", HACTL_KEY_STRING, 0, "tls", 0, 0, "tls|tcp|https",
+     "How replicas are checked: a TLS server must answer a hello, a connection must be accepted, or GET check_path "
+     "over TLS must give 200 to 499."},
+    {"check_path", HACTL_KEY_STRING, 0, "/readyz", 0, 0, NULL, "The path that check = \"https\" asks for."},
+    {"check_interval_ms", HACTL_KEY_INTEGER, 0, "300", 20, 60000, NULL, "From one health check to the next."},
+    {"check_timeout_ms", HACTL_KEY_INTEGER, 0, "700", 20, 60000, NULL,
+     "How long a replica may take to answer a health check."},
+    {"rise", HACTL_KEY_INTEGER, 0, "1", 1, 100, NULL, "Passed checks until a replica is served."},
+    {"fall", HACTL_KEY_INTEGER, 0, "2", 1, 100, NULL, "Failed checks until a replica is no longer served."},
+    {"balance", HACTL_KEY_STRING, 0, "leastconn", 0, 0, "leastconn|roundrobin",
+     "Which replica the next connection goes to."},
+    {"maxconn", HACTL_KEY_INTEGER, 0, "4000", 10, 1000000, NULL, "Connections at the same time."},
+    {"connect_timeout_ms", HACTL_KEY_INTEGER, 0, "1000", 20, 60000, NULL,
+     "How long a replica may take to accept a connection before another is tried."},
+    {"idle_timeout_ms", HACTL_KEY_INTEGER, 0, "3600000", 1000, 86400000, NULL,
+     "A connection that is silent for so long is closed; watches are silent for long."},
+    {"drain_timeout_ms", HACTL_KEY_INTEGER, 0, "600000", 0, 86400000, NULL,
+     "How long connections made before a restart for new settings may still last."},
+    {NULL, HACTL_KEY_STRING, 0, NULL, 0, 0, NULL, NULL}};
 
 static void lb_close(void *self)
 {
@@ -132,8 +131,7 @@ static int lb_claim(void *self, struct hactl_call *call, const struct hactl_bala
     return lb->backend->ops.claim(lb->data, call, want, address);
 }
 
-static int lb_release(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
-                      const char *address)
+static int lb_release(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address)
 {
     struct lb *lb = self;
 

@@ -47,9 +47,16 @@ static int haproxy_open(const struct hactl_host *host, const struct hactl_conf *
     lb->conf = conf;
     lb->directory = strdup(directory);
     whole = lb->directory != NULL;
-    const struct { char **place; const char *name; } paths[] = {
-        { &lb->run, "run" }, { &lb->config_path, "haproxy.cfg" }, { &lb->public_path, "run/public.cfg" },
-        { &lb->state_path, "state.json" }, { &lb->pid_path, "run/haproxy.pid" }, { &lb->log_path, "haproxy.log" },
+    const struct {
+        char **place;
+        const char *name;
+    } paths[] = {
+        {&lb->run, "run"},
+        {&lb->config_path, "haproxy.cfg"},
+        {&lb->public_path, "run/public.cfg"},
+        {&lb->state_path, "state.json"},
+        {&lb->pid_path, "run/haproxy.pid"},
+        {&lb->log_path, "haproxy.log"},
     };
     for (size_t i = 0; whole && i < sizeof(paths) / sizeof(paths[0]); i++) {
         if (asprintf(paths[i].place, "%s/%s", directory, paths[i].name) < 0) {
@@ -67,7 +74,7 @@ static int haproxy_open(const struct hactl_host *host, const struct hactl_conf *
 
 static int haproxy_check(void *data, struct hactl_call *call)
 {
-    static const char *const argv[] = { "haproxy", "-v", NULL };
+    static const char *const argv[] = {"haproxy", "-v", NULL};
     const struct lb_haproxy *lb = data;
     unsigned major = 0, minor = 0;
     char *output = NULL;
@@ -122,9 +129,10 @@ static int emit_servers(const struct lb_haproxy *lb, struct hactl_call *call, co
     if (running && lb_control_servers(lb, &servers, &count) < 0)
         count = 0;
     for (size_t i = 0; rc == HACTL_OK && i < state->server_count; i++) {
-        struct hactl_backend backend = { .struct_size = sizeof(backend), .name = state->servers[i].name,
-                                         .healthy = HACTL_NO,
-                                         .detail = running ? "haproxy does not know it" : "haproxy does not run" };
+        struct hactl_backend backend = {.struct_size = sizeof(backend),
+                                        .name = state->servers[i].name,
+                                        .healthy = HACTL_NO,
+                                        .detail = running ? "haproxy does not know it" : "haproxy does not run"};
 
         for (size_t j = 0; j < count; j++) {
             if (strcmp(servers[j].name, backend.name) != 0)
@@ -156,7 +164,7 @@ static int haproxy_list(void *data, struct hactl_call *call, const struct hactl_
 {
     const struct lb_haproxy *lb = data;
     char hash[LB_HASH_SIZE], address[INET_ADDRSTRLEN], detail[128];
-    struct hactl_balancer balancer = { .struct_size = sizeof(balancer) };
+    struct hactl_balancer balancer = {.struct_size = sizeof(balancer)};
     struct lb_state state;
     enum ha_process_state process;
     bool running;
@@ -251,7 +259,7 @@ static bool is_current(const struct lb_haproxy *lb, const struct lb_state *state
  * and not answered. Without a record it is nobody's: let go. */
 static void let_go(const struct lb_haproxy *lb, const struct lb_state *state)
 {
-    struct lb_sockets sockets = { -1, -1 };
+    struct lb_sockets sockets = {-1, -1};
 
     if (!state->address && !lb_control_accepts(lb) && lb_sockets_fetch(lb, state, &sockets) == 0 &&
         sockets.public >= 0 && lb_socket_listens(sockets.public))
@@ -292,8 +300,7 @@ static int haproxy_ensure(void *data, struct hactl_call *call, const struct hact
 /* ---- backends ------------------------------------------------------------------------ */
 
 /* The file first, so that a killed hactl or haproxy comes back to the same. */
-static int state_apply(const struct lb_haproxy *lb, struct hactl_call *call, const struct lb_state *state,
-                       bool changed)
+static int state_apply(const struct lb_haproxy *lb, struct hactl_call *call, const struct lb_state *state, bool changed)
 {
     char hash[LB_HASH_SIZE];
     int rc = HACTL_OK, error = changed ? lb_state_write(lb, state) : 0;
@@ -406,8 +413,7 @@ static int claim_socket(const struct lb_haproxy *lb, struct hactl_call *call, st
     return lb_process_listen(lb, call, state, fd, address);
 }
 
-static int claim_anew(const struct lb_haproxy *lb, struct hactl_call *call, struct lb_state *state,
-                      const char *address)
+static int claim_anew(const struct lb_haproxy *lb, struct hactl_call *call, struct lb_state *state, const char *address)
 {
     char *former = state->address;
     int rc;
@@ -423,7 +429,7 @@ static int haproxy_claim(void *data, struct hactl_call *call, const struct hactl
                          const char *address)
 {
     const struct lb_haproxy *lb = data;
-    struct lb_sockets sockets = { -1, -1 };
+    struct lb_sockets sockets = {-1, -1};
     struct lb_state state;
     bool stale = false;
     int rc = find(lb, call, want, &state);
@@ -459,7 +465,7 @@ static int haproxy_release(void *data, struct hactl_call *call, const struct hac
                            const char *address)
 {
     const struct lb_haproxy *lb = data;
-    struct lb_sockets sockets = { -1, -1 };
+    struct lb_sockets sockets = {-1, -1};
     struct sockaddr_in name;
     struct in_addr wanted;
     struct lb_state state;
@@ -511,14 +517,15 @@ const struct lb_backend lb_haproxy = {
     .open = haproxy_open,
     .close = haproxy_close,
     .check = haproxy_check,
-    .ops = {
-        .struct_size = sizeof(struct hactl_balancer_ops),
-        .list = haproxy_list,
-        .ensure = haproxy_ensure,
-        .backend_ensure = haproxy_backend_ensure,
-        .backend_destroy = haproxy_backend_destroy,
-        .claim = haproxy_claim,
-        .release = haproxy_release,
-        .destroy = haproxy_destroy,
-    },
+    .ops =
+        {
+            .struct_size = sizeof(struct hactl_balancer_ops),
+            .list = haproxy_list,
+            .ensure = haproxy_ensure,
+            .backend_ensure = haproxy_backend_ensure,
+            .backend_destroy = haproxy_backend_destroy,
+            .claim = haproxy_claim,
+            .release = haproxy_release,
+            .destroy = haproxy_destroy,
+        },
 };

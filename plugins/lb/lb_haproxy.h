@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define LB_MEMBERS "members"
+#define LB_MEMBERS   "members"
 #define LB_HASH_SIZE 17
 
 struct lb_server {
@@ -50,7 +50,7 @@ struct lb_server_status {
     char detail[256];
     char address[64];
     bool up, suspended, draining; /* suspended: in maintenance or draining */
-    bool open; /* of a frontend: it accepts */
+    bool open;                    /* of a frontend: it accepts */
     unsigned sessions;
 };
 

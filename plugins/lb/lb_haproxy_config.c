@@ -101,7 +101,8 @@ static int state_from_json(json_t *root, struct lb_state *out)
     out->backend_port = (uint16_t)backend_port;
     if (!out->name || !out->trial_host || (address && !out->address))
         return -ENOMEM;
-    json_array_foreach(servers, i, server) {
+    json_array_foreach(servers, i, server)
+    {
         if (rc == 0)
             rc = json_unpack(server, "{s:s, s:s, s:s}", "name", &name, "zone", &zone, "address", &address) < 0
                      ? -EBADMSG
@@ -163,9 +164,9 @@ static const struct check {
     const char *option; /* of the backend */
     const char *server; /* of each server */
 } checks[] = {
-    { "tls", "    option ssl-hello-chk\n", "" },
-    { "tcp", "    option tcp-check\n", "" },
-    { "https", NULL /* with check_path */, " check-ssl verify none" },
+    {"tls", "    option ssl-hello-chk\n", ""},
+    {"tcp", "    option tcp-check\n", ""},
+    {"https", NULL /* with check_path */, " check-ssl verify none"},
 };
 
 static const struct check *check_find(const struct lb_haproxy *lb)
@@ -235,7 +236,7 @@ static int put_settings(FILE *file, const struct lb_haproxy *lb, const struct lb
 
 static char *settings_text(const struct lb_haproxy *lb, const struct lb_state *state)
 {
-    struct lb_server sample = { NULL, NULL, (char *)"sample" };
+    struct lb_server sample = {NULL, NULL, (char *)"sample"};
     char *text = NULL, *server = lb_server_text(lb, state, &sample);
     size_t size;
     FILE *file = server ? open_memstream(&text, &size) : NULL;

@@ -14,9 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_LIMIT (4u << 20)
+#define ANSWER_LIMIT       (4u << 20)
 #define CONTROL_TIMEOUT_MS 1000
-#define SOCKETS_MAX 16
+#define SOCKETS_MAX        16
 
 /* A socket's path may have 107 bytes, a state directory more. HAProxy runs in
  * the directory and uses the bare name; here a descriptor stands for it. */
@@ -35,7 +35,7 @@ static int directory_address(const struct lb_haproxy *lb, const char *name, stru
 
 static int set_timeout(int fd, unsigned timeout_ms)
 {
-    struct timeval limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+    struct timeval limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
 
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
@@ -161,9 +161,16 @@ int lb_control_info(const struct lb_haproxy *lb, pid_t *pid, char hash[LB_HASH_S
 }
 
 enum column {
-    COLUMN_PROXY, COLUMN_SERVER, COLUMN_STATUS, COLUMN_CHECK, COLUMN_WORDS, COLUMN_LAST,
-    COLUMN_SESSIONS, COLUMN_ADDRESS, COLUMN_COUNT
- };
+    COLUMN_PROXY,
+    COLUMN_SERVER,
+    COLUMN_STATUS,
+    COLUMN_CHECK,
+    COLUMN_WORDS,
+    COLUMN_LAST,
+    COLUMN_SESSIONS,
+    COLUMN_ADDRESS,
+    COLUMN_COUNT
+};
 
 static const char *const column_names[COLUMN_COUNT] = {
     "pxname", "svname", "status", "check_status", "check_desc", "last_chk", "scur", "addr",
@@ -203,7 +210,7 @@ static void find_columns(char *header, int columns[COLUMN_COUNT])
 
 static void server_status(char *line, const int columns[COLUMN_COUNT], struct lb_server_status *out)
 {
-    const char *value[COLUMN_COUNT] = { "", "", "", "", "", "", "", "" };
+    const char *value[COLUMN_COUNT] = {"", "", "", "", "", "", "", ""};
     char *field;
 
     for (int i = 0; (field = next_field(&line)) != NULL; i++)
@@ -227,8 +234,7 @@ static void server_status(char *line, const int columns[COLUMN_COUNT], struct lb
                  value[COLUMN_LAST]);
 }
 
-static int ask_statuses(const struct lb_haproxy *lb, const char *command, struct lb_server_status **out,
-                        size_t *count)
+static int ask_statuses(const struct lb_haproxy *lb, const char *command, struct lb_server_status **out, size_t *count)
 {
     struct lb_server_status *servers = NULL, *grown;
     char *answer = NULL, *rest, *line;
@@ -338,7 +344,7 @@ bool lb_socket_listens(int fd)
  * leave a mark that every connection accepted later inherits. */
 int lb_socket_silence(int fd)
 {
-    struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+    struct sockaddr nothing = {.sa_family = AF_UNSPEC};
 
     return connect(fd, &nothing, sizeof(nothing)) < 0 ? -errno : 0;
 }
@@ -376,9 +382,9 @@ static void sort_sockets(const struct lb_state *state, const int *fds, size_t co
 static int receive_sockets(int fd, int *fds, size_t *count)
 {
     char bytes[SOCKETS_MAX * 64], control[CMSG_SPACE(sizeof(int) * SOCKETS_MAX)];
-    struct iovec part = { bytes, sizeof(bytes) };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
-                              .msg_controllen = sizeof(control) };
+    struct iovec part = {bytes, sizeof(bytes)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct cmsghdr *header;
     int announced;
 
@@ -438,11 +444,11 @@ static int send_sockets(int fd, const struct lb_sockets *sockets)
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int) * 2)];
     } control;
-    int fds[2] = { sockets->trial, sockets->public }, count = 2;
+    int fds[2] = {sockets->trial, sockets->public}, count = 2;
     char names[2 * (1 + 1 + sizeof(int))]; /* no name space, no interface, no options */
-    struct iovec part = { names, sizeof(names) };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+    struct iovec part = {names, sizeof(names)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     memset(names, 0, sizeof(names));
@@ -459,7 +465,7 @@ static int send_sockets(int fd, const struct lb_sockets *sockets)
 
 int lb_handover_serve(int fd, const struct lb_sockets *sockets, unsigned timeout_ms)
 {
-    struct pollfd wanted = { .fd = fd, .events = POLLIN };
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
     char command[16];
     int peer = -1, rc = 0, got;
 

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define START_TIMEOUT_MS 2000
-#define STOP_TIMEOUT_MS 500
-#define LISTEN_BACKLOG 4096
+#define STOP_TIMEOUT_MS  500
+#define LISTEN_BACKLOG   4096
 
 static const char package[] = "haproxy is not installed: apt-get install haproxy";
 
@@ -71,7 +71,7 @@ static void first_alert(char *output, char *out, size_t size)
 
 static int validate(const struct lb_haproxy *lb, struct hactl_call *call, const char *path)
 {
-    const char *const argv[] = { "haproxy", "-c", "-f", path, NULL };
+    const char *const argv[] = {"haproxy", "-c", "-f", path, NULL};
     char *output = NULL, words[300];
     int status = 0, rc;
 
@@ -82,9 +82,8 @@ static int validate(const struct lb_haproxy *lb, struct hactl_call *call, const 
         return internal(lb, call, "haproxy -c", rc);
     first_alert(output, words, sizeof(words));
     free(output);
-    return status == 0
-               ? HACTL_OK
-               : lb->host->fail(call, HACTL_E_INVALID, "haproxy refuses its configuration: %s", words);
+    return status == 0 ? HACTL_OK
+                       : lb->host->fail(call, HACTL_E_INVALID, "haproxy refuses its configuration: %s", words);
 }
 
 static bool same_file(const char *path, const char *text)
@@ -271,8 +270,7 @@ int lb_process_servers(const struct lb_haproxy *lb, struct hactl_call *call, con
     int rc = lb_control_servers(lb, &servers, &count);
 
     for (size_t i = 0; rc == 0 && i < state->server_count; i++)
-        rc = server_place(lb, &words, state, &state->servers[i],
-                          find_status(servers, count, state->servers[i].name));
+        rc = server_place(lb, &words, state, &state->servers[i], find_status(servers, count, state->servers[i].name));
     for (size_t i = 0; rc == 0 && i < count; i++)
         if (!lb_state_server(state, servers[i].name))
             server_leave(lb, &servers[i]);
@@ -398,7 +396,7 @@ static int start_failed(const struct lb_haproxy *lb, struct hactl_call *call, in
 
 static int wait_for(const struct lb_haproxy *lb, pid_t pid)
 {
-    const struct timespec pause = { 0, 2000000 };
+    const struct timespec pause = {0, 2000000};
     char hash[LB_HASH_SIZE];
     pid_t answering = 0;
 
@@ -414,10 +412,10 @@ static int wait_for(const struct lb_haproxy *lb, pid_t pid)
 
 static int launch(const struct lb_haproxy *lb, const struct lb_sockets *sockets)
 {
-    static const char *const argv[] = { "haproxy", "-db", "-f", "../haproxy.cfg", "-f", "public.cfg",
-                                        "-x", "handover.sock", NULL };
-    const struct ha_daemon daemon = { .argv = argv, .directory = lb->run, .log_path = lb->log_path,
-                                      .pid_path = lb->pid_path };
+    static const char *const argv[] = {"haproxy", "-db",           "-f", "../haproxy.cfg", "-f", "public.cfg",
+                                       "-x",      "handover.sock", NULL};
+    const struct ha_daemon daemon = {
+        .argv = argv, .directory = lb->run, .log_path = lb->log_path, .pid_path = lb->pid_path};
     pid_t pid = 0;
     int fd, rc;
 
@@ -454,7 +452,7 @@ static int park(const struct lb_haproxy *lb, struct hactl_call *call, int fd)
 
 int lb_process_start(const struct lb_haproxy *lb, struct hactl_call *call, struct lb_state *state)
 {
-    struct lb_sockets sockets = { -1, -1 };
+    struct lb_sockets sockets = {-1, -1};
     struct lb_server_status *servers = NULL;
     char *old = NULL;
     size_t count = 0;

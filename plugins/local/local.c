@@ -18,7 +18,7 @@
 
 /* etcd alone sets 64 MB aside for the first segment of its log. */
 #define DISK_NEEDED_BYTES (256LL << 20)
-#define NAME_LIMIT 64
+#define NAME_LIMIT        64
 
 /* ---- small things that every file here uses ------------------------------ */
 
@@ -74,7 +74,8 @@ int local_name_check(const struct local *local, struct hactl_call *call, const c
         return HACTL_OK;
     return local->host->fail(call, HACTL_E_INVALID,
                              "%s name \"%.80s\" cannot be used: letters, digits, '-', '_' and '.', at most %d, the "
-                             "first a letter or digit", kind, name, NAME_LIMIT);
+                             "first a letter or digit",
+                             kind, name, NAME_LIMIT);
 }
 
 int64_t local_now_ms(void)
@@ -161,15 +162,15 @@ int local_names(const char *path, char ***out, size_t *count)
 /* ---- settings -------------------------------------------------------------- */
 
 static const struct hactl_key local_keys[] = {
-    { "zones", HACTL_KEY_STRING_LIST, 0, "a b c", 0, 0, NULL,
-      "Names of the zones; on one machine they are labels only." },
-    { "region", HACTL_KEY_STRING, 0, "local", 0, 0, NULL, "The region that the zones are said to be in." },
-    { "network", HACTL_KEY_STRING, 0, NULL, 0, 0, NULL,
-      "The loopback network of the cluster, such as 127.80.1.0/24; derived from the cluster's name when not set." },
-    { "registry", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
-      "Directory in which the clusters of this user record their networks; "
-      "$XDG_STATE_HOME/hactl/local-networks or ~/.local/state/hactl/local-networks when not set." },
-    { NULL, 0, 0, NULL, 0, 0, NULL, NULL },
+    {"zones", HACTL_KEY_STRING_LIST, 0, "a b c", 0, 0, NULL,
+     "Names of the zones; on one machine they are labels only."},
+    {"region", HACTL_KEY_STRING, 0, "local", 0, 0, NULL, "The region that the zones are said to be in."},
+    {"network", HACTL_KEY_STRING, 0, NULL, 0, 0, NULL,
+     "The loopback network of the cluster, such as 127.80.1.0/24; derived from the cluster's name when not set."},
+    {"registry", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
+     "Directory in which the clusters of this user record their networks; "
+     "$XDG_STATE_HOME/hactl/local-networks or ~/.local/state/hactl/local-networks when not set."},
+    {NULL, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
 static int set_absolute(char out[PATH_MAX], const char *path)
@@ -271,7 +272,7 @@ static int local_check(void *self, struct hactl_call *call)
 static int local_zones(void *self, struct hactl_call *call)
 {
     struct local *local = self;
-    struct hactl_zone zone = { .struct_size = sizeof(zone), .up = HACTL_YES };
+    struct hactl_zone zone = {.struct_size = sizeof(zone), .up = HACTL_YES};
     int rc = HACTL_OK;
 
     zone.region = local->host->conf_string(local->conf, "region");
@@ -329,7 +330,7 @@ static int local_reach(void *self, struct hactl_call *call, const char *instance
 {
     struct local *local = self;
     struct local_instance found;
-    struct hactl_reach reach = { .struct_size = sizeof(reach), .port = port };
+    struct hactl_reach reach = {.struct_size = sizeof(reach), .port = port};
     int rc = local_instance_need(local, call, instance, &found);
 
     if (rc == HACTL_OK) {

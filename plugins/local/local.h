@@ -25,8 +25,8 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#define LOCAL_RELAY "relay" /* the unit that holds the external address */
-#define LOCAL_STEP_MS 1500  /* the longest that an operation waits for processes */
+#define LOCAL_RELAY   "relay" /* the unit that holds the external address */
+#define LOCAL_STEP_MS 1500    /* the longest that an operation waits for processes */
 
 struct local {
     const struct hactl_host *host;
@@ -49,7 +49,7 @@ int local_error(const struct local *local, struct hactl_call *call, int error, c
 const char *local_path(const struct local *local, char out[PATH_MAX], const char *format, ...) HACTL_FORMAT(3, 4);
 bool local_name_valid(const char *name);
 int local_name_check(const struct local *local, struct hactl_call *call, const char *kind, const char *name);
-int64_t local_now_ms(void); /* CLOCK_BOOTTIME: the same for every process */
+int64_t local_now_ms(void);                /* CLOCK_BOOTTIME: the same for every process */
 json_t *local_json_read(const char *path); /* NULL: missing or damaged */
 int local_json_write(const char *path, const json_t *json, bool durable);
 const char *local_json_text(const json_t *object, const char *key); /* "" when there is none */
@@ -63,10 +63,9 @@ int local_network_ensure(struct local *local, struct hactl_call *call);
 int local_network_forget(struct local *local, struct hactl_call *call);
 int local_network_check(struct local *local, struct hactl_call *call);
 int local_addresses_list(struct local *local, struct hactl_call *call);
-int local_address_ensure(struct local *local, struct hactl_call *call, const char *name,
-                         enum hactl_address_kind kind, const char *instance);
-int local_address_destroy(struct local *local, struct hactl_call *call, const char *name,
-                          enum hactl_address_kind kind);
+int local_address_ensure(struct local *local, struct hactl_call *call, const char *name, enum hactl_address_kind kind,
+                         const char *instance);
+int local_address_destroy(struct local *local, struct hactl_call *call, const char *name, enum hactl_address_kind kind);
 /* The reserved address of an instance, respectively the one of that name (or
  * which is that address already); caller frees; NULL when there is none. */
 char *local_address_of(struct local *local, const char *instance);
@@ -95,16 +94,15 @@ int local_deliver(struct local *local, struct hactl_call *call, const char *inst
 /* local_units.c */
 int local_units_start(struct local *local, struct hactl_call *call, const struct local_instance *instance,
                       const char *payload, const json_t *record);
-int local_unit_stop(struct local *local, const char *instance, const char *unit, unsigned timeout_ms,
-                    unsigned wait_ms);
+int local_unit_stop(struct local *local, const char *instance, const char *unit, unsigned timeout_ms, unsigned wait_ms);
 int local_units_kill(struct local *local, struct hactl_call *call, const char *instance);
 int local_deliveries_list(struct local *local, struct hactl_call *call, const char *instance, size_t *units,
                           size_t *running);
 int local_unit_log(struct local *local, struct hactl_call *call, const char *instance, const char *unit);
 
 /* local_relay.c */
-int local_claim(struct local *local, struct hactl_call *call, const char *address, const char *instance,
-                uint16_t port, uint16_t instance_port);
+int local_claim(struct local *local, struct hactl_call *call, const char *address, const char *instance, uint16_t port,
+                uint16_t instance_port);
 int local_release(struct local *local, struct hactl_call *call, const char *address, const char *instance);
 /* The instance whose relay listens on that address; caller frees; NULL: none. */
 char *local_relay_owner(struct local *local, const char *address);

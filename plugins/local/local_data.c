@@ -95,8 +95,10 @@ enum hactl_tristate local_data_state(struct local *local, const char *instance)
 
 static int fail_lost(struct local *local, struct hactl_call *call, const char *instance, const char *payload)
 {
-    return local->host->fail(call, HACTL_E_LOST, "the data of %s on replica %s is gone or not the data it had: "
-                             "hactl replica replace %s", payload, instance, instance);
+    return local->host->fail(call, HACTL_E_LOST,
+                             "the data of %s on replica %s is gone or not the data it had: "
+                             "hactl replica replace %s",
+                             payload, instance, instance);
 }
 
 int local_data_need(struct local *local, struct hactl_call *call, const char *instance)

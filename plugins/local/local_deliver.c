@@ -153,8 +153,8 @@ static int fingerprint(struct delivery *delivery)
 /* An argument with ${directory} and ${data} replaced. */
 static json_t *expand(const struct delivery *delivery, const char *argument)
 {
-    static const char *const names[] = { "${directory}", "${data}" };
-    const char *values[] = { delivery->directory, delivery->data };
+    static const char *const names[] = {"${directory}", "${data}"};
+    const char *values[] = {delivery->directory, delivery->data};
     char *text = NULL;
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
@@ -209,9 +209,9 @@ static int record_make(struct delivery *delivery)
     for (size_t i = 0; ok && i < payload->port_count; i++)
         ok = json_array_append_new(ports, json_pack("{s:s, s:i}", "name", payload->ports[i]->name, "port",
                                                     (int)payload->ports[i]->port)) == 0;
-    delivery->record = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O}", "payload", payload->name, "fingerprint",
-                                 delivery->fingerprint, "data", delivery->token, "files", files, "units", units,
-                                 "ports", ports);
+    delivery->record =
+        json_pack("{s:s, s:s, s:s, s:O, s:O, s:O}", "payload", payload->name, "fingerprint", delivery->fingerprint,
+                  "data", delivery->token, "files", files, "units", units, "ports", ports);
     json_decref(files);
     json_decref(units);
     json_decref(ports);
@@ -252,7 +252,8 @@ static bool holds_text(const json_t *array, const char *key, const char *text)
     size_t index;
     json_t *entry;
 
-    json_array_foreach(array, index, entry) {
+    json_array_foreach(array, index, entry)
+    {
         const char *found = key ? local_json_text(entry, key) : json_string_value(entry);
         if (found && strcmp(found, text) == 0)
             return true;
@@ -263,23 +264,25 @@ static bool holds_text(const json_t *array, const char *key, const char *text)
 /* What the payload had before and has no more: units first, then files. */
 static int drop_old(struct delivery *delivery)
 {
-    const json_t *units = json_object_get(delivery->record, "units"), *files = json_object_get(delivery->record,
-                                                                                               "files");
+    const json_t *units = json_object_get(delivery->record, "units"),
+                 *files = json_object_get(delivery->record, "files");
     size_t index;
     json_t *entry;
 
-    json_array_foreach(json_object_get(delivery->before, "units"), index, entry) {
+    json_array_foreach(json_object_get(delivery->before, "units"), index, entry)
+    {
         const char *name = local_json_text(entry, "name");
         if (holds_text(units, "name", name))
             continue;
-        int rc = local_unit_stop(delivery->local, delivery->instance->name, name,
-                                 (unsigned)json_integer_value(json_object_get(entry, "stop_timeout_ms")),
-                                 LOCAL_STEP_MS);
+        int rc =
+            local_unit_stop(delivery->local, delivery->instance->name, name,
+                            (unsigned)json_integer_value(json_object_get(entry, "stop_timeout_ms")), LOCAL_STEP_MS);
         if (rc < 0)
             return local_error(delivery->local, delivery->call, rc == -EINPROGRESS ? -EBUSY : rc,
                                "%s on replica %s, which is to end", name, delivery->instance->name);
     }
-    json_array_foreach(json_object_get(delivery->before, "files"), index, entry) {
+    json_array_foreach(json_object_get(delivery->before, "files"), index, entry)
+    {
         const char *path = json_string_value(entry);
         if (path && !holds_text(files, NULL, path) && unlink(path) < 0 && errno != ENOENT)
             return local_error(delivery->local, delivery->call, -errno, "%s", path);

@@ -55,7 +55,7 @@ int local_instance_need(struct local *local, struct hactl_call *call, const char
 
 static int list_one(struct local *local, struct hactl_call *call, const struct local_instance *found)
 {
-    struct hactl_instance instance = { .struct_size = sizeof(instance), .data = HACTL_NO };
+    struct hactl_instance instance = {.struct_size = sizeof(instance), .data = HACTL_NO};
     size_t units = 0, running = 0;
     int rc = HACTL_OK;
 
@@ -117,8 +117,8 @@ static int instance_write(struct local *local, struct hactl_call *call, const ch
 {
     char path[PATH_MAX];
     json_t *record = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "zone", zone, "address", address, "going", going);
-    int rc = record ? local_json_write(local_path(local, path, "instances/%s/instance.json", name), record, true)
-                    : -ENOMEM;
+    int rc =
+        record ? local_json_write(local_path(local, path, "instances/%s/instance.json", name), record, true) : -ENOMEM;
 
     json_decref(record);
     return rc < 0 ? local_error(local, call, rc, "%s", path) : HACTL_OK;
@@ -126,7 +126,7 @@ static int instance_write(struct local *local, struct hactl_call *call, const ch
 
 static int instance_make(struct local *local, struct hactl_call *call, const struct hactl_replica *want)
 {
-    static const char *const directories[] = { "delivered", "payloads", "data", "run", "log", LOCAL_RELAY };
+    static const char *const directories[] = {"delivered", "payloads", "data", "run", "log", LOCAL_RELAY};
     char path[PATH_MAX], *address;
     int rc = HACTL_OK;
 
@@ -163,8 +163,8 @@ static int start_delivered(struct local *local, struct hactl_call *call, const s
     if (rc < 0)
         return local_error(local, call, rc, "%s", path);
     for (size_t i = 0; rc == HACTL_OK && i < count; i++) {
-        json_t *record = local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance->name,
-                                                    names[i]));
+        json_t *record =
+            local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance->name, names[i]));
         if (record)
             rc = local_units_start(local, call, instance, local_json_text(record, "payload"), record);
         json_decref(record);

@@ -24,12 +24,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECOND_LOWEST 64
-#define SECOND_COUNT 187
-#define NETWORK_COUNT (SECOND_COUNT * 256u)
-#define CANDIDATE_LIMIT 200
-#define EXTERNAL_LOWEST 1
-#define INTERNAL_LOWEST 11
+#define SECOND_LOWEST    64
+#define SECOND_COUNT     187
+#define NETWORK_COUNT    (SECOND_COUNT * 256u)
+#define CANDIDATE_LIMIT  200
+#define EXTERNAL_LOWEST  1
+#define INTERNAL_LOWEST  11
 #define INTERNAL_HIGHEST 254
 
 int local_network_parse(const char *text, char out[16])
@@ -197,11 +197,15 @@ static int network_choose(struct local *local, struct hactl_call *call)
                              holder ? holder : "it is taken");
     }
     if (rc == -EEXIST && local->network[0])
-        rc = local->host->fail(call, HACTL_E_CONFLICT, "network %s.0/24 is taken: %s; set another `network`, or none "
-                               "to have one chosen", network, holder ? holder : "another cluster was quicker");
+        rc = local->host->fail(call, HACTL_E_CONFLICT,
+                               "network %s.0/24 is taken: %s; set another `network`, or none "
+                               "to have one chosen",
+                               network, holder ? holder : "another cluster was quicker");
     else if (rc == -EEXIST)
-        rc = local->host->fail(call, HACTL_E_CONFLICT, "no free network in %u tries; the last was %s.0/24: %s; set "
-                               "`network`", limit, network, holder ? holder : "it is taken");
+        rc = local->host->fail(call, HACTL_E_CONFLICT,
+                               "no free network in %u tries; the last was %s.0/24: %s; set "
+                               "`network`",
+                               limit, network, holder ? holder : "it is taken");
     else if (rc < 0)
         rc = local_error(local, call, rc, "registry of networks %s", local->registry);
     else
@@ -218,8 +222,10 @@ int local_network_ensure(struct local *local, struct hactl_call *call)
     int rc = HACTL_OK;
 
     if (addresses && local->network[0] && strcmp(network, local->network) != 0)
-        rc = local->host->fail(call, HACTL_E_CONFLICT, "the cluster lives in network %s.0/24, and network = %s.0/24 is "
-                               "set: an existing cluster cannot move", network, local->network);
+        rc = local->host->fail(call, HACTL_E_CONFLICT,
+                               "the cluster lives in network %s.0/24, and network = %s.0/24 is "
+                               "set: an existing cluster cannot move",
+                               network, local->network);
     if (addresses) {
         json_decref(addresses);
         return rc;
@@ -268,8 +274,10 @@ int local_network_check(struct local *local, struct hactl_call *call)
     json_decref(addresses);
     fd = local_listen(address, 0);
     if (fd < 0)
-        rc = local->host->fail(call, HACTL_E_UNSUPPORTED, "address %s cannot be used: %s; the local cloud needs all of "
-                               "127.0.0.0/8 on the loopback interface", address, strerror(errno));
+        rc = local->host->fail(call, HACTL_E_UNSUPPORTED,
+                               "address %s cannot be used: %s; the local cloud needs all of "
+                               "127.0.0.0/8 on the loopback interface",
+                               address, strerror(errno));
     else
         close(fd);
     return rc;
@@ -287,9 +295,9 @@ static json_t *address_find(const json_t *addresses, const char *key, const char
     size_t index;
     json_t *entry;
 
-    json_array_foreach(json_object_get(addresses, "addresses"), index, entry)
-        if (strcmp(local_json_text(entry, key), value) == 0 && strcmp(local_json_text(entry, "kind"), kind) == 0)
-            return entry;
+    json_array_foreach(json_object_get(addresses, "addresses"), index,
+                       entry) if (strcmp(local_json_text(entry, key), value) == 0 &&
+                                  strcmp(local_json_text(entry, "kind"), kind) == 0) return entry;
     return NULL;
 }
 
@@ -321,8 +329,7 @@ static unsigned preferred_host(const char *instance)
     while (digits > instance && digits[-1] >= '0' && digits[-1] <= '9')
         digits--;
     number = strtoul(digits, NULL, 10);
-    return number >= 1 && number <= INTERNAL_HIGHEST - INTERNAL_LOWEST + 1 ? INTERNAL_LOWEST - 1 + (unsigned)number
-                                                                            : 0;
+    return number >= 1 && number <= INTERNAL_HIGHEST - INTERNAL_LOWEST + 1 ? INTERNAL_LOWEST - 1 + (unsigned)number : 0;
 }
 
 static int address_pick(struct local *local, const json_t *addresses, enum hactl_address_kind kind,
@@ -369,7 +376,7 @@ static int address_reserve(struct local *local, struct hactl_call *call, json_t 
 
 static int emit_address(struct local *local, struct hactl_call *call, const json_t *entry)
 {
-    struct hactl_address address = { .struct_size = sizeof(address) };
+    struct hactl_address address = {.struct_size = sizeof(address)};
     char path[PATH_MAX], *owner = NULL;
     int rc;
 
@@ -417,15 +424,15 @@ int local_address_ensure(struct local *local, struct hactl_call *call, const cha
     return rc;
 }
 
-int local_address_destroy(struct local *local, struct hactl_call *call, const char *name,
-                          enum hactl_address_kind kind)
+int local_address_destroy(struct local *local, struct hactl_call *call, const char *name, enum hactl_address_kind kind)
 {
     json_t *addresses = addresses_read(local), *list = json_object_get(addresses, "addresses"), *entry;
     char *owner = NULL;
     size_t index;
     int rc = HACTL_OK;
 
-    json_array_foreach(list, index, entry) {
+    json_array_foreach(list, index, entry)
+    {
         if (strcmp(local_json_text(entry, "name"), name) != 0 ||
             strcmp(local_json_text(entry, "kind"), kind_name(kind)) != 0)
             continue;
@@ -451,7 +458,8 @@ int local_addresses_list(struct local *local, struct hactl_call *call)
 
     if (!addresses && access(local_path(local, path, "addresses.json"), F_OK) == 0)
         return local->host->fail(call, HACTL_E_LOST, "%s is damaged: restore it, or remove the cluster", path);
-    json_array_foreach(json_object_get(addresses, "addresses"), index, entry) {
+    json_array_foreach(json_object_get(addresses, "addresses"), index, entry)
+    {
         rc = emit_address(local, call, entry);
         if (rc < 0)
             break;

@@ -25,26 +25,25 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUEUE_LENGTH 1024
+#define QUEUE_LENGTH    1024
 #define RELEASE_WAIT_MS 1000
 
-static const char relay_format[] =
-    "global\n"
-    "    nbthread 1\n"
-    "    maxconn 1000\n"
-    "    hard-stop-after 10s\n"
-    "defaults\n"
-    "    mode tcp\n"
-    "    timeout connect 5s\n"
-    "    timeout client 24h\n"
-    "    timeout server 24h\n"
-    "listen relay\n"
-    "    bind fd@3\n"
-    "    server replica %s:%u\n";
+static const char relay_format[] = "global\n"
+                                   "    nbthread 1\n"
+                                   "    maxconn 1000\n"
+                                   "    hard-stop-after 10s\n"
+                                   "defaults\n"
+                                   "    mode tcp\n"
+                                   "    timeout connect 5s\n"
+                                   "    timeout client 24h\n"
+                                   "    timeout server 24h\n"
+                                   "listen relay\n"
+                                   "    bind fd@3\n"
+                                   "    server replica %s:%u\n";
 
 int local_listen(const char *address, uint16_t port)
 {
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, error;
 
     if (fd < 0)
@@ -109,7 +108,7 @@ char *local_relay_owner(struct local *local, const char *address)
 
 static void sleep_us(long us)
 {
-    struct timespec pause = { 0, us * 1000 };
+    struct timespec pause = {0, us * 1000};
 
     nanosleep(&pause, NULL);
 }
@@ -117,7 +116,7 @@ static void sleep_us(long us)
 /* Nobody can bind beside a listener, so binding proves that it is closed. */
 static bool is_closed(const char *address, uint16_t port)
 {
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     bool closed = fd >= 0 && inet_pton(AF_INET, address, &name.sin_addr) == 1 &&
                   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
@@ -166,8 +165,10 @@ static int relay_release(struct local *local, struct hactl_call *call, const cha
         rc = ha_daemon_signal(path, SIGCONT);
     for (long us = 100; rc == 0 && !is_closed(address, port); us = us < 5000 ? us * 2 : us) {
         if (local_now_ms() >= until_ms) {
-            local->host->log(call, HACTL_LOG_WARNING, "the relay of replica %s did not close %s:%u in %d ms and is "
-                             "killed", instance, address, port, RELEASE_WAIT_MS);
+            local->host->log(call, HACTL_LOG_WARNING,
+                             "the relay of replica %s did not close %s:%u in %d ms and is "
+                             "killed",
+                             instance, address, port, RELEASE_WAIT_MS);
             rc = ha_daemon_stop(path, 0);
             break;
         }
@@ -206,15 +207,15 @@ static int relay_write(struct local *local, const struct local_instance *instanc
                        uint16_t instance_port, char path[PATH_MAX])
 {
     char text[sizeof(relay_format) + 64];
-    json_t *claim = json_pack("{s:s, s:i, s:i}", "address", address, "port", (int)port, "instance_port",
-                              (int)instance_port);
+    json_t *claim =
+        json_pack("{s:s, s:i, s:i}", "address", address, "port", (int)port, "instance_port", (int)instance_port);
     int length = snprintf(text, sizeof(text), relay_format, instance->address, (unsigned)instance_port);
-    int rc = claim ? ha_directory_make(local_path(local, path, "instances/%s/" LOCAL_RELAY, instance->name), 0700)
-                   : -ENOMEM;
+    int rc =
+        claim ? ha_directory_make(local_path(local, path, "instances/%s/" LOCAL_RELAY, instance->name), 0700) : -ENOMEM;
 
     if (rc == 0)
-        rc = local_json_write(local_path(local, path, "instances/%s/" LOCAL_RELAY "/claim.json", instance->name),
-                              claim, false);
+        rc = local_json_write(local_path(local, path, "instances/%s/" LOCAL_RELAY "/claim.json", instance->name), claim,
+                              false);
     if (rc == 0)
         rc = ha_file_replace(local_path(local, path, "instances/%s/" LOCAL_RELAY "/haproxy.cfg", instance->name), text,
                              (size_t)length, 0600, false);
@@ -225,8 +226,8 @@ static int relay_write(struct local *local, const struct local_instance *instanc
 static int relay_start(struct local *local, const char *instance, const char *configuration, int listen_fd)
 {
     char directory[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX];
-    const char *argv[] = { "haproxy", "-db", "-q", "-f", configuration, NULL };
-    struct ha_daemon daemon = { argv, directory, log_path, relay_pid_path(local, pid_path, instance) };
+    const char *argv[] = {"haproxy", "-db", "-q", "-f", configuration, NULL};
+    struct ha_daemon daemon = {argv, directory, log_path, relay_pid_path(local, pid_path, instance)};
 
     local_path(local, directory, "instances/%s/" LOCAL_RELAY, instance);
     local_path(local, log_path, "instances/%s/log/" LOCAL_RELAY ".log", instance);
@@ -276,10 +277,10 @@ static int claim(struct local *local, struct hactl_call *call, const char *addre
     return HACTL_OK;
 }
 
-int local_claim(struct local *local, struct hactl_call *call, const char *address, const char *instance,
-                uint16_t port, uint16_t instance_port)
+int local_claim(struct local *local, struct hactl_call *call, const char *address, const char *instance, uint16_t port,
+                uint16_t instance_port)
 {
-    struct local_instance found = { 0 };
+    struct local_instance found = {0};
     char *wanted = NULL;
     json_t *held = NULL;
     int rc = address_need(local, call, address, &wanted);

@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_TAIL_BYTES 4096
-#define LOG_TAIL_LINES 20
+#define LOG_TAIL_BYTES  4096
+#define LOG_TAIL_LINES  20
 #define LOG_LIMIT_BYTES (16 << 20)
 #define DEFAULT_STOP_MS 5000
 
@@ -42,8 +42,9 @@ static char *log_tail(struct local *local, const char *instance, const char *uni
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return NULL;
-    got = fstat(fd, &info) < 0 ? -1
-          : pread(fd, text, LOG_TAIL_BYTES, info.st_size > LOG_TAIL_BYTES ? info.st_size - LOG_TAIL_BYTES : 0);
+    got = fstat(fd, &info) < 0
+              ? -1
+              : pread(fd, text, LOG_TAIL_BYTES, info.st_size > LOG_TAIL_BYTES ? info.st_size - LOG_TAIL_BYTES : 0);
     close(fd);
     while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == ' '))
         got--;
@@ -108,10 +109,10 @@ static int check_ports(struct local *local, struct hactl_call *call, const struc
     size_t index;
     json_t *entry;
 
-    json_array_foreach(json_object_get(record, "units"), index, entry)
-        if (is_running(local, instance->name, local_json_text(entry, "name")))
-            return HACTL_OK;
-    json_array_foreach(json_object_get(record, "ports"), index, entry) {
+    json_array_foreach(json_object_get(record, "units"), index,
+                       entry) if (is_running(local, instance->name, local_json_text(entry, "name"))) return HACTL_OK;
+    json_array_foreach(json_object_get(record, "ports"), index, entry)
+    {
         uint16_t port = (uint16_t)json_integer_value(json_object_get(entry, "port"));
         int fd = local_listen(instance->address, port);
         if (fd >= 0) {
@@ -121,9 +122,9 @@ static int check_ports(struct local *local, struct hactl_call *call, const struc
         if (errno != EADDRINUSE)
             return local_error(local, call, -errno, "%s:%u", instance->address, port);
         char *who = ha_listener_describe(instance->address, port);
-        int rc = local->host->fail(call, HACTL_E_CONFLICT, "port %s:%u (%s of replica %s) is taken by %s",
-                                   instance->address, port, local_json_text(entry, "name"), instance->name,
-                                   who ? who : "another process");
+        int rc =
+            local->host->fail(call, HACTL_E_CONFLICT, "port %s:%u (%s of replica %s) is taken by %s", instance->address,
+                              port, local_json_text(entry, "name"), instance->name, who ? who : "another process");
         free(who);
         return rc;
     }
@@ -148,7 +149,7 @@ static int unit_start(struct local *local, struct hactl_call *call, const char *
     const json_t *argv = json_object_get(unit, "argv");
     char directory[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX], started[PATH_MAX];
     const char **arguments = calloc(json_array_size(argv) + 1, sizeof(*arguments));
-    struct ha_daemon daemon = { arguments, directory, log_path, pid_path };
+    struct ha_daemon daemon = {arguments, directory, log_path, pid_path};
     pid_t pid = 0;
     int rc;
 
@@ -185,7 +186,8 @@ int local_units_start(struct local *local, struct hactl_call *call, const struct
     json_t *unit;
     int rc;
 
-    json_array_foreach(units, index, unit) {
+    json_array_foreach(units, index, unit)
+    {
         const char *name = local_json_text(unit, "name");
         if (!is_running(local, instance->name, name) || started_with(local, instance->name, name, fingerprint))
             continue;
@@ -199,7 +201,8 @@ int local_units_start(struct local *local, struct hactl_call *call, const struct
             return local_error(local, call, rc, "%s of replica %s does not stop", name, instance->name);
     }
     rc = check_ports(local, call, instance, record);
-    json_array_foreach(units, index, unit) {
+    json_array_foreach(units, index, unit)
+    {
         if (rc != HACTL_OK)
             break;
         if (!is_running(local, instance->name, local_json_text(unit, "name")))
@@ -295,7 +298,8 @@ static int endings_find(struct local *local, const char *instance, char ***list,
 
     for (size_t i = 0; rc == 0 && i < name_count; i++) {
         json_t *record = local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance, names[i]));
-        json_array_foreach(json_object_get(record, "units"), index, unit) {
+        json_array_foreach(json_object_get(record, "units"), index, unit)
+        {
             const char *name = local_json_text(unit, "name");
             if (rc == 0)
                 rc = ending_add(list, count, name, strlen(name));
@@ -356,7 +360,7 @@ static char *dead_detail(struct local *local, const char *instance, const char *
 static int delivery_list(struct local *local, struct hactl_call *call, const char *instance, const json_t *record,
                          size_t *units, size_t *running)
 {
-    struct hactl_delivery delivery = { .struct_size = sizeof(delivery), .running = HACTL_YES };
+    struct hactl_delivery delivery = {.struct_size = sizeof(delivery), .running = HACTL_YES};
     char *detail = NULL;
     size_t index;
     json_t *unit;
@@ -364,7 +368,8 @@ static int delivery_list(struct local *local, struct hactl_call *call, const cha
 
     delivery.instance = instance;
     delivery.payload = local_json_text(record, "payload");
-    json_array_foreach(json_object_get(record, "units"), index, unit) {
+    json_array_foreach(json_object_get(record, "units"), index, unit)
+    {
         const char *name = local_json_text(unit, "name");
         ++*units;
         if (is_running(local, instance, name)) {

@@ -33,7 +33,8 @@ static const struct hactl_key keys[] = {
 
 /* ---- the world */
 
-static json_t *part(struct fake *fake, const char *name) {
+static json_t *part(struct fake *fake, const char *name)
+{
     json_t *object = json_object_get(fake->world, name);
     if (!object) {
         object = json_object();
@@ -42,26 +43,30 @@ static json_t *part(struct fake *fake, const char *name) {
     return object;
 }
 
-static const char *text(const json_t *object, const char *key) {
+static const char *text(const json_t *object, const char *key)
+{
     const char *value = json_string_value(json_object_get(object, key));
     return value ? value : "";
 }
 
-static void load(struct fake *fake) {
+static void load(struct fake *fake)
+{
     json_decref(fake->world);
     fake->world = json_load_file(fake->path, 0, NULL);
     if (!fake->world)
         fake->world = json_object();
 }
 
-static void save(struct fake *fake) {
+static void save(struct fake *fake)
+{
     char temporary[4200];
     snprintf(temporary, sizeof temporary, "%s.new", fake->path);
     if (json_dump_file(fake->world, temporary, JSON_INDENT(1) | JSON_SORT_KEYS) || rename(temporary, fake->path))
         abort();
 }
 
-static void effect(struct fake *fake, const char *what, const char *which) {
+static void effect(struct fake *fake, const char *what, const char *which)
+{
     char line[256];
     json_t *log = json_object_get(fake->world, "log");
     snprintf(line, sizeof line, "%s %s", what, which);
@@ -76,7 +81,8 @@ static void effect(struct fake *fake, const char *what, const char *which) {
 static int passed, strike = -1;
 static char strike_when[8];
 
-static void point(const char *operation, const char *when) {
+static void point(const char *operation, const char *when)
+{
     const char *count = getenv("FAKE_COUNT"), *order = getenv("FAKE_STRIKE");
     if (strike < 0 && (!order || sscanf(order, "%d %7s", &strike, strike_when) != 2))
         strike = 0;
@@ -92,17 +98,20 @@ static void point(const char *operation, const char *when) {
         kill(getpid(), SIGKILL);
 }
 
-static int is_told(const char *variable, const char *operation) {
+static int is_told(const char *variable, const char *operation)
+{
     const char *value = getenv(variable);
     return value && strcmp(value, operation) == 0;
 }
 
 /* Every operation goes through here. */
-static int run(struct fake *fake, struct hactl_call *call, const char *operation, int (*body)(struct fake *, struct hactl_call *, const void *),
-               const void *arguments) {
+static int run(struct fake *fake, struct hactl_call *call, const char *operation,
+               int (*body)(struct fake *, struct hactl_call *, const void *), const void *arguments)
+{
     point(operation, "before");
     load(fake);
-    int rc = is_told("FAKE_FAIL", operation)  ? fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation)
+    int rc = is_told("FAKE_FAIL", operation)
+                 ? fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation)
              : is_told("FAKE_LIE", operation) ? HACTL_OK
                                               : body(fake, call, arguments);
     point(operation, "after");
@@ -110,7 +119,8 @@ static int run(struct fake *fake, struct hactl_call *call, const char *operation
 }
 
 /* The first time that it is asked for, it is not to be had. */
-static int is_coy(struct fake *fake, const char *what) {
+static int is_coy(struct fake *fake, const char *what)
+{
     json_t *asked = part(fake, "asked");
     if (json_object_get(asked, what))
         return 0;
@@ -119,13 +129,18 @@ static int is_coy(struct fake *fake, const char *what) {
     return 1;
 }
 
-struct named { const char *name, *other, *third; int number; const void *want; };
+struct named {
+    const char *name, *other, *third;
+    int number;
+    const void *want;
+};
 
 /* ---- cloud */
 
 enum { POLLS = 2 };
 
-static int zones(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int zones(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)arguments;
     static const char *const names[] = {"a", "b", "c"};
     for (int i = 0; i < 3; i++) {
@@ -135,38 +150,54 @@ static int zones(struct fake *fake, struct hactl_call *call, const void *argumen
     return HACTL_OK;
 }
 
-static int is_delivered(struct fake *fake, const char *name) {
+static int is_delivered(struct fake *fake, const char *name)
+{
     return json_object_get(json_object_get(part(fake, "instances"), name), "digest") != NULL;
 }
 
-static int cloud_list(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int cloud_list(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const char *name;
     json_t *item;
     zones(fake, call, arguments);
-    json_object_foreach(part(fake, "instances"), name, item) {
+    json_object_foreach(part(fake, "instances"), name, item)
+    {
         json_int_t polls = json_integer_value(json_object_get(item, "polls"));
-        struct hactl_instance instance = {.struct_size = sizeof instance, .name = name, .zone = text(item, "zone"),
-            .state = polls > 0 ? HACTL_INSTANCE_STARTING : HACTL_INSTANCE_RUNNING,
-            .internal_address = text(part(fake, "internal"), name), .data = HACTL_YES};
+        struct hactl_instance instance = {.struct_size = sizeof instance,
+                                          .name = name,
+                                          .zone = text(item, "zone"),
+                                          .state = polls > 0 ? HACTL_INSTANCE_STARTING : HACTL_INSTANCE_RUNNING,
+                                          .internal_address = text(part(fake, "internal"), name),
+                                          .data = HACTL_YES};
         fake->host->emit_instance(call, &instance);
-        struct hactl_delivery delivery = {.struct_size = sizeof delivery, .instance = name, .payload = "all",
-            .digest = text(item, "digest"), .running = HACTL_YES};
+        struct hactl_delivery delivery = {.struct_size = sizeof delivery,
+                                          .instance = name,
+                                          .payload = "all",
+                                          .digest = text(item, "digest"),
+                                          .running = HACTL_YES};
         if (is_delivered(fake, name))
             fake->host->emit_delivery(call, &delivery);
     }
-    json_object_foreach(part(fake, "internal"), name, item) {
-        struct hactl_address address = {.struct_size = sizeof address, .name = name, .kind = HACTL_ADDRESS_INTERNAL,
-            .address = json_string_value(item)};
+    json_object_foreach(part(fake, "internal"), name, item)
+    {
+        struct hactl_address address = {.struct_size = sizeof address,
+                                        .name = name,
+                                        .kind = HACTL_ADDRESS_INTERNAL,
+                                        .address = json_string_value(item)};
         fake->host->emit_address(call, &address);
     }
     const char *holder = text(fake->world, "holder");
-    struct hactl_address external = {.struct_size = sizeof external, .name = "fake", .kind = HACTL_ADDRESS_EXTERNAL,
-        .address = "192.0.2.1", .held = holder[0] ? HACTL_YES : HACTL_NO,
-        .instance = holder[0] && strcmp(holder, "balancer") ? holder : NULL};
+    struct hactl_address external = {.struct_size = sizeof external,
+                                     .name = "fake",
+                                     .kind = HACTL_ADDRESS_EXTERNAL,
+                                     .address = "192.0.2.1",
+                                     .held = holder[0] ? HACTL_YES : HACTL_NO,
+                                     .instance = holder[0] && strcmp(holder, "balancer") ? holder : NULL};
     return json_object_get(fake->world, "address") ? fake->host->emit_address(call, &external) : HACTL_OK;
 }
 
-static int address_ensure(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int address_ensure(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct named *a = arguments;
     char literal[32];
     (void)call;
@@ -186,7 +217,8 @@ static int address_ensure(struct fake *fake, struct hactl_call *call, const void
     return HACTL_OK;
 }
 
-static int address_destroy(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int address_destroy(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct named *a = arguments;
     json_t *from = a->number == HACTL_ADDRESS_EXTERNAL ? fake->world : part(fake, "internal");
     const char *key = a->number == HACTL_ADDRESS_EXTERNAL ? "address" : a->name;
@@ -197,13 +229,15 @@ static int address_destroy(struct fake *fake, struct hactl_call *call, const voi
     return HACTL_OK;
 }
 
-static int pending(struct fake *fake, struct hactl_call *call, const char *name) {
+static int pending(struct fake *fake, struct hactl_call *call, const char *name)
+{
     fake->host->retry_after(call, 1);
     fake->host->emit_token(call, name);
     return HACTL_PENDING;
 }
 
-static int instance_ensure(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int instance_ensure(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct hactl_replica *want = arguments;
     json_t *item = json_object_get(part(fake, "instances"), want->name);
     if (item)
@@ -213,7 +247,8 @@ static int instance_ensure(struct fake *fake, struct hactl_call *call, const voi
     return pending(fake, call, want->name);
 }
 
-static int poll(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int poll(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     json_t *item = json_object_get(part(fake, "instances"), arguments);
     json_int_t polls = json_integer_value(json_object_get(item, "polls"));
     if (!item)
@@ -226,7 +261,8 @@ static int poll(struct fake *fake, struct hactl_call *call, const void *argument
     return polls == 1 ? HACTL_OK : HACTL_PENDING;
 }
 
-static int instance_destroy(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int instance_destroy(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const char *name = arguments;
     if (strcmp(text(fake->world, "holder"), name) == 0)
         return fake->host->fail(call, HACTL_E_CONFLICT, "%s holds the public address", name);
@@ -235,7 +271,8 @@ static int instance_destroy(struct fake *fake, struct hactl_call *call, const vo
     return HACTL_OK;
 }
 
-static int deliver(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int deliver(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct named *a = arguments;
     const struct hactl_payload *payload = a->want;
     json_t *item = json_object_get(part(fake, "instances"), a->name);
@@ -252,7 +289,8 @@ static int deliver(struct fake *fake, struct hactl_call *call, const void *argum
 }
 
 /* One holder at a time, whoever asks. */
-static int take_address(struct fake *fake, struct hactl_call *call, const char *who) {
+static int take_address(struct fake *fake, struct hactl_call *call, const char *who)
+{
     const char *holder = text(fake->world, "holder");
     if (strcmp(holder, who) == 0)
         return HACTL_OK;
@@ -263,7 +301,8 @@ static int take_address(struct fake *fake, struct hactl_call *call, const char *
     return HACTL_OK;
 }
 
-static int drop_address(struct fake *fake, const char *who) {
+static int drop_address(struct fake *fake, const char *who)
+{
     if (strcmp(text(fake->world, "holder"), who) != 0)
         return HACTL_OK;
     json_object_del(fake->world, "holder");
@@ -271,58 +310,90 @@ static int drop_address(struct fake *fake, const char *who) {
     return HACTL_OK;
 }
 
-static int claim(struct fake *fake, struct hactl_call *call, const void *arguments) { return take_address(fake, call, arguments); }
-static int release(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int claim(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
+    return take_address(fake, call, arguments);
+}
+static int release(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call;
     return drop_address(fake, arguments);
 }
 
-static int reach(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int reach(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct named *a = arguments;
-    struct hactl_reach reach = {.struct_size = sizeof reach, .host = a->name, .port = (uint16_t)a->number, .verify = a->name};
+    struct hactl_reach reach = {
+        .struct_size = sizeof reach, .host = a->name, .port = (uint16_t)a->number, .verify = a->name};
     return fake->host->emit_reach(call, &reach);
 }
 
-static int op_zones(void *self, struct hactl_call *call) { return run(self, call, "zones", zones, NULL); }
-static int op_cloud_list(void *self, struct hactl_call *call) { return run(self, call, "cloud-list", cloud_list, NULL); }
-static int op_address_ensure(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind, const char *instance,
-                             const char *zone) {
+static int op_zones(void *self, struct hactl_call *call)
+{
+    return run(self, call, "zones", zones, NULL);
+}
+static int op_cloud_list(void *self, struct hactl_call *call)
+{
+    return run(self, call, "cloud-list", cloud_list, NULL);
+}
+static int op_address_ensure(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind,
+                             const char *instance, const char *zone)
+{
     (void)instance, (void)zone;
     return run(self, call, "address-ensure", address_ensure, &(struct named){.name = name, .number = kind});
 }
-static int op_address_destroy(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind) {
+static int op_address_destroy(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind)
+{
     return run(self, call, "address-destroy", address_destroy, &(struct named){.name = name, .number = kind});
 }
-static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_replica *want) {
+static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_replica *want)
+{
     return run(self, call, "instance-ensure", instance_ensure, want);
 }
-static int op_instance_destroy(void *self, struct hactl_call *call, const char *name) {
+static int op_instance_destroy(void *self, struct hactl_call *call, const char *name)
+{
     return run(self, call, "instance-destroy", instance_destroy, name);
 }
-static int op_deliver(void *self, struct hactl_call *call, const char *instance, const struct hactl_payload *payload) {
+static int op_deliver(void *self, struct hactl_call *call, const char *instance, const struct hactl_payload *payload)
+{
     return run(self, call, "deliver", deliver, &(struct named){.name = instance, .want = payload});
 }
-static int op_claim(void *self, struct hactl_call *call, const char *address, const char *instance, uint16_t port, uint16_t instance_port) {
+static int op_claim(void *self, struct hactl_call *call, const char *address, const char *instance, uint16_t port,
+                    uint16_t instance_port)
+{
     (void)address, (void)port, (void)instance_port;
     return run(self, call, "replica-claim", claim, instance);
 }
-static int op_release(void *self, struct hactl_call *call, const char *address, const char *instance) {
+static int op_release(void *self, struct hactl_call *call, const char *address, const char *instance)
+{
     (void)address;
     return run(self, call, "replica-release", release, instance);
 }
-static int op_reach(void *self, struct hactl_call *call, const char *instance, uint16_t port) {
+static int op_reach(void *self, struct hactl_call *call, const char *instance, uint16_t port)
+{
     return reach(self, call, &(struct named){.name = instance, .number = port});
 }
-static int op_poll(void *self, struct hactl_call *call, const char *token) { return run(self, call, "poll", poll, token); }
+static int op_poll(void *self, struct hactl_call *call, const char *token)
+{
+    return run(self, call, "poll", poll, token);
+}
 
-static const struct hactl_cloud_ops cloud = {
-    .struct_size = sizeof cloud, .zones = op_zones, .list = op_cloud_list, .address_ensure = op_address_ensure,
-    .address_destroy = op_address_destroy, .instance_ensure = op_instance_ensure, .instance_destroy = op_instance_destroy,
-    .deliver = op_deliver, .claim = op_claim, .release = op_release, .reach = op_reach};
+static const struct hactl_cloud_ops cloud = {.struct_size = sizeof cloud,
+                                             .zones = op_zones,
+                                             .list = op_cloud_list,
+                                             .address_ensure = op_address_ensure,
+                                             .address_destroy = op_address_destroy,
+                                             .instance_ensure = op_instance_ensure,
+                                             .instance_destroy = op_instance_destroy,
+                                             .deliver = op_deliver,
+                                             .claim = op_claim,
+                                             .release = op_release,
+                                             .reach = op_reach};
 
 /* ---- members */
 
-static json_t *members(struct fake *fake) {
+static json_t *members(struct fake *fake)
+{
     json_t *list = json_object_get(fake->world, "members");
     if (!list)
         json_object_set_new(fake->world, "members", list = json_object());
@@ -330,11 +401,13 @@ static json_t *members(struct fake *fake) {
 }
 
 /* All founders that the first one's payload names are there. */
-static void form(struct fake *fake) {
+static void form(struct fake *fake)
+{
     const char *name;
     json_t *item;
     char founders[512] = "";
-    json_object_foreach(part(fake, "instances"), name, item) {
+    json_object_foreach(part(fake, "instances"), name, item)
+    {
         if (is_delivered(fake, name) && text(item, "founders")[0])
             snprintf(founders, sizeof founders, "%s", text(item, "founders"));
     }
@@ -353,15 +426,20 @@ static void form(struct fake *fake) {
     effect(fake, "form", "all");
 }
 
-static int group_list(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int group_list(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const char *name;
     json_t *item;
     (void)arguments;
     form(fake);
-    struct hactl_group group = {.struct_size = sizeof group, .formed = json_object_size(members(fake)) ? HACTL_YES : HACTL_UNKNOWN,
-        .quorum = json_object_size(members(fake)) ? HACTL_YES : HACTL_NO, .cluster_id = "c1", .version = "1"};
+    struct hactl_group group = {.struct_size = sizeof group,
+                                .formed = json_object_size(members(fake)) ? HACTL_YES : HACTL_UNKNOWN,
+                                .quorum = json_object_size(members(fake)) ? HACTL_YES : HACTL_NO,
+                                .cluster_id = "c1",
+                                .version = "1"};
     fake->host->emit_group(call, &group);
-    json_object_foreach(members(fake), name, item) {
+    json_object_foreach(members(fake), name, item)
+    {
         int started = is_delivered(fake, name), voter = json_is_true(json_object_get(item, "voter"));
         json_int_t looks = json_integer_value(json_object_get(item, "looks"));
         if (!voter && started && looks < 2) {
@@ -369,16 +447,24 @@ static int group_list(struct fake *fake, struct hactl_call *call, const void *ar
             save(fake);
         }
         int caught_up = voter || (started && looks >= 2 && !getenv("FAKE_LAG"));
-        struct hactl_member member = {.struct_size = sizeof member, .id = name, .name = started ? name : NULL, .address = text(part(fake, "internal"), name),
-            .peer_url = name, .voter = voter, .leader = strcmp(text(fake->world, "leader"), name) == 0,
-            .started = started ? HACTL_YES : HACTL_NO, .healthy = started ? HACTL_YES : HACTL_NO,
-            .caught_up = caught_up ? HACTL_YES : HACTL_NO, .lag_entries = caught_up ? 0 : 100};
+        struct hactl_member member = {.struct_size = sizeof member,
+                                      .id = name,
+                                      .name = started ? name : NULL,
+                                      .address = text(part(fake, "internal"), name),
+                                      .peer_url = name,
+                                      .voter = voter,
+                                      .leader = strcmp(text(fake->world, "leader"), name) == 0,
+                                      .started = started ? HACTL_YES : HACTL_NO,
+                                      .healthy = started ? HACTL_YES : HACTL_NO,
+                                      .caught_up = caught_up ? HACTL_YES : HACTL_NO,
+                                      .lag_entries = caught_up ? 0 : 100};
         fake->host->emit_member(call, &member);
     }
     return HACTL_OK;
 }
 
-static int member_add(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int member_add(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct hactl_replica *replica = arguments;
     char key[128];
     snprintf(key, sizeof key, "member %s", replica->name);
@@ -391,7 +477,8 @@ static int member_add(struct fake *fake, struct hactl_call *call, const void *ar
     return HACTL_OK;
 }
 
-static int promote(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int promote(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     json_t *item = json_object_get(members(fake), arguments);
     if (json_is_true(json_object_get(item, "voter")))
         return HACTL_OK;
@@ -402,7 +489,8 @@ static int promote(struct fake *fake, struct hactl_call *call, const void *argum
     return HACTL_OK;
 }
 
-static int move_leader(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int move_leader(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call;
     if (strcmp(text(fake->world, "leader"), arguments) != 0) {
         json_object_set_new(fake->world, "leader", json_string(arguments));
@@ -411,88 +499,125 @@ static int move_leader(struct fake *fake, struct hactl_call *call, const void *a
     return HACTL_OK;
 }
 
-static int member_remove(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int member_remove(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     if (strcmp(text(fake->world, "leader"), arguments) == 0)
-        return fake->host->fail(call, HACTL_E_INVALID, "%s leads: nobody moved the leadership away", (const char *)arguments);
+        return fake->host->fail(call, HACTL_E_INVALID, "%s leads: nobody moved the leadership away",
+                                (const char *)arguments);
     if (json_object_del(members(fake), arguments) == 0)
         effect(fake, "member-remove", arguments);
     return HACTL_OK;
 }
 
-static int op_group_list(void *self, struct hactl_call *call, const struct hactl_group_want *want) {
+static int op_group_list(void *self, struct hactl_call *call, const struct hactl_group_want *want)
+{
     return run(self, call, "group-list", group_list, want);
 }
-static int op_member_add(void *self, struct hactl_call *call, const struct hactl_group_want *want, const struct hactl_replica *replica) {
+static int op_member_add(void *self, struct hactl_call *call, const struct hactl_group_want *want,
+                         const struct hactl_replica *replica)
+{
     (void)want;
     return run(self, call, "member-add", member_add, replica);
 }
-static int op_promote(void *self, struct hactl_call *call, const struct hactl_group_want *want, const char *id) {
+static int op_promote(void *self, struct hactl_call *call, const struct hactl_group_want *want, const char *id)
+{
     (void)want;
     return run(self, call, "promote", promote, id);
 }
-static int op_move_leader(void *self, struct hactl_call *call, const struct hactl_group_want *want, const char *id) {
+static int op_move_leader(void *self, struct hactl_call *call, const struct hactl_group_want *want, const char *id)
+{
     (void)want;
     return run(self, call, "move-leader", move_leader, id);
 }
-static int op_member_remove(void *self, struct hactl_call *call, const struct hactl_group_want *want, const char *id) {
+static int op_member_remove(void *self, struct hactl_call *call, const struct hactl_group_want *want, const char *id)
+{
     (void)want;
     return run(self, call, "member-remove", member_remove, id);
 }
 
-static const struct hactl_member_ops member = {.struct_size = sizeof member, .list = op_group_list, .add = op_member_add,
-    .promote = op_promote, .move_leader = op_move_leader, .remove = op_member_remove};
+static const struct hactl_member_ops member = {.struct_size = sizeof member,
+                                               .list = op_group_list,
+                                               .add = op_member_add,
+                                               .promote = op_promote,
+                                               .move_leader = op_move_leader,
+                                               .remove = op_member_remove};
 
 /* ---- payload */
 
-static int op_ports(void *self, struct hactl_call *call) {
-    struct hactl_port port = {.struct_size = sizeof port, .name = "fake", .port = 1000, .flags = HACTL_PORT_ENDPOINT | HACTL_PORT_OPERATOR};
+static int op_ports(void *self, struct hactl_call *call)
+{
+    struct hactl_port port = {
+        .struct_size = sizeof port, .name = "fake", .port = 1000, .flags = HACTL_PORT_ENDPOINT | HACTL_PORT_OPERATOR};
     return ((struct fake *)self)->host->emit_port(call, &port);
 }
 
-static int render(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int render(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct hactl_payload_want *want = arguments;
     static const char *const argv[] = {"fake", NULL};
     char founders[512] = "";
     for (size_t i = 0; want->founding && i < want->peer_count; i++)
         snprintf(founders + strlen(founders), sizeof founders - strlen(founders), "%s ", want->peers[i]->name);
-    struct hactl_file file = {.struct_size = sizeof file, .path = "founders", .mode = 0600, .content = founders, .content_size = strlen(founders) + 1};
-    struct hactl_file key = {.struct_size = sizeof key, .path = "key", .mode = 0600, .purpose = "fake-server", .part = "key"};
+    struct hactl_file file = {.struct_size = sizeof file,
+                              .path = "founders",
+                              .mode = 0600,
+                              .content = founders,
+                              .content_size = strlen(founders) + 1};
+    struct hactl_file key = {
+        .struct_size = sizeof key, .path = "key", .mode = 0600, .purpose = "fake-server", .part = "key"};
     struct hactl_unit unit = {.struct_size = sizeof unit, .name = "fake", .argv = argv};
     fake->host->emit_file(call, &file);
     fake->host->emit_file(call, &key);
     return fake->host->emit_unit(call, &unit);
 }
 
-static int op_render(void *self, struct hactl_call *call, const struct hactl_payload_want *want) {
+static int op_render(void *self, struct hactl_call *call, const struct hactl_payload_want *want)
+{
     return run(self, call, "render", render, want);
 }
 
 /* Not a point to strike at: the thread that measures the gap asks this too. */
-static int op_probe(void *self, struct hactl_call *call, const struct hactl_probe_want *want) {
+static int op_probe(void *self, struct hactl_call *call, const struct hactl_probe_want *want)
+{
     struct fake *fake = self;
     load(fake);
     const char *host = want->reach->host;
     int serves = json_object_size(json_object_get(json_object_get(fake->world, "balancer"), "backends")) > 0;
-    const char *holder = strcmp(host, "trial") == 0 ? "balancer" : strcmp(host, "192.0.2.1") == 0 ? text(fake->world, "holder") : host;
+    const char *holder = strcmp(host, "trial") == 0       ? "balancer"
+                         : strcmp(host, "192.0.2.1") == 0 ? text(fake->world, "holder")
+                                                          : host;
     if (strcmp(holder, "balancer") == 0 ? serves : is_delivered(fake, holder))
         return HACTL_OK;
     return fake->host->fail(call, HACTL_E_UNAVAILABLE, "%s does not answer", host);
 }
 
-static const struct hactl_payload_ops payload = {.struct_size = sizeof payload, .ports = op_ports, .render = op_render, .probe = op_probe,
-    .operator_purpose = "fake-client"};
+static const struct hactl_payload_ops payload = {.struct_size = sizeof payload,
+                                                 .ports = op_ports,
+                                                 .render = op_render,
+                                                 .probe = op_probe,
+                                                 .operator_purpose = "fake-client"};
 
 /* ---- issuer */
 
-static int emit_certificate(struct fake *fake, struct hactl_call *call, const char *key, const char *purpose, const char *replica, int is_authority) {
+static int emit_certificate(struct fake *fake, struct hactl_call *call, const char *key, const char *purpose,
+                            const char *replica, int is_authority)
+{
     int there = json_object_get(part(fake, "certificates"), key) != NULL;
-    struct hactl_certificate certificate = {.struct_size = sizeof certificate, .purpose = purpose, .replica = replica,
-        .ready = there ? HACTL_YES : HACTL_NO, .reason = there ? NULL : "missing", .subject = key, .names = "",
-        .not_before_s = there ? 1 : 0, .not_after_s = there ? INT64_C(4102444800) : 0, .is_authority = is_authority};
+    struct hactl_certificate certificate = {.struct_size = sizeof certificate,
+                                            .purpose = purpose,
+                                            .replica = replica,
+                                            .ready = there ? HACTL_YES : HACTL_NO,
+                                            .reason = there ? NULL : "missing",
+                                            .subject = key,
+                                            .names = "",
+                                            .not_before_s = there ? 1 : 0,
+                                            .not_after_s = there ? INT64_C(4102444800) : 0,
+                                            .is_authority = is_authority};
     return fake->host->emit_certificate(call, &certificate);
 }
 
-static int issuer_list(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int issuer_list(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     const struct hactl_inventory *inventory = arguments;
     emit_certificate(fake, call, "ca", "ca", NULL, 1);
     emit_certificate(fake, call, "operator", "fake-client", NULL, 0);
@@ -501,7 +626,8 @@ static int issuer_list(struct fake *fake, struct hactl_call *call, const void *a
     return HACTL_OK;
 }
 
-static int make_certificate(struct fake *fake, const char *what, const char *key) {
+static int make_certificate(struct fake *fake, const char *what, const char *key)
+{
     if (json_object_get(part(fake, "certificates"), key))
         return HACTL_OK;
     json_object_set_new(part(fake, "certificates"), key, json_true());
@@ -509,24 +635,28 @@ static int make_certificate(struct fake *fake, const char *what, const char *key
     return HACTL_OK;
 }
 
-static int authority(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int authority(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call, (void)arguments;
     return make_certificate(fake, "authority", "ca");
 }
 
-static int issue(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int issue(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call;
     return make_certificate(fake, "issue", arguments ? arguments : "operator");
 }
 
-static int retire(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int retire(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call;
     if (json_object_del(part(fake, "certificates"), arguments) == 0)
         effect(fake, "retire", arguments);
     return HACTL_OK;
 }
 
-static int issuer_destroy(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int issuer_destroy(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call, (void)arguments;
     if (json_object_size(part(fake, "certificates"))) {
         json_object_clear(part(fake, "certificates"));
@@ -535,50 +665,77 @@ static int issuer_destroy(struct fake *fake, struct hactl_call *call, const void
     return HACTL_OK;
 }
 
-static int op_issuer_list(void *self, struct hactl_call *call, const struct hactl_inventory *inventory) {
+static int op_issuer_list(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
+{
     return run(self, call, "issuer-list", issuer_list, inventory);
 }
-static int op_authority(void *self, struct hactl_call *call, const struct hactl_inventory *inventory) {
+static int op_authority(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
+{
     return run(self, call, "authority-ensure", authority, inventory);
 }
-static int op_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica, const char *request) {
+static int op_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
+                    const char *request)
+{
     (void)inventory, (void)request;
     return run(self, call, "issue", issue, replica);
 }
-static int op_retire(void *self, struct hactl_call *call, const char *replica) { return run(self, call, "retire", retire, replica); }
-static int op_credential(void *self, struct hactl_call *call, const char *replica, const char *purpose, const char *part_name) {
+static int op_retire(void *self, struct hactl_call *call, const char *replica)
+{
+    return run(self, call, "retire", retire, replica);
+}
+static int op_credential(void *self, struct hactl_call *call, const char *replica, const char *purpose,
+                         const char *part_name)
+{
     struct fake *fake = self;
-    struct hactl_credential credential = {.struct_size = sizeof credential, .content = "x", .content_size = 1, .path = "/dev/null"};
+    struct hactl_credential credential = {
+        .struct_size = sizeof credential, .content = "x", .content_size = 1, .path = "/dev/null"};
     (void)purpose, (void)part_name;
     load(fake);
     if (!json_object_get(part(fake, "certificates"), replica ? replica : "operator"))
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "there is no certificate");
     return fake->host->emit_credential(call, &credential);
 }
-static int op_issuer_destroy(void *self, struct hactl_call *call) { return run(self, call, "issuer-destroy", issuer_destroy, NULL); }
+static int op_issuer_destroy(void *self, struct hactl_call *call)
+{
+    return run(self, call, "issuer-destroy", issuer_destroy, NULL);
+}
 
-static const struct hactl_issuer_ops issuer = {.struct_size = sizeof issuer, .list = op_issuer_list, .authority_ensure = op_authority,
-    .issue = op_issue, .retire = op_retire, .credential = op_credential, .destroy = op_issuer_destroy};
+static const struct hactl_issuer_ops issuer = {.struct_size = sizeof issuer,
+                                               .list = op_issuer_list,
+                                               .authority_ensure = op_authority,
+                                               .issue = op_issue,
+                                               .retire = op_retire,
+                                               .credential = op_credential,
+                                               .destroy = op_issuer_destroy};
 
 /* ---- balancer */
 
-static int balancer_list(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int balancer_list(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     json_t *found = json_object_get(fake->world, "balancer"), *item;
     const char *name;
     (void)arguments;
     if (!found)
         return HACTL_OK;
-    struct hactl_balancer record = {.struct_size = sizeof record, .name = "fake", .running = HACTL_YES,
-        .address = strcmp(text(fake->world, "holder"), "balancer") == 0 ? "192.0.2.1" : NULL, .trial_host = "trial", .trial_port = 1};
+    struct hactl_balancer record = {.struct_size = sizeof record,
+                                    .name = "fake",
+                                    .running = HACTL_YES,
+                                    .address =
+                                        strcmp(text(fake->world, "holder"), "balancer") == 0 ? "192.0.2.1" : NULL,
+                                    .trial_host = "trial",
+                                    .trial_port = 1};
     fake->host->emit_balancer(call, &record);
-    json_object_foreach(json_object_get(found, "backends"), name, item) {
-        struct hactl_backend backend = {.struct_size = sizeof backend, .name = name, .healthy = is_delivered(fake, name) ? HACTL_YES : HACTL_NO};
+    json_object_foreach(json_object_get(found, "backends"), name, item)
+    {
+        struct hactl_backend backend = {
+            .struct_size = sizeof backend, .name = name, .healthy = is_delivered(fake, name) ? HACTL_YES : HACTL_NO};
         fake->host->emit_backend(call, &backend);
     }
     return HACTL_OK;
 }
 
-static int balancer_ensure(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int balancer_ensure(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call, (void)arguments;
     if (!json_object_get(fake->world, "balancer")) {
         json_object_set_new(fake->world, "balancer", json_pack("{s{}}", "backends"));
@@ -587,7 +744,8 @@ static int balancer_ensure(struct fake *fake, struct hactl_call *call, const voi
     return HACTL_OK;
 }
 
-static int backend_ensure(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int backend_ensure(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     json_t *backends = json_object_get(json_object_get(fake->world, "balancer"), "backends");
     if (!backends)
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "there is no balancer");
@@ -598,24 +756,28 @@ static int backend_ensure(struct fake *fake, struct hactl_call *call, const void
     return HACTL_OK;
 }
 
-static int backend_destroy(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int backend_destroy(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call;
     if (json_object_del(json_object_get(json_object_get(fake->world, "balancer"), "backends"), arguments) == 0)
         effect(fake, "backend-remove", arguments);
     return HACTL_OK;
 }
 
-static int balancer_claim(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int balancer_claim(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)arguments;
     return take_address(fake, call, "balancer");
 }
 
-static int balancer_release(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int balancer_release(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)call, (void)arguments;
     return drop_address(fake, "balancer");
 }
 
-static int balancer_destroy(struct fake *fake, struct hactl_call *call, const void *arguments) {
+static int balancer_destroy(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
     (void)arguments;
     if (strcmp(text(fake->world, "holder"), "balancer") == 0)
         return fake->host->fail(call, HACTL_E_CONFLICT, "the balancer holds the public address");
@@ -624,39 +786,56 @@ static int balancer_destroy(struct fake *fake, struct hactl_call *call, const vo
     return HACTL_OK;
 }
 
-static int op_balancer_list(void *self, struct hactl_call *call, const struct hactl_balancer_want *want) {
+static int op_balancer_list(void *self, struct hactl_call *call, const struct hactl_balancer_want *want)
+{
     return run(self, call, "balancer-list", balancer_list, want);
 }
-static int op_balancer_ensure(void *self, struct hactl_call *call, const struct hactl_balancer_want *want) {
+static int op_balancer_ensure(void *self, struct hactl_call *call, const struct hactl_balancer_want *want)
+{
     return run(self, call, "balancer-ensure", balancer_ensure, want);
 }
-static int op_backend_ensure(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const struct hactl_backend_want *backend) {
+static int op_backend_ensure(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
+                             const struct hactl_backend_want *backend)
+{
     (void)want;
     return run(self, call, "backend-ensure", backend_ensure, backend->name);
 }
-static int op_backend_destroy(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *name) {
+static int op_backend_destroy(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
+                              const char *name)
+{
     (void)want;
     return run(self, call, "backend-destroy", backend_destroy, name);
 }
-static int op_balancer_claim(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address) {
+static int op_balancer_claim(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
+                             const char *address)
+{
     (void)address;
     return run(self, call, "balancer-claim", balancer_claim, want);
 }
-static int op_balancer_release(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address) {
+static int op_balancer_release(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
+                               const char *address)
+{
     (void)address;
     return run(self, call, "balancer-release", balancer_release, want);
 }
-static int op_balancer_destroy(void *self, struct hactl_call *call, const struct hactl_balancer_want *want) {
+static int op_balancer_destroy(void *self, struct hactl_call *call, const struct hactl_balancer_want *want)
+{
     return run(self, call, "balancer-destroy", balancer_destroy, want);
 }
 
-static const struct hactl_balancer_ops balancer = {.struct_size = sizeof balancer, .list = op_balancer_list, .ensure = op_balancer_ensure,
-    .backend_ensure = op_backend_ensure, .backend_destroy = op_backend_destroy, .claim = op_balancer_claim,
-    .release = op_balancer_release, .destroy = op_balancer_destroy};
+static const struct hactl_balancer_ops balancer = {.struct_size = sizeof balancer,
+                                                   .list = op_balancer_list,
+                                                   .ensure = op_balancer_ensure,
+                                                   .backend_ensure = op_backend_ensure,
+                                                   .backend_destroy = op_backend_destroy,
+                                                   .claim = op_balancer_claim,
+                                                   .release = op_balancer_release,
+                                                   .destroy = op_balancer_destroy};
 
 /* ---- the plugin */
 
-static int fake_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self) {
+static int fake_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)
+{
     struct fake *fake = calloc(1, sizeof *fake);
     if (!fake)
         return host->fail(call, HACTL_E_INTERNAL, "out of memory");
@@ -666,7 +845,8 @@ static int fake_open(const struct hactl_host *host, const struct hactl_conf *con
     return HACTL_OK;
 }
 
-static void fake_close(void *self) {
+static void fake_close(void *self)
+{
     struct fake *fake = self;
     if (!fake)
         return;
@@ -674,7 +854,18 @@ static void fake_close(void *self) {
     free(fake);
 }
 
-const struct hactl_plugin hactl_plugin = {
-    .struct_size = sizeof hactl_plugin, .abi_major = HACTL_ABI_MAJOR, .abi_minor = HACTL_ABI_MINOR, .name = "fake", .version = "1",
-    .summary = "A world in a file, for the kill harness", .keys = keys, .open = fake_open, .close = fake_close, .poll = op_poll,
-    .cloud = &cloud, .member = &member, .payload = &payload, .issuer = &issuer, .balancer = &balancer};
+const struct hactl_plugin hactl_plugin = {.struct_size = sizeof hactl_plugin,
+                                          .abi_major = HACTL_ABI_MAJOR,
+                                          .abi_minor = HACTL_ABI_MINOR,
+                                          .name = "fake",
+                                          .version = "1",
+                                          .summary = "A world in a file, for the kill harness",
+                                          .keys = keys,
+                                          .open = fake_open,
+                                          .close = fake_close,
+                                          .poll = op_poll,
+                                          .cloud = &cloud,
+                                          .member = &member,
+                                          .payload = &payload,
+                                          .issuer = &issuer,
+                                          .balancer = &balancer};

@@ -53,7 +53,8 @@ static const struct verb {
 /* ---- running */
 
 static void run_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void run_shell(const char *format, ...) {
+static void run_shell(const char *format, ...)
+{
     char line[4 * PATH_MAX];
     va_list arguments;
     va_start(arguments, format);
@@ -65,18 +66,22 @@ static void run_shell(const char *format, ...) {
     }
 }
 
-static void write_configuration(const char *plugin) {
+static void write_configuration(const char *plugin)
+{
     char path[PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/fake.conf", base);
     FILE *file = fopen(path, "w");
-    fprintf(file, "cluster = { name = \"fake\"; replicas = 3; zones = [\"a\", \"b\", \"c\"]; };\n"
-                  "state = { directory = \"%s/now/state\"; };\n"
-                  "plugins = { all = { plugin = \"%s\"; world = \"%s/now/world.json\"; }; };\n", base, plugin, base);
+    fprintf(file,
+            "cluster = { name = \"fake\"; replicas = 3; zones = [\"a\", \"b\", \"c\"]; };\n"
+            "state = { directory = \"%s/now/state\"; };\n"
+            "plugins = { all = { plugin = \"%s\"; world = \"%s/now/world.json\"; }; };\n",
+            base, plugin, base);
     fclose(file);
 }
 
 /* One hactl; `more`: NAME=VALUE for its environment. Its wait status. */
-static int run_hactl(const char *command, const char *operation, const char *more) {
+static int run_hactl(const char *command, const char *operation, const char *more)
+{
     char line[512], config[PATH_MAX + 16], *rest = NULL, *argv[WORDS + 8];
     const char *environment[512];
     int argc = 0, count = 0;
@@ -114,10 +119,17 @@ static int run_hactl(const char *command, const char *operation, const char *mor
     return status;
 }
 
-static bool is_killed(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; }
-static bool is_done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == 0; }
+static bool is_killed(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+static bool is_done(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
 
-static void prepare(const struct verb *verb) {
+static void prepare(const struct verb *verb)
+{
     run_shell("rm -rf '%s/now' && mkdir '%s/now'", base, base);
     for (int i = 0; i < 4 && verb->prepare[i]; i++) {
         char operation[32];
@@ -134,13 +146,20 @@ static void prepare(const struct verb *verb) {
     run_shell("rm -rf '%s/before' && cp -a '%s/now' '%s/before'", base, base, base);
 }
 
-static void restore(void) { run_shell("rm -rf '%s/now' && cp -a '%s/before' '%s/now'", base, base, base); }
+static void restore(void)
+{
+    run_shell("rm -rf '%s/now' && cp -a '%s/before' '%s/now'", base, base, base);
+}
 
 /* ---- what is compared */
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-static json_t *sorted(json_t *log) {
+static json_t *sorted(json_t *log)
+{
     size_t count = json_array_size(log);
     const char **lines = calloc(count + 1, sizeof *lines);
     json_t *out = json_array();
@@ -155,7 +174,8 @@ static json_t *sorted(json_t *log) {
 
 /* World and store without what may differ: what was asked for how often, who
  * was shown first, generation and the operation's name. */
-static json_t *take_state(void) {
+static json_t *take_state(void)
+{
     char path[PATH_MAX + 64];
     snprintf(path, sizeof path, "%s/now/world.json", base);
     json_t *world = json_load_file(path, 0, NULL);
@@ -169,12 +189,17 @@ static json_t *take_state(void) {
 
 /* Which of two equals leads is left to chance: several replicas may be caught
  * up alike. Digests hold founders' names, which a repeated start need not give. */
-static bool same(json_t *a, json_t *b) { return json_equal(a, b); }
+static bool same(json_t *a, json_t *b)
+{
+    return json_equal(a, b);
+}
 
-static void complain(const struct verb *verb, const char *where, const char *why, json_t *got, json_t *want) {
+static void complain(const struct verb *verb, const char *where, const char *why, json_t *got, json_t *want)
+{
     failures++;
     printf("# %s, killed at %s: %s\n", verb->name, where, why);
-    char *texts[2] = {got ? json_dumps(got, JSON_COMPACT | JSON_SORT_KEYS) : NULL, want ? json_dumps(want, JSON_COMPACT | JSON_SORT_KEYS) : NULL};
+    char *texts[2] = {got ? json_dumps(got, JSON_COMPACT | JSON_SORT_KEYS) : NULL,
+                      want ? json_dumps(want, JSON_COMPACT | JSON_SORT_KEYS) : NULL};
     for (int i = 0; i < 2; i++)
         if (texts[i])
             printf("#   %s %s\n", i ? "want" : "got ", texts[i]);
@@ -189,7 +214,8 @@ static void complain(const struct verb *verb, const char *where, const char *why
 
 /* ---- one point */
 
-static void try_point(const struct verb *verb, const char *kill_at, json_t *want) {
+static void try_point(const struct verb *verb, const char *kill_at, json_t *want)
+{
     restore();
     points++;
     int status = run_hactl(verb->command, "the-operation", kill_at);
@@ -215,7 +241,8 @@ static void try_point(const struct verb *verb, const char *kill_at, json_t *want
     json_decref(after);
 }
 
-static int count_lines(const char *name) {
+static int count_lines(const char *name)
+{
     char path[PATH_MAX + 32];
     int count = 0;
     snprintf(path, sizeof path, "%s/%s", base, name);
@@ -227,7 +254,8 @@ static int count_lines(const char *name) {
     return count;
 }
 
-static void try_verb(const struct verb *verb, int every) {
+static void try_verb(const struct verb *verb, int every)
+{
     char counts[2][PATH_MAX + 32], kill_at[64];
     int before = failures, first = points;
     prepare(verb);
@@ -256,7 +284,8 @@ static void try_verb(const struct verb *verb, int every) {
     fflush(stdout);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     int every = argc > 4 && strcmp(argv[3], "--every") == 0 ? atoi(argv[4]) : 1;
     const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     if (argc < 3) {
@@ -273,7 +302,9 @@ int main(int argc, char **argv) {
     write_configuration(plugin);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         try_verb(&verbs[i], every);
-    printf("# %d points, hactl was killed at %d of them; the others lie beyond the end of a run that went another way\n", points, reached);
+    printf(
+        "# %d points, hactl was killed at %d of them; the others lie beyond the end of a run that went another way\n",
+        points, reached);
     printf("1..%d\n", tests);
     run_shell("rm -rf '%s'", base);
     return failures > 0;

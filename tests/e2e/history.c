@@ -11,12 +11,14 @@ struct stretch {
     int64_t first_answer_ns, last_call_ns;
 };
 
-static int by_value(const void *a, const void *b) {
+static int by_value(const void *a, const void *b)
+{
     const struct event *x = a, *y = b;
     return (x->value > y->value) - (x->value < y->value);
 }
 
-static void widen(struct stretch *stretch, const struct event *event) {
+static void widen(struct stretch *stretch, const struct event *event)
+{
     int64_t answered_ns = event->is_unknown ? INT64_MAX : event->answered_ns;
     if (answered_ns < stretch->first_answer_ns)
         stretch->first_answer_ns = answered_ns;
@@ -29,7 +31,8 @@ static void widen(struct stretch *stretch, const struct event *event) {
 }
 
 /* A write that nobody answered and nobody read need not have happened. */
-static size_t gather(struct event *sorted, size_t count, struct stretch *out) {
+static size_t gather(struct event *sorted, size_t count, struct stretch *out)
+{
     size_t stretches = 0;
     for (size_t i = 0; i < count;) {
         struct stretch stretch = {sorted[i].value, sorted[i].value == HISTORY_NEVER, INT64_MIN, INT64_MAX, INT64_MIN};
@@ -45,14 +48,16 @@ static size_t gather(struct event *sorted, size_t count, struct stretch *out) {
     return stretches;
 }
 
-static bool clash(const struct stretch *a, const struct stretch *b) {
+static bool clash(const struct stretch *a, const struct stretch *b)
+{
     bool a_forward = a->first_answer_ns < a->last_call_ns, b_forward = b->first_answer_ns < b->last_call_ns;
     if (a_forward && b_forward)
         return a->first_answer_ns < b->last_call_ns && b->first_answer_ns < a->last_call_ns;
     return a_forward && a->first_answer_ns < b->last_call_ns && b->first_answer_ns < a->last_call_ns;
 }
 
-bool history_is_linearizable(const struct event *events, size_t count, char *why, size_t size) {
+bool history_is_linearizable(const struct event *events, size_t count, char *why, size_t size)
+{
     struct event *sorted = calloc(count + 1, sizeof *sorted);
     struct stretch *stretches = calloc(count + 1, sizeof *stretches);
     bool good = true;

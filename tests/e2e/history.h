@@ -19,7 +19,7 @@ enum { HISTORY_NEVER = 0 }; /* the value of a register never written */
 
 struct event {
     bool is_write;
-    bool is_unknown;      /* a write that was not answered: it may happen at any time, or never */
+    bool is_unknown; /* a write that was not answered: it may happen at any time, or never */
     uint64_t value;
     int64_t called_ns, answered_ns;
 };

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct sockaddr_in address = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (argc != 3 || inet_pton(AF_INET, argv[1], &address.sin_addr) != 1)

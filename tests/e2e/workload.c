@@ -25,7 +25,11 @@
 
 enum { WRITERS = 2, REGISTERS = 2, EVENTS = 400000, PHASES = 64, TIMEOUT_MS = 4000, RETRY_MS = 50, PAUSE_MS = 4 };
 
-struct phase { char name[128]; int64_t longest_write_ns, longest_any_ns; unsigned writes, refused_once, unknown; };
+struct phase {
+    char name[128];
+    int64_t longest_write_ns, longest_any_ns;
+    unsigned writes, refused_once, unknown;
+};
 
 static const char *endpoint, *files[3];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -40,19 +44,27 @@ static int64_t last_write_ns, last_any_ns;
 static unsigned failed;
 static char first_failure[200];
 
-static int64_t now_ns(void) {
+static int64_t now_ns(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static void sleep_ms(int ms) { nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL); }
+static void sleep_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+}
 
 /* ---- requests */
 
-struct answer { char text[1 << 16]; size_t size; };
+struct answer {
+    char text[1 << 16];
+    size_t size;
+};
 
-static size_t take(char *bytes, size_t one, size_t count, void *context) {
+static size_t take(char *bytes, size_t one, size_t count, void *context)
+{
     struct answer *answer = context;
     size_t size = one * count;
     if (answer->size + size < sizeof answer->text) {
@@ -62,7 +74,8 @@ static size_t take(char *bytes, size_t one, size_t count, void *context) {
     return size;
 }
 
-static CURL *new_client(void) {
+static CURL *new_client(void)
+{
     CURL *curl = curl_easy_init();
     curl_easy_setopt(curl, CURLOPT_CAINFO, files[0]);
     curl_easy_setopt(curl, CURLOPT_SSLCERT, files[1]);
@@ -74,24 +87,27 @@ static CURL *new_client(void) {
     return curl;
 }
 
-static void note_refused(void) {
+static void note_refused(void)
+{
     pthread_mutex_lock(&mutex);
     phases[phase_count - 1].refused_once++;
     pthread_mutex_unlock(&mutex);
 }
 
-static void note_failure(const char *path, CURLcode rc, long status) {
+static void note_failure(const char *path, CURLcode rc, long status)
+{
     pthread_mutex_lock(&mutex);
     if (!failed++)
-        snprintf(first_failure, sizeof first_failure, "%s: %s, status %ld, in phase %s", path, curl_easy_strerror(rc), status,
-                 phases[phase_count - 1].name);
+        snprintf(first_failure, sizeof first_failure, "%s: %s, status %ld, in phase %s", path, curl_easy_strerror(rc),
+                 status, phases[phase_count - 1].name);
     pthread_mutex_unlock(&mutex);
 }
 
 enum verdict { DONE, NOT_DONE, NOBODY_KNOWS };
 
 /* A refused connection has done nothing, so it is tried again; once. */
-static enum verdict ask(CURL *curl, const char *path, const char *body, struct answer *answer) {
+static enum verdict ask(CURL *curl, const char *path, const char *body, struct answer *answer)
+{
     char url[300];
     long status = 0;
     CURLcode rc = CURLE_OK;
@@ -120,9 +136,13 @@ static enum verdict ask(CURL *curl, const char *path, const char *body, struct a
     return NOBODY_KNOWS; /* a broken connection or a time-out: the cluster may be between leaders */
 }
 
-static void encode(const char *text, char *out) { EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)strlen(text)); }
+static void encode(const char *text, char *out)
+{
+    EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)strlen(text));
+}
 
-static enum verdict put(CURL *curl, const char *key, const char *value) {
+static enum verdict put(CURL *curl, const char *key, const char *value)
+{
     char key64[128], value64[128], body[400];
     struct answer answer;
     encode(key, key64);
@@ -131,7 +151,8 @@ static enum verdict put(CURL *curl, const char *key, const char *value) {
     return ask(curl, "/v3/kv/put", body, &answer);
 }
 
-static enum verdict get(CURL *curl, const char *key, uint64_t *value) {
+static enum verdict get(CURL *curl, const char *key, uint64_t *value)
+{
     char key64[128], body[300];
     unsigned char decoded[128] = "";
     struct answer answer;
@@ -143,7 +164,8 @@ static enum verdict get(CURL *curl, const char *key, uint64_t *value) {
     json_t *json = json_loads(answer.text, 0, NULL);
     const char *value64 = json_string_value(json_object_get(json_array_get(json_object_get(json, "kvs"), 0), "value"));
     *value = HISTORY_NEVER;
-    if (value64 && strlen(value64) < sizeof decoded && EVP_DecodeBlock(decoded, (const unsigned char *)value64, (int)strlen(value64)) > 0)
+    if (value64 && strlen(value64) < sizeof decoded &&
+        EVP_DecodeBlock(decoded, (const unsigned char *)value64, (int)strlen(value64)) > 0)
         *value = strtoull((char *)decoded, NULL, 10);
     verdict = json ? DONE : NOBODY_KNOWS;
     json_decref(json);
@@ -152,19 +174,22 @@ static enum verdict get(CURL *curl, const char *key, uint64_t *value) {
 
 /* ---- what is kept */
 
-static void keep(int which, struct event event) {
+static void keep(int which, struct event event)
+{
     pthread_mutex_lock(&mutex);
     if (event_counts[which] < EVENTS)
         events[which][event_counts[which]++] = event;
     pthread_mutex_unlock(&mutex);
 }
 
-static void longer(int64_t *longest, int64_t since_ns, int64_t now) {
+static void longer(int64_t *longest, int64_t since_ns, int64_t now)
+{
     if (since_ns && now - since_ns > *longest)
         *longest = now - since_ns;
 }
 
-static void note_answer(bool is_write) {
+static void note_answer(bool is_write)
+{
     pthread_mutex_lock(&mutex);
     struct phase *phase = &phases[phase_count - 1];
     int64_t now = now_ns();
@@ -178,14 +203,16 @@ static void note_answer(bool is_write) {
     pthread_mutex_unlock(&mutex);
 }
 
-static bool is_stopped(void) {
+static bool is_stopped(void)
+{
     pthread_mutex_lock(&mutex);
     bool stopped = stop;
     pthread_mutex_unlock(&mutex);
     return stopped;
 }
 
-static uint64_t take_value(void) {
+static uint64_t take_value(void)
+{
     pthread_mutex_lock(&mutex);
     uint64_t value = next_value++;
     pthread_mutex_unlock(&mutex);
@@ -193,7 +220,8 @@ static uint64_t take_value(void) {
 }
 
 /* Every second write goes to a key of its own: the ledger. */
-static void *write_on(void *context) {
+static void *write_on(void *context)
+{
     int self = (int)(intptr_t)context;
     CURL *curl = new_client();
     char key[64], text[32];
@@ -202,7 +230,8 @@ static void *write_on(void *context) {
         bool to_ledger = round % 2;
         int which = (int)(round / 2 + (unsigned)self) % REGISTERS;
         snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-        snprintf(key, sizeof key, to_ledger ? "ledger/%010llu" : "register/%llu", to_ledger ? (unsigned long long)value : (unsigned long long)which);
+        snprintf(key, sizeof key, to_ledger ? "ledger/%010llu" : "register/%llu",
+                 to_ledger ? (unsigned long long)value : (unsigned long long)which);
         struct event event = {.is_write = true, .value = value, .called_ns = now_ns()};
         enum verdict verdict = put(curl, key, text);
         event.answered_ns = now_ns();
@@ -222,7 +251,8 @@ static void *write_on(void *context) {
     return NULL;
 }
 
-static void *read_on(void *context) {
+static void *read_on(void *context)
+{
     CURL *curl = new_client();
     char key[64];
     (void)context;
@@ -244,14 +274,16 @@ static void *read_on(void *context) {
 
 /* ---- phases and verdicts */
 
-static void begin_phase(const char *name) {
+static void begin_phase(const char *name)
+{
     pthread_mutex_lock(&mutex);
     if (phase_count < PHASES)
         snprintf(phases[phase_count++].name, sizeof phases[0].name, "%s", name);
     pthread_mutex_unlock(&mutex);
 }
 
-static void follow_phases(void) {
+static void follow_phases(void)
+{
     char line[128];
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
@@ -262,7 +294,8 @@ static void follow_phases(void) {
 static int tests, bad;
 
 static void judge(bool good, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void judge(bool good, const char *format, ...) {
+static void judge(bool good, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     printf("%sok %d - ", good ? "" : "not ", ++tests);
@@ -272,22 +305,27 @@ static void judge(bool good, const char *format, ...) {
     bad += !good;
 }
 
-static void print_phases(void) {
+static void print_phases(void)
+{
     printf("# %-34s %8s %12s %12s %8s %8s\n", "phase", "writes", "write pause", "no answer", "refused", "unknown");
     for (int i = 1; i < phase_count; i++)
-        printf("# %-34s %8u %9.0f ms %9.0f ms %8u %8u\n", phases[i].name, phases[i].writes, (double)phases[i].longest_write_ns / 1e6,
-               (double)phases[i].longest_any_ns / 1e6, phases[i].refused_once, phases[i].unknown);
+        printf("# %-34s %8u %9.0f ms %9.0f ms %8u %8u\n", phases[i].name, phases[i].writes,
+               (double)phases[i].longest_write_ns / 1e6, (double)phases[i].longest_any_ns / 1e6, phases[i].refused_once,
+               phases[i].unknown);
 }
 
-static void judge_registers(void) {
+static void judge_registers(void)
+{
     for (int which = 0; which < REGISTERS; which++) {
         char why[256] = "";
         bool good = history_is_linearizable(events[which], event_counts[which], why, sizeof why);
-        judge(good, "the history of register %d is linearizable: %zu operations%s%s", which, event_counts[which], why[0] ? "; " : "", why);
+        judge(good, "the history of register %d is linearizable: %zu operations%s%s", which, event_counts[which],
+              why[0] ? "; " : "", why);
     }
 }
 
-static void judge_ledger(void) {
+static void judge_ledger(void)
+{
     CURL *curl = new_client();
     unsigned lost = 0;
     char key[64];
@@ -299,11 +337,13 @@ static void judge_ledger(void) {
             verdict = get(curl, key, &got);
         lost += got != want;
     }
-    judge(lost == 0 && event_counts[REGISTERS] > 0, "no acknowledged write is lost: %u of %zu", lost, event_counts[REGISTERS]);
+    judge(lost == 0 && event_counts[REGISTERS] > 0, "no acknowledged write is lost: %u of %zu", lost,
+          event_counts[REGISTERS]);
     curl_easy_cleanup(curl);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     pthread_t threads[WRITERS + 1];
     if (argc != 5) {
         fprintf(stderr, "usage: workload ADDRESS:PORT CA CERTIFICATE KEY\n");
@@ -326,7 +366,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i <= WRITERS; i++)
         pthread_join(threads[i], NULL);
     print_phases();
-    judge(failed == 0, "no request failed that tried a refused connection again once: %u failed%s%s", failed, failed ? "; first: " : "", first_failure);
+    judge(failed == 0, "no request failed that tried a refused connection again once: %u failed%s%s", failed,
+          failed ? "; first: " : "", first_failure);
     judge_registers();
     judge_ledger();
     printf("1..%d\n", tests);

@@ -6,7 +6,7 @@
  */
 #include <hactl/plugin.h>
 
-#define PIN(type, member, offset)                                                                                    \
+#define PIN(type, member, offset) \
     _Static_assert(offsetof(struct hactl_##type, member) == (offset), "hactl_" #type "." #member " has moved")
 #define SIZE(type, size) _Static_assert(sizeof(struct hactl_##type) == (size), "hactl_" #type " has another size")
 

@@ -17,7 +17,19 @@ static void closes(void *self)
 
 /* No HACTL_EXPORT here: the header has declared it so, and in C++ a const
  * object takes its linkage from there. */
-const struct hactl_plugin hactl_plugin = {
-    sizeof(struct hactl_plugin), HACTL_ABI_MAJOR, HACTL_ABI_MINOR, "header", "1", "For a test.", NULL,
-    opens, closes, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-};
+const struct hactl_plugin hactl_plugin = {sizeof(struct hactl_plugin),
+                                          HACTL_ABI_MAJOR,
+                                          HACTL_ABI_MINOR,
+                                          "header",
+                                          "1",
+                                          "For a test.",
+                                          NULL,
+                                          opens,
+                                          closes,
+                                          NULL,
+                                          NULL,
+                                          NULL,
+                                          NULL,
+                                          NULL,
+                                          NULL,
+                                          NULL};

@@ -7,11 +7,14 @@
 
 typedef const char *law(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after);
 
-static bool restarts_small_group(const struct ha_model *before, const struct ha_step *step) {
+static bool restarts_small_group(const struct ha_model *before, const struct ha_step *step)
+{
     return step->kind == HA_STEP_MEMBER_START && ha_group_budget(&before->groups[step->group]).voters < 3;
 }
 
-static const char *quorum_is_kept(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *quorum_is_kept(const struct ha_model *before, const struct ha_step *step,
+                                  const struct ha_model *after)
+{
     for (int g = 0; g < before->group_count && !before->destroy; g++) {
         struct ha_budget b = ha_group_budget(&before->groups[g]), a = ha_group_budget(&after->groups[g]);
         if (before->groups[g].quorum == HACTL_YES && after->groups[g].quorum != HACTL_YES)
@@ -24,14 +27,16 @@ static const char *quorum_is_kept(const struct ha_model *before, const struct ha
     return NULL;
 }
 
-static int learners(const struct ha_group *group) {
+static int learners(const struct ha_group *group)
+{
     int count = 0;
     for (int m = 0; m < group->member_count; m++)
         count += !group->members[m].voter;
     return count;
 }
 
-static const char *one_learner(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *one_learner(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
     (void)step;
     for (int g = 0; g < before->group_count; g++)
         if (learners(&after->groups[g]) > 1 && learners(&after->groups[g]) > learners(&before->groups[g]))
@@ -39,11 +44,13 @@ static const char *one_learner(const struct ha_model *before, const struct ha_st
     return NULL;
 }
 
-static bool takes_last_tolerance(const struct ha_group *before, const struct ha_group *after) {
+static bool takes_last_tolerance(const struct ha_group *before, const struct ha_group *after)
+{
     return ha_group_budget(before).tolerates > 0 && ha_group_budget(after).tolerates < 1;
 }
 
-static const char *guards(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *guards(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
     bool takes = false;
     for (int g = 0; g < before->group_count; g++)
         takes |= takes_last_tolerance(&before->groups[g], &after->groups[g]);
@@ -54,7 +61,8 @@ static const char *guards(const struct ha_model *before, const struct ha_step *s
     return step->guarded && !takes ? "guarded without reason" : NULL;
 }
 
-static const struct ha_member *member_of_step(const struct ha_model *model, const struct ha_step *step) {
+static const struct ha_member *member_of_step(const struct ha_model *model, const struct ha_step *step)
+{
     const struct ha_group *group = &model->groups[step->group];
     for (int m = 0; m < group->member_count; m++)
         if (step->replica >= 0 ? group->members[m].replica == step->replica
@@ -63,11 +71,14 @@ static const struct ha_member *member_of_step(const struct ha_model *model, cons
     return NULL;
 }
 
-static bool holds(const struct ha_model *model, int replica) {
-    return model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == replica);
+static bool holds(const struct ha_model *model, int replica)
+{
+    return model->holder == HA_HOLDER_UNKNOWN ||
+           (model->holder == HA_HOLDER_REPLICA && model->holder_replica == replica);
 }
 
-static const char *removal(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *removal(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
     (void)after;
     if (step->kind != HA_STEP_MEMBER_REMOVE)
         return NULL;
@@ -94,10 +105,12 @@ static const char *removal(const struct ha_model *before, const struct ha_step *
         return "removes a member whose replica may hold the address";
     if (r->wanted && member->healthy == HACTL_YES)
         return "removes a healthy member that is wanted";
-    return r->wanted && r->instance != HACTL_INSTANCE_ABSENT && !before->repair ? "removes a wanted member unasked" : NULL;
+    return r->wanted && r->instance != HACTL_INSTANCE_ABSENT && !before->repair ? "removes a wanted member unasked"
+                                                                                : NULL;
 }
 
-static const char *deletion(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *deletion(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
     (void)after;
     if (step->kind != HA_STEP_INSTANCE_DELETE)
         return NULL;
@@ -118,7 +131,9 @@ static const char *deletion(const struct ha_model *before, const struct ha_step 
     return r->wanted && !before->repair ? "deletes a wanted instance unasked" : NULL;
 }
 
-static const char *changes_of_members(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *changes_of_members(const struct ha_model *before, const struct ha_step *step,
+                                      const struct ha_model *after)
+{
     (void)after;
     if (step->kind != HA_STEP_MEMBER_ADD && step->kind != HA_STEP_MEMBER_PROMOTE && step->kind != HA_STEP_LEADER_MOVE)
         return NULL;
@@ -130,12 +145,14 @@ static const char *changes_of_members(const struct ha_model *before, const struc
         return "adds a member that cannot run";
     if (step->kind == HA_STEP_MEMBER_ADD && (member || before->replicas[step->replica].deliveries[step->group]))
         return "adds a member that is or was there";
-    if (step->kind == HA_STEP_MEMBER_PROMOTE && (!member || member->caught_up != HACTL_YES || member->healthy != HACTL_YES))
+    if (step->kind == HA_STEP_MEMBER_PROMOTE &&
+        (!member || member->caught_up != HACTL_YES || member->healthy != HACTL_YES))
         return "promotes a learner that has not caught up";
     return NULL;
 }
 
-static const char *starts(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *starts(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
     (void)after;
     if (step->kind != HA_STEP_MEMBER_START)
         return NULL;
@@ -152,14 +169,16 @@ static const char *starts(const struct ha_model *before, const struct ha_step *s
     return r->founding ? NULL : "starts one that is no founder";
 }
 
-static int serving(const struct ha_model *model) {
+static int serving(const struct ha_model *model)
+{
     int count = 0;
     for (int i = 0; i < model->replica_count; i++)
         count += model->replicas[i].backend == HA_BACKEND_SERVING;
     return count;
 }
 
-static const char *endpoint(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *endpoint(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
     int was = serving(before), is = serving(after);
     switch (step->kind) {
     case HA_STEP_REPLICA_CLAIM:
@@ -171,60 +190,88 @@ static const char *endpoint(const struct ha_model *before, const struct ha_step 
             return "gives the address to a balancer that does not serve";
         return before->holder != HA_HOLDER_NONE ? "two holders" : NULL;
     case HA_STEP_REPLICA_RELEASE:
-        return before->holder != HA_HOLDER_REPLICA || before->holder_replica != step->replica ? "releases from another" : NULL;
-    case HA_STEP_BALANCER_RELEASE: return before->holder != HA_HOLDER_BALANCER ? "releases from another" : NULL;
+        return before->holder != HA_HOLDER_REPLICA || before->holder_replica != step->replica ? "releases from another"
+                                                                                              : NULL;
+    case HA_STEP_BALANCER_RELEASE:
+        return before->holder != HA_HOLDER_BALANCER ? "releases from another" : NULL;
     case HA_STEP_BALANCER_DELETE:
         if (!before->destroy && before->endpoint_answers != HACTL_YES)
             return "deletes the balancer before the address was seen to answer";
-        return before->holder == HA_HOLDER_BALANCER || before->holder == HA_HOLDER_UNKNOWN || before->balancer == HACTL_UNKNOWN
-                   ? "deletes the balancer that may hold the address" : NULL;
-    default: break;
+        return before->holder == HA_HOLDER_BALANCER || before->holder == HA_HOLDER_UNKNOWN ||
+                       before->balancer == HACTL_UNKNOWN
+                   ? "deletes the balancer that may hold the address"
+                   : NULL;
+    default:
+        break;
     }
     if (before->holder != after->holder || before->holder_replica != after->holder_replica)
         return "the address moved without claim or release";
     if (before->holder == HA_HOLDER_BALANCER && was > 1 && is < 1 && !before->destroy)
         return "nobody serves behind the balancer any more";
     return step->kind == HA_STEP_BACKEND_REMOVE && before->holder == HA_HOLDER_BALANCER && was && !is
-               ? "takes out the last backend that serves" : NULL;
+               ? "takes out the last backend that serves"
+               : NULL;
 }
 
 /* The state of the very thing that a step changes must be known. */
-static const char *nothing_on_unknown(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *nothing_on_unknown(const struct ha_model *before, const struct ha_step *step,
+                                      const struct ha_model *after)
+{
     (void)after;
     const struct ha_replica *r = step->replica >= 0 ? &before->replicas[step->replica] : NULL;
     bool unknown = false;
     switch (step->kind) {
     case HA_STEP_ADDRESS_RESERVE:
-    case HA_STEP_ADDRESS_DELETE: unknown = before->address == HACTL_UNKNOWN; break;
-    case HA_STEP_INTERNAL_ADDRESS_RESERVE:
-    case HA_STEP_INTERNAL_ADDRESS_DELETE: unknown = r->address == HACTL_UNKNOWN; break;
-    case HA_STEP_CERTIFICATE_ISSUE:
-        unknown = r ? r->certificates == HA_CERTIFICATES_UNKNOWN : before->operator_certificates == HA_CERTIFICATES_UNKNOWN;
+    case HA_STEP_ADDRESS_DELETE:
+        unknown = before->address == HACTL_UNKNOWN;
         break;
-    case HA_STEP_CERTIFICATE_RETIRE: unknown = r->certificates == HA_CERTIFICATES_UNKNOWN; break;
-    case HA_STEP_AUTHORITY_CREATE: unknown = before->authority == HACTL_UNKNOWN; break;
+    case HA_STEP_INTERNAL_ADDRESS_RESERVE:
+    case HA_STEP_INTERNAL_ADDRESS_DELETE:
+        unknown = r->address == HACTL_UNKNOWN;
+        break;
+    case HA_STEP_CERTIFICATE_ISSUE:
+        unknown =
+            r ? r->certificates == HA_CERTIFICATES_UNKNOWN : before->operator_certificates == HA_CERTIFICATES_UNKNOWN;
+        break;
+    case HA_STEP_CERTIFICATE_RETIRE:
+        unknown = r->certificates == HA_CERTIFICATES_UNKNOWN;
+        break;
+    case HA_STEP_AUTHORITY_CREATE:
+        unknown = before->authority == HACTL_UNKNOWN;
+        break;
     case HA_STEP_INSTANCE_CREATE:
-    case HA_STEP_INSTANCE_START: unknown = r->instance == HACTL_INSTANCE_UNKNOWN; break;
+    case HA_STEP_INSTANCE_START:
+        unknown = r->instance == HACTL_INSTANCE_UNKNOWN;
+        break;
     case HA_STEP_COMPONENTS_START:
     case HA_STEP_MEMBER_START:
         unknown = r->deliveries[step->group] == HA_DELIVERY_UNKNOWN || r->instance == HACTL_INSTANCE_UNKNOWN;
         break;
     case HA_STEP_BACKEND_ADD:
-    case HA_STEP_BACKEND_REMOVE: unknown = r->backend == HA_BACKEND_UNKNOWN || before->balancer != HACTL_YES; break;
-    case HA_STEP_BALANCER_BUILD: unknown = before->balancer == HACTL_UNKNOWN; break;
-    default: break;
+    case HA_STEP_BACKEND_REMOVE:
+        unknown = r->backend == HA_BACKEND_UNKNOWN || before->balancer != HACTL_YES;
+        break;
+    case HA_STEP_BALANCER_BUILD:
+        unknown = before->balancer == HACTL_UNKNOWN;
+        break;
+    default:
+        break;
     }
     return unknown ? "changes what could not be asked about" : NULL;
 }
 
-static const char *effect_is_seen(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
+static const char *effect_is_seen(const struct ha_model *before, const struct ha_step *step,
+                                  const struct ha_model *after)
+{
     (void)before;
     return ha_step_holds(after, step) ? NULL : "its expected state is not seen after it";
 }
 
-const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after) {
-    static law *const laws[] = {quorum_is_kept, one_learner, guards, removal, deletion, changes_of_members, starts,
-                                endpoint, nothing_on_unknown, effect_is_seen};
+const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
+    static law *const laws[] = {quorum_is_kept,     one_learner,        guards, removal,
+                                deletion,           changes_of_members, starts, endpoint,
+                                nothing_on_unknown, effect_is_seen};
     for (size_t i = 0; i < sizeof laws / sizeof *laws; i++) {
         const char *broken = laws[i](before, step, after);
         if (broken)
@@ -233,10 +280,17 @@ const char *law_of_step(const struct ha_model *before, const struct ha_step *ste
     return NULL;
 }
 
-static bool is_release(enum ha_step_kind kind) { return kind == HA_STEP_REPLICA_RELEASE || kind == HA_STEP_BALANCER_RELEASE; }
-static bool is_claim(enum ha_step_kind kind) { return kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM; }
+static bool is_release(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_REPLICA_RELEASE || kind == HA_STEP_BALANCER_RELEASE;
+}
+static bool is_claim(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM;
+}
 
-static const char *releases_are_claimed(const struct ha_plan *plan) {
+static const char *releases_are_claimed(const struct ha_plan *plan)
+{
     bool released = false;
     for (int i = 0; i < plan->count; i++) {
         if (released && !is_claim(plan->steps[i].kind))
@@ -246,7 +300,8 @@ static const char *releases_are_claimed(const struct ha_plan *plan) {
     return released ? "released and never claimed" : NULL;
 }
 
-const char *law_of_plan(const struct ha_model *model, const struct ha_plan_scope *scope, const struct ha_plan *plan) {
+const char *law_of_plan(const struct ha_model *model, const struct ha_plan_scope *scope, const struct ha_plan *plan)
+{
     if (plan->count == HA_STEPS)
         return "the plan does not end";
     if (plan->converged != ha_model_converged(&plan->end, scope))
@@ -258,13 +313,18 @@ const char *law_of_plan(const struct ha_model *model, const struct ha_plan_scope
 
 /* ---- signatures */
 
-static int compare(const void *a, const void *b) { return memcmp(a, b, 32); }
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
 
-static void put_replica(const struct ha_model *model, int i, bool leaders, unsigned char *out) {
+static void put_replica(const struct ha_model *model, int i, bool leaders, unsigned char *out)
+{
     const struct ha_replica *r = &model->replicas[i];
     memset(out, 0, 32);
     size_t n = 0;
-    out[n++] = (unsigned char)(r->wanted | r->founding << 1 | (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i) << 2);
+    out[n++] = (unsigned char)(r->wanted | r->founding << 1 |
+                               (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i) << 2);
     out[n++] = (unsigned char)((unsigned)r->address | (unsigned)r->certificates << 2 | (unsigned)r->instance << 4);
     out[n++] = (unsigned char)((unsigned)r->data | (unsigned)r->ready << 2 | (unsigned)r->backend << 4);
     for (int p = 0; p < model->payload_count; p++)
@@ -280,16 +340,18 @@ static void put_replica(const struct ha_model *model, int i, bool leaders, unsig
     }
 }
 
-size_t signature_of(const struct ha_model *model, bool sorted, bool leaders, unsigned char out[SIGNATURE]) {
+size_t signature_of(const struct ha_model *model, bool sorted, bool leaders, unsigned char out[SIGNATURE])
+{
     size_t n = 0;
     for (int i = 0; i < model->replica_count && n + 32 < SIGNATURE - 64; i++, n += 32)
         put_replica(model, i, leaders, out + n);
     if (sorted)
         qsort(out, n / 32, 32, compare);
-    int things[] = {model->destroy, model->repair, model->endpoint_want, model->endpoint_replica, model->has_cloud,
-                    model->has_issuer, model->has_balancer, model->has_firewall, model->address, model->firewall,
-                    model->authority, model->operator_certificates, model->holder, model->balancer,
-                    model->balancer_present, model->balancer_proved, model->endpoint_answers};
+    int things[] = {model->destroy,         model->repair,     model->endpoint_want,    model->endpoint_replica,
+                    model->has_cloud,       model->has_issuer, model->has_balancer,     model->has_firewall,
+                    model->address,         model->firewall,   model->authority,        model->operator_certificates,
+                    model->holder,          model->balancer,   model->balancer_present, model->balancer_proved,
+                    model->endpoint_answers};
     for (size_t i = 0; i < sizeof things / sizeof *things; i++)
         out[n++] = (unsigned char)things[i];
     for (int g = 0; g < model->group_count; g++) {
@@ -297,14 +359,16 @@ size_t signature_of(const struct ha_model *model, bool sorted, bool leaders, uns
         int foreign = 0;
         for (int m = 0; m < group->member_count; m++)
             if (group->members[m].replica < 0)
-                foreign = foreign * 32 + 1 + group->members[m].voter + 2 * (int)group->members[m].healthy + 8 * (group->members[m].leader && leaders);
+                foreign = foreign * 32 + 1 + group->members[m].voter + 2 * (int)group->members[m].healthy +
+                          8 * (group->members[m].leader && leaders);
         out[n++] = (unsigned char)(ha_model_is_formed(group) | (int)group->quorum << 1 | (group->alarm[0] != 0) << 3);
         out[n++] = (unsigned char)foreign;
     }
     return n;
 }
 
-uint64_t hash_of(const struct ha_model *model) {
+uint64_t hash_of(const struct ha_model *model)
+{
     unsigned char bytes[SIGNATURE];
     size_t n = signature_of(model, true, true, bytes);
     uint64_t hash = UINT64_C(14695981039346656037);
@@ -313,7 +377,8 @@ uint64_t hash_of(const struct ha_model *model) {
     return hash ^ hash >> 29;
 }
 
-bool same_end(const struct ha_model *a, const struct ha_model *b) {
+bool same_end(const struct ha_model *a, const struct ha_model *b)
+{
     unsigned char left[SIGNATURE], right[SIGNATURE];
     size_t n = signature_of(a, false, false, left);
     return n == signature_of(b, false, false, right) && memcmp(left, right, n) == 0;
@@ -323,7 +388,8 @@ bool same_end(const struct ha_model *a, const struct ha_model *b) {
 
 static const char *const tristate[] = {"no", "yes", "?"};
 
-static void print_members(const struct ha_model *model, int replica) {
+static void print_members(const struct ha_model *model, int replica)
+{
     for (int g = 0; g < model->group_count; g++)
         for (int m = 0; m < model->groups[g].member_count; m++) {
             const struct ha_member *member = &model->groups[g].members[m];
@@ -333,16 +399,18 @@ static void print_members(const struct ha_model *model, int replica) {
         }
 }
 
-void print_model(const struct ha_model *model) {
+void print_model(const struct ha_model *model)
+{
     static const char *const instances[] = {"absent", "starting", "running", "stopped", "?"};
     static const char *const certificates[] = {"none", "stale", "ready", "?"};
     static const char *const deliveries[] = {"none", "running", "dead", "stale", "?"};
     static const char *const backends[] = {"none", "waiting", "serving", "?"};
     static const char *const holders[] = {"none", "replica", "balancer", "?"};
-    printf("  destroy=%d repair=%d want=%d/%d address=%s holder=%s/%d balancer=%s%s proved=%s answers=%s\n", model->destroy,
-           model->repair, (int)model->endpoint_want, model->endpoint_replica, tristate[model->address],
+    printf("  destroy=%d repair=%d want=%d/%d address=%s holder=%s/%d balancer=%s%s proved=%s answers=%s\n",
+           model->destroy, model->repair, (int)model->endpoint_want, model->endpoint_replica, tristate[model->address],
            holders[model->holder], model->holder_replica, tristate[model->balancer],
-           model->balancer_present ? " (present)" : "", tristate[model->balancer_proved], tristate[model->endpoint_answers]);
+           model->balancer_present ? " (present)" : "", tristate[model->balancer_proved],
+           tristate[model->endpoint_answers]);
     for (int g = 0; g < model->group_count; g++)
         printf("  group %s formed=%s/%d quorum=%s alarm=%s\n", model->groups[g].name, tristate[model->groups[g].formed],
                model->groups[g].formed_before, tristate[model->groups[g].quorum], model->groups[g].alarm);
@@ -362,7 +430,8 @@ void print_model(const struct ha_model *model) {
     printf("\n");
 }
 
-void print_plan(const struct ha_plan *plan) {
+void print_plan(const struct ha_plan *plan)
+{
     char text[256];
     for (int i = 0; i < plan->count; i++) {
         ha_step_text(&plan->steps[i], text, sizeof text);

@@ -20,7 +20,10 @@ enum { TYPES = 32768, KINDS_OF_VIOLATION = 64 };
 static struct {
     unsigned long long clusters, states, plans, steps, faults, orders, replans, blocked, longest;
     int violations;
-    struct { const char *what; unsigned long long times; } violated[KINDS_OF_VIOLATION];
+    struct {
+        const char *what;
+        unsigned long long times;
+    } violated[KINDS_OF_VIOLATION];
     bool all, shuffled;
     unsigned faults_of, orders_of; /* one in so many */
     uint64_t random;
@@ -30,14 +33,16 @@ static struct {
 
 static struct ha_plan_scope every_step;
 
-static unsigned chance(unsigned of) {
+static unsigned chance(unsigned of)
+{
     run.random ^= run.random << 13;
     run.random ^= run.random >> 7;
     run.random ^= run.random << 17;
     return (unsigned)(run.random >> 20) % (of ? of : 1);
 }
 
-static bool insert(uint64_t *table, size_t room, uint64_t hash) {
+static bool insert(uint64_t *table, size_t room, uint64_t hash)
+{
     size_t at = hash & (room - 1);
     while (table[at] && table[at] != hash)
         at = (at + 1) & (room - 1);
@@ -46,7 +51,8 @@ static bool insert(uint64_t *table, size_t room, uint64_t hash) {
     return fresh;
 }
 
-static bool first_seen(uint64_t hash) {
+static bool first_seen(uint64_t hash)
+{
     if (run.seen_count * 2 >= run.seen_room) {
         size_t room = run.seen_room ? run.seen_room * 2 : 1u << 20;
         uint64_t *table = calloc(room, sizeof *table);
@@ -65,7 +71,9 @@ static bool first_seen(uint64_t hash) {
 }
 
 /* True for the first of its kind, which is shown. */
-static bool violation(const char *what, const struct ha_model *model, const struct ha_plan *plan, const struct ha_step *step) {
+static bool violation(const char *what, const struct ha_model *model, const struct ha_plan *plan,
+                      const struct ha_step *step)
+{
     int k = 0;
     run.violations++;
     while (k < KINDS_OF_VIOLATION - 1 && run.violated[k].what && strcmp(run.violated[k].what, what) != 0)
@@ -83,7 +91,8 @@ static bool violation(const char *what, const struct ha_model *model, const stru
 }
 
 /* A step done, with the laws asked. */
-static bool do_step(struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, int index) {
+static bool do_step(struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, int index)
+{
     static struct ha_model before;
     before = *model;
     ha_step_apply(model, &plan->steps[index]);
@@ -94,7 +103,8 @@ static bool do_step(struct ha_model *model, const struct ha_model *start, const 
     return !broken;
 }
 
-static int next_of_order(const struct ha_plan *plan, const bool *done) {
+static int next_of_order(const struct ha_plan *plan, const bool *done)
+{
     int ready[HA_STEPS], count = 0;
     for (int i = 0; i < plan->count; i++) {
         bool may = !done[i];
@@ -107,7 +117,8 @@ static int next_of_order(const struct ha_plan *plan, const bool *done) {
 }
 
 /* A plan made anew half way must lead to the same end with nothing new. */
-static void replan(const struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, bool same) {
+static void replan(const struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, bool same)
+{
     static struct ha_plan again;
     bool kinds[HA_STEP_KINDS];
     ha_plan_make(model, &every_step, &again);
@@ -116,10 +127,12 @@ static void replan(const struct ha_model *model, const struct ha_model *start, c
     if (run.shuffled)
         return;
     /* Where any replica may hold the address, another that is ready by now is as good. */
-    if (plan->end.holder == HA_HOLDER_REPLICA && again.end.holder == HA_HOLDER_REPLICA && again.end.endpoint_replica < 0)
+    if (plan->end.holder == HA_HOLDER_REPLICA && again.end.holder == HA_HOLDER_REPLICA &&
+        again.end.endpoint_replica < 0)
         again.end.holder_replica = plan->end.holder_replica;
     enum ha_step_kind surprise = ha_plan_surprise(kinds, &again);
-    if (surprise != HA_STEP_KINDS || again.converged != plan->converged || (same && !same_end(&again.end, &plan->end))) {
+    if (surprise != HA_STEP_KINDS || again.converged != plan->converged ||
+        (same && !same_end(&again.end, &plan->end))) {
         const char *what = surprise != HA_STEP_KINDS ? ha_step_types[surprise].name : "replanning leads elsewhere";
         if (violation(what, start, plan, NULL)) {
             printf("  -- replanned from\n");
@@ -129,7 +142,8 @@ static void replan(const struct ha_model *model, const struct ha_model *start, c
     }
 }
 
-static void elect_another(struct ha_model *model) {
+static void elect_another(struct ha_model *model)
+{
     for (int g = 0; g < model->group_count; g++) {
         struct ha_group *group = &model->groups[g];
         int chosen = -1;
@@ -141,7 +155,8 @@ static void elect_another(struct ha_model *model) {
     }
 }
 
-static void other_order(const struct ha_model *start, const struct ha_plan *plan) {
+static void other_order(const struct ha_model *start, const struct ha_plan *plan)
+{
     static struct ha_model model, elected;
     bool done[HA_STEPS] = {false};
     model = *start;
@@ -163,10 +178,23 @@ static void other_order(const struct ha_model *start, const struct ha_plan *plan
         violation("another order leads elsewhere", start, plan, NULL);
 }
 
-enum fault { DIES, STOPS, HANGS, UNKNOWN, VANISHES, DATA_LOST, FAULTS_OF_REPLICA, HOLDER_LOST = FAULTS_OF_REPLICA,
-             HOLDER_UNKNOWN, BALANCER_DIES, ELECTION, FAULTS };
+enum fault {
+    DIES,
+    STOPS,
+    HANGS,
+    UNKNOWN,
+    VANISHES,
+    DATA_LOST,
+    FAULTS_OF_REPLICA,
+    HOLDER_LOST = FAULTS_OF_REPLICA,
+    HOLDER_UNKNOWN,
+    BALANCER_DIES,
+    ELECTION,
+    FAULTS
+};
 
-static void lose_health(struct ha_model *model, int replica, enum hactl_tristate healthy) {
+static void lose_health(struct ha_model *model, int replica, enum hactl_tristate healthy)
+{
     struct ha_replica *r = &model->replicas[replica];
     r->ready = healthy;
     if (r->backend == HA_BACKEND_SERVING)
@@ -178,7 +206,8 @@ static void lose_health(struct ha_model *model, int replica, enum hactl_tristate
     }
 }
 
-static bool hurt_replica(struct ha_model *model, enum fault fault, int i) {
+static bool hurt_replica(struct ha_model *model, enum fault fault, int i)
+{
     struct ha_replica *r = &model->replicas[i];
     if (r->instance != HACTL_INSTANCE_RUNNING)
         return false;
@@ -190,13 +219,15 @@ static bool hurt_replica(struct ha_model *model, enum fault fault, int i) {
     for (int p = 0; p < model->payload_count; p++)
         if (fault == UNKNOWN || fault == VANISHES)
             r->deliveries[p] = fault == UNKNOWN ? HA_DELIVERY_UNKNOWN : HA_DELIVERY_NONE;
-        else if ((fault == DIES || fault == DATA_LOST) && r->deliveries[p] != HA_DELIVERY_NONE && p < model->group_count)
+        else if ((fault == DIES || fault == DATA_LOST) && r->deliveries[p] != HA_DELIVERY_NONE &&
+                 p < model->group_count)
             r->deliveries[p] = HA_DELIVERY_DEAD;
     return true;
 }
 
 /* False: it makes no difference here. */
-static bool hurt(struct ha_model *model, enum fault fault, int i) {
+static bool hurt(struct ha_model *model, enum fault fault, int i)
+{
     if (fault < FAULTS_OF_REPLICA) {
         if (!hurt_replica(model, fault, i))
             return false;
@@ -221,7 +252,8 @@ static bool hurt(struct ha_model *model, enum fault fault, int i) {
 
 static void explore(const struct ha_model *start, int faults_left);
 
-static void let_things_go_wrong(const struct ha_model *model, int faults_left) {
+static void let_things_go_wrong(const struct ha_model *model, int faults_left)
+{
     struct ha_model *hurt_model = malloc(sizeof *hurt_model);
     if (!hurt_model)
         exit(2);
@@ -239,7 +271,8 @@ static void let_things_go_wrong(const struct ha_model *model, int faults_left) {
 }
 
 /* Interrupted here: seen anew, the quorum may look different from what was expected. */
-static void interrupted(const struct ha_model *model, int faults_left) {
+static void interrupted(const struct ha_model *model, int faults_left)
+{
     struct ha_model *seen = malloc(sizeof *seen);
     if (!seen)
         exit(2);
@@ -252,7 +285,8 @@ static void interrupted(const struct ha_model *model, int faults_left) {
         let_things_go_wrong(model, faults_left);
 }
 
-static void explore(const struct ha_model *start, int faults_left) {
+static void explore(const struct ha_model *start, int faults_left)
+{
     if (!first_seen(hash_of(start)))
         return;
     struct ha_plan *plan = malloc(sizeof *plan);
@@ -283,7 +317,9 @@ static void explore(const struct ha_model *start, int faults_left) {
 
 /* ---- clusters */
 
-static void try_cluster(const struct situation *const *situations, int count, const struct surroundings *around, int faults) {
+static void try_cluster(const struct situation *const *situations, int count, const struct surroundings *around,
+                        int faults)
+{
     static struct ha_model model;
     if (!build_model(situations, count, around, &model))
         return;
@@ -292,11 +328,14 @@ static void try_cluster(const struct situation *const *situations, int count, co
 }
 
 /* Who holds the address: nobody, the balancer, unknown, or one of each kind of replica. */
-static void try_holders(const struct situation *const *situations, int count, struct surroundings around, int faults) {
-    static const struct { enum hactl_tristate balancer, proved; enum ha_holder holder; } ends[] = {
-        {HACTL_YES, HACTL_YES, HA_HOLDER_BALANCER}, {HACTL_YES, HACTL_NO, HA_HOLDER_NONE}, {HACTL_NO, HACTL_NO, HA_HOLDER_NONE},
-        {HACTL_NO, HACTL_NO, HA_HOLDER_BALANCER},   {HACTL_YES, HACTL_YES, HA_HOLDER_UNKNOWN},
-        {HACTL_UNKNOWN, HACTL_NO, HA_HOLDER_BALANCER}};
+static void try_holders(const struct situation *const *situations, int count, struct surroundings around, int faults)
+{
+    static const struct {
+        enum hactl_tristate balancer, proved;
+        enum ha_holder holder;
+    } ends[] = {{HACTL_YES, HACTL_YES, HA_HOLDER_BALANCER}, {HACTL_YES, HACTL_NO, HA_HOLDER_NONE},
+                {HACTL_NO, HACTL_NO, HA_HOLDER_NONE},       {HACTL_NO, HACTL_NO, HA_HOLDER_BALANCER},
+                {HACTL_YES, HACTL_YES, HA_HOLDER_UNKNOWN},  {HACTL_UNKNOWN, HACTL_NO, HA_HOLDER_BALANCER}};
     for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
         around.balancer = ends[e].balancer;
         around.proved = ends[e].proved;
@@ -316,7 +355,8 @@ static void try_holders(const struct situation *const *situations, int count, st
     }
 }
 
-static void try_repair(const struct situation *const *situations, int count, struct surroundings around, int faults) {
+static void try_repair(const struct situation *const *situations, int count, struct surroundings around, int faults)
+{
     for (int repair = 0; repair < 2; repair++) {
         around.repair = repair;
         try_holders(situations, count, around, faults);
@@ -324,7 +364,9 @@ static void try_repair(const struct situation *const *situations, int count, str
 }
 
 /* Every multiset of `count` out of the first `kinds` situations of a table. */
-static void multisets(const struct situation *table, int kinds, int count, struct surroundings around, int faults, unsigned one_in) {
+static void multisets(const struct situation *table, int kinds, int count, struct surroundings around, int faults,
+                      unsigned one_in)
+{
     const struct situation *chosen[HA_REPLICAS];
     int digit[HA_REPLICAS] = {0};
     for (;;) {
@@ -344,7 +386,8 @@ static void multisets(const struct situation *table, int kinds, int count, struc
 }
 
 /* Every situation there can be, alone and in pairs, among healthy ones. */
-static void odd_ones(unsigned one_in_pairs, int faults) {
+static void odd_ones(unsigned one_in_pairs, int faults)
+{
     static struct situation every[TYPES];
     int kinds = every_situation(every, TYPES);
     const struct situation *chosen[HA_REPLICAS];
@@ -373,7 +416,8 @@ static void odd_ones(unsigned one_in_pairs, int faults) {
 
 /* Users may put the stages in any order: the laws of safety hold whatever it
  * is; that every way leads to the same end is promised for ours only. */
-static void shuffle_stages(void) {
+static void shuffle_stages(void)
+{
     ha_plan_scope_all(&every_step);
     run.shuffled = !chance(3);
     for (int kind = 0; kind < HA_STEP_KINDS && run.shuffled; kind++)
@@ -381,7 +425,8 @@ static void shuffle_stages(void) {
 }
 
 /* Anything with anything. */
-static void wild(unsigned long count) {
+static void wild(unsigned long count)
+{
     static struct situation every[TYPES];
     int kinds = every_situation(every, TYPES);
     for (unsigned long n = 0; n < count; n++) {
@@ -389,28 +434,37 @@ static void wild(unsigned long count) {
         int replicas = 1 + (int)chance(7);
         bool formed = chance(4);
         for (int i = 0; i < replicas; i++)
-            chosen[i] = !formed ? &unformed_situations[chance((unsigned)unformed_count)]
+            chosen[i] = !formed     ? &unformed_situations[chance((unsigned)unformed_count)]
                         : chance(3) ? &formed_situations[chance((unsigned)(chance(2) ? formed_count : 2))]
                                     : &every[chance((unsigned)kinds)];
-        struct surroundings around = {.formed = formed, .repair = chance(2), .destroy = !chance(6), .foreign = formed && !chance(3) ? (int)chance(5) : 0,
-                                      .want = (enum ha_endpoint_want)(chance(2) ? 0 : chance(3)), .holder = (enum ha_holder)chance(4),
-                                      .holder_replica = (int)chance((unsigned)replicas), .balancer = (enum hactl_tristate)(chance(6) ? chance(2) : 2),
-                                      .proved = (enum hactl_tristate)chance(2), .quorum_unknown = chance(2), .second_group = (int)chance(3),
+        struct surroundings around = {.formed = formed,
+                                      .repair = chance(2),
+                                      .destroy = !chance(6),
+                                      .foreign = formed && !chance(3) ? (int)chance(5) : 0,
+                                      .want = (enum ha_endpoint_want)(chance(2) ? 0 : chance(3)),
+                                      .holder = (enum ha_holder)chance(4),
+                                      .holder_replica = (int)chance((unsigned)replicas),
+                                      .balancer = (enum hactl_tristate)(chance(6) ? chance(2) : 2),
+                                      .proved = (enum hactl_tristate)chance(2),
+                                      .quorum_unknown = chance(2),
+                                      .second_group = (int)chance(3),
                                       .no_balancer = !chance(8)};
         shuffle_stages();
         try_cluster(chosen, replicas, &around, 1);
     }
 }
 
-static void report(const char *what) {
+static void report(const char *what)
+{
     printf("# %s: %llu clusters, %llu states, %llu plans (%llu blocked), %llu steps, %llu faults, %llu other orders, "
            "%llu replans; longest plan %llu; %d violations; %.1f s\n",
-           what, run.clusters, run.states, run.plans, run.blocked, run.steps, run.faults, run.orders, run.replans, run.longest,
-           run.violations, (double)clock() / CLOCKS_PER_SEC);
+           what, run.clusters, run.states, run.plans, run.blocked, run.steps, run.faults, run.orders, run.replans,
+           run.longest, run.violations, (double)clock() / CLOCKS_PER_SEC);
     fflush(stdout);
 }
 
-static void check_everything(void) {
+static void check_everything(void)
+{
     struct surroundings formed = {.formed = true}, fresh = {.formed = false};
     int core = run.all ? 7 : 5, wide = run.all ? 4 : 2;
     for (int count = 1; count <= wide; count++)
@@ -433,7 +487,8 @@ static void check_everything(void) {
     report("anything with anything");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     run.random = UINT64_C(88172645463325252);
     run.faults_of = run.orders_of = 1;
     for (int i = 1; i < argc; i++) {
@@ -449,8 +504,8 @@ int main(int argc, char **argv) {
     ha_plan_scope_all(&every_step);
     printf("1..1\n");
     check_everything();
-    printf("%sok 1 - every plan keeps the laws: %llu states, %llu transitions\n", run.violations ? "not " : "", run.states,
-           run.steps + run.faults);
+    printf("%sok 1 - every plan keeps the laws: %llu states, %llu transitions\n", run.violations ? "not " : "",
+           run.states, run.steps + run.faults);
     for (int k = 0; k < KINDS_OF_VIOLATION && run.violated[k].what; k++)
         printf("# %llu times: %s\n", run.violated[k].times, run.violated[k].what);
     free(run.seen);

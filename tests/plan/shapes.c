@@ -4,16 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NO HACTL_NO
-#define YES HACTL_YES
-#define DUNNO HACTL_UNKNOWN
-#define ABSENT HACTL_INSTANCE_ABSENT
-#define RUNS HACTL_INSTANCE_RUNNING
-#define STOPPED HACTL_INSTANCE_STOPPED
+#define NO         HACTL_NO
+#define YES        HACTL_YES
+#define DUNNO      HACTL_UNKNOWN
+#define ABSENT     HACTL_INSTANCE_ABSENT
+#define RUNS       HACTL_INSTANCE_RUNNING
+#define STOPPED    HACTL_INSTANCE_STOPPED
 #define LOST_SIGHT HACTL_INSTANCE_UNKNOWN
-#define C(x) HA_CERTIFICATES_##x
-#define D(x) HA_DELIVERY_##x
-#define B(x) HA_BACKEND_##x
+#define C(x)       HA_CERTIFICATES_##x
+#define D(x)       HA_DELIVERY_##x
+#define B(x)       HA_BACKEND_##x
 
 /* The core first: with these every count up to seven is exhausted. */
 const struct situation formed_situations[] = {
@@ -79,12 +79,15 @@ const struct situation unformed_situations[] = {
 const int unformed_count = (int)(sizeof unformed_situations / sizeof *unformed_situations);
 
 /* What cannot be; the unpleasant can. */
-static bool can_be(const struct situation *s) {
+static bool can_be(const struct situation *s)
+{
     bool runs = s->instance == RUNS, unseen = s->instance == LOST_SIGHT;
     bool member_runs = runs && (s->member_unit == D(RUNNING) || s->member_unit == D(STALE));
-    if (unseen != (s->member_unit == D(UNKNOWN)) || unseen != (s->component == D(UNKNOWN)) || unseen != (s->data == DUNNO))
+    if (unseen != (s->member_unit == D(UNKNOWN)) || unseen != (s->component == D(UNKNOWN)) ||
+        unseen != (s->data == DUNNO))
         return false;
-    if (s->instance == ABSENT && (s->member_unit != D(NONE) || s->component != D(NONE) || s->data != YES || s->ready != NO))
+    if (s->instance == ABSENT &&
+        (s->member_unit != D(NONE) || s->component != D(NONE) || s->data != YES || s->ready != NO))
         return false;
     if (s->address == NO && (s->instance != ABSENT || s->certificates != C(NONE) || s->member != M_NONE))
         return false;
@@ -92,7 +95,8 @@ static bool can_be(const struct situation *s) {
         return false;
     if (s->ready == DUNNO && !unseen && !member_runs)
         return false;
-    if (s->member == M_NONE ? s->healthy != NO || s->caught_up != NO : s->caught_up == YES && s->healthy == NO && s->member == M_VOTER)
+    if (s->member == M_NONE ? s->healthy != NO || s->caught_up != NO
+                            : s->caught_up == YES && s->healthy == NO && s->member == M_VOTER)
         return false;
     if (s->healthy == YES && !(member_runs || unseen))
         return false;
@@ -103,13 +107,15 @@ static bool can_be(const struct situation *s) {
     return !(s->member_unit == D(NONE) && s->component != D(NONE));
 }
 
-int every_situation(struct situation *out, int room) {
+int every_situation(struct situation *out, int room)
+{
     static const int sizes[] = {2, 2, 4, 5, 3, 5, 3, 3, 3, 3, 3, 4};
     static const enum ha_delivery components[] = {D(NONE), D(RUNNING), D(UNKNOWN)};
     int count = 0, digit[12] = {0};
     for (bool more = true; more;) {
-        struct situation s = {digit[0], 0, digit[1], digit[2], digit[3], digit[4], digit[5], components[digit[6]],
-                              digit[7], digit[8], digit[9], digit[10], digit[11]};
+        struct situation s = {
+            digit[0], 0,        digit[1], digit[2],  digit[3], digit[4], digit[5], components[digit[6]],
+            digit[7], digit[8], digit[9], digit[10], digit[11]};
         if (can_be(&s) && count < room)
             out[count++] = s;
         int at = 0;
@@ -120,7 +126,8 @@ int every_situation(struct situation *out, int room) {
     return count;
 }
 
-static void put_replica(struct ha_model *model, const struct situation *s) {
+static void put_replica(struct ha_model *model, const struct situation *s)
+{
     char name[16];
     snprintf(name, sizeof name, "r%d", model->replica_count + 1);
     struct ha_replica *r = &model->replicas[ha_model_add_replica(model, name, "z")];
@@ -136,7 +143,8 @@ static void put_replica(struct ha_model *model, const struct situation *s) {
     r->backend = s->backend;
 }
 
-static struct ha_member *put_member(struct ha_group *group, int replica, bool voter, enum hactl_tristate healthy) {
+static struct ha_member *put_member(struct ha_group *group, int replica, bool voter, enum hactl_tristate healthy)
+{
     struct ha_member *member = &group->members[group->member_count++];
     memset(member, 0, sizeof *member);
     member->replica = replica;
@@ -149,7 +157,8 @@ static struct ha_member *put_member(struct ha_group *group, int replica, bool vo
 }
 
 /* The worst case leads: one that is to leave. */
-static bool choose_leader(struct ha_model *model, struct ha_group *group) {
+static bool choose_leader(struct ha_model *model, struct ha_group *group)
+{
     int leader = -1;
     for (int m = 0; m < group->member_count; m++) {
         const struct ha_member *member = &group->members[m];
@@ -162,7 +171,8 @@ static bool choose_leader(struct ha_model *model, struct ha_group *group) {
     return leader >= 0;
 }
 
-static enum hactl_tristate quorum_of(const struct ha_group *group, bool pessimist) {
+static enum hactl_tristate quorum_of(const struct ha_group *group, bool pessimist)
+{
     int unknown = 0;
     struct ha_budget budget = ha_group_budget(group);
     for (int m = 0; m < group->member_count; m++)
@@ -175,7 +185,8 @@ static enum hactl_tristate quorum_of(const struct ha_group *group, bool pessimis
 }
 
 static bool put_group(struct ha_model *model, int g, const struct situation *const *situations,
-                      const struct surroundings *around, bool formed) {
+                      const struct surroundings *around, bool formed)
+{
     struct ha_group *group = &model->groups[g];
     snprintf(group->name, sizeof group->name, g ? "events" : "main");
     group->formed = formed ? YES : DUNNO;
@@ -185,7 +196,9 @@ static bool put_group(struct ha_model *model, int g, const struct situation *con
     for (int i = 0; i < model->replica_count; i++) {
         const struct situation *s = situations[i];
         if (g)
-            model->replicas[i].deliveries[g] = formed ? s->member_unit : s->instance == LOST_SIGHT ? D(UNKNOWN) : D(NONE);
+            model->replicas[i].deliveries[g] = formed                      ? s->member_unit
+                                               : s->instance == LOST_SIGHT ? D(UNKNOWN)
+                                                                           : D(NONE);
         if (!formed || s->member == M_NONE)
             continue;
         struct ha_member *member = put_member(group, i, s->member == M_VOTER, s->healthy);
@@ -204,7 +217,8 @@ static bool put_group(struct ha_model *model, int g, const struct situation *con
     return voters > 0 && learners <= 1;
 }
 
-static bool put_endpoint(struct ha_model *model, const struct surroundings *around) {
+static bool put_endpoint(struct ha_model *model, const struct surroundings *around)
+{
     model->holder = around->holder;
     model->holder_replica = around->holder == HA_HOLDER_REPLICA ? around->holder_replica : -1;
     model->balancer = around->balancer;
@@ -219,7 +233,9 @@ static bool put_endpoint(struct ha_model *model, const struct surroundings *arou
     return !around->no_balancer || (around->balancer == NO && around->holder != HA_HOLDER_BALANCER);
 }
 
-bool build_model(const struct situation *const *situations, int count, const struct surroundings *around, struct ha_model *out) {
+bool build_model(const struct situation *const *situations, int count, const struct surroundings *around,
+                 struct ha_model *out)
+{
     ha_model_init(out);
     out->group_count = around->second_group ? 2 : 1;
     out->payload_count = out->group_count + 1;
@@ -238,7 +254,8 @@ bool build_model(const struct situation *const *situations, int count, const str
     return sound;
 }
 
-void observe_again(struct ha_model *model) {
+void observe_again(struct ha_model *model)
+{
     for (int g = 0; g < model->group_count; g++) {
         struct ha_group *group = &model->groups[g];
         if (!ha_model_is_formed(group))

@@ -40,7 +40,8 @@ struct surroundings {
 };
 
 /* False: such a cluster cannot be. */
-bool build_model(const struct situation *const *situations, int count, const struct surroundings *around, struct ha_model *out);
+bool build_model(const struct situation *const *situations, int count, const struct surroundings *around,
+                 struct ha_model *out);
 /* As an observer would see it after something happened: quorum follows health. */
 void observe_again(struct ha_model *model);
 

@@ -13,32 +13,42 @@
 #include "tests/plan/laws.h"
 #include "tests/plan/shapes.h"
 
-#define YES HACTL_YES
-#define NO HACTL_NO
-#define DUNNO HACTL_UNKNOWN
+#define YES           HACTL_YES
+#define NO            HACTL_NO
+#define DUNNO         HACTL_UNKNOWN
 
-#define ABSENT_UNITS HA_DELIVERY_NONE, HA_DELIVERY_NONE
+#define ABSENT_UNITS  HA_DELIVERY_NONE, HA_DELIVERY_NONE
 #define RUNNING_UNITS HA_DELIVERY_RUNNING, HA_DELIVERY_RUNNING
-#define VOTER M_VOTER, YES, YES, YES
-#define DEAD_VOTER M_VOTER, NO, NO, NO
-#define RUNS HACTL_INSTANCE_RUNNING, YES
-#define HELD YES, HA_CERTIFICATES_READY
+#define VOTER         M_VOTER, YES, YES, YES
+#define DEAD_VOTER    M_VOTER, NO, NO, NO
+#define RUNS          HACTL_INSTANCE_RUNNING, YES
+#define HELD          YES, HA_CERTIFICATES_READY
 
 /* Words for situations; a leading minus in a scenario makes one that is not wanted. */
-static const struct { const char *word; struct situation is; } words[] = {
+static const struct {
+    const char *word;
+    struct situation is;
+} words[] = {
     {"serving", {1, 0, HELD, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING}},
     {"lone", {1, 0, HELD, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_NONE}},
-    {"new", {1, 0, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
-    {"founder", {1, 1, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
+    {"new",
+     {1, 0, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
+    {"founder",
+     {1, 1, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
     {"created", {1, 1, HELD, RUNS, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
     {"started", {1, 1, HELD, RUNS, HA_DELIVERY_RUNNING, HA_DELIVERY_NONE, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
     {"stopped", {1, 0, HELD, HACTL_INSTANCE_STOPPED, YES, RUNNING_UNITS, DEAD_VOTER, HA_BACKEND_NONE}},
     {"dead", {1, 0, HELD, RUNS, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING}},
     {"hung", {1, 0, HELD, RUNS, RUNNING_UNITS, DEAD_VOTER, HA_BACKEND_WAITING}},
     {"gone", {1, 0, HELD, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, DEAD_VOTER, HA_BACKEND_WAITING}},
-    {"wiped", {1, 0, HELD, HACTL_INSTANCE_RUNNING, NO, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING}},
-    {"unseen", {1, 0, HELD, HACTL_INSTANCE_UNKNOWN, DUNNO, HA_DELIVERY_UNKNOWN, HA_DELIVERY_UNKNOWN, M_VOTER, DUNNO, DUNNO, DUNNO, HA_BACKEND_WAITING}},
-    {"unseen-dead", {1, 0, HELD, HACTL_INSTANCE_UNKNOWN, DUNNO, HA_DELIVERY_UNKNOWN, HA_DELIVERY_UNKNOWN, DEAD_VOTER, HA_BACKEND_WAITING}},
+    {"wiped",
+     {1, 0, HELD, HACTL_INSTANCE_RUNNING, NO, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING}},
+    {"unseen",
+     {1, 0, HELD, HACTL_INSTANCE_UNKNOWN, DUNNO, HA_DELIVERY_UNKNOWN, HA_DELIVERY_UNKNOWN, M_VOTER, DUNNO, DUNNO, DUNNO,
+      HA_BACKEND_WAITING}},
+    {"unseen-dead",
+     {1, 0, HELD, HACTL_INSTANCE_UNKNOWN, DUNNO, HA_DELIVERY_UNKNOWN, HA_DELIVERY_UNKNOWN, DEAD_VOTER,
+      HA_BACKEND_WAITING}},
     {"added", {1, 0, HELD, RUNS, ABSENT_UNITS, M_LEARNER, NO, NO, NO, HA_BACKEND_NONE}},
     {"expired", {1, 0, YES, HA_CERTIFICATES_STALE, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING}},
     {"former", {1, 0, HELD, RUNS, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
@@ -53,21 +63,24 @@ struct scenario {
     const char *expected; /* one step a line; "!" guarded; "blocked: ..." the first reason */
 };
 
-static void from_nothing(struct ha_model *model, struct ha_plan_scope *scope) {
+static void from_nothing(struct ha_model *model, struct ha_plan_scope *scope)
+{
     (void)scope;
     model->address = model->authority = NO;
     model->has_firewall = false;
     model->operator_certificates = HA_CERTIFICATES_NONE;
 }
 
-static void certificates_only(struct ha_model *model, struct ha_plan_scope *scope) {
+static void certificates_only(struct ha_model *model, struct ha_plan_scope *scope)
+{
     (void)model;
     for (int kind = 0; kind < HA_STEP_KINDS; kind++)
         scope->enabled[kind] = strcmp(ha_step_types[kind].stage, "certificates") == 0;
 }
 
 /* A payload more than yesterday: a group that was never formed, and nothing of it anywhere. */
-static void second_founded(struct ha_model *model, struct ha_plan_scope *scope) {
+static void second_founded(struct ha_model *model, struct ha_plan_scope *scope)
+{
     (void)scope;
     for (int i = 0; i < model->replica_count; i++)
         model->replicas[i].founding = true;
@@ -75,7 +88,8 @@ static void second_founded(struct ha_model *model, struct ha_plan_scope *scope) 
 
 #include "tests/plan/scenarios.inc"
 
-static const struct situation *situation_named(const char *word) {
+static const struct situation *situation_named(const char *word)
+{
     static struct situation made[HA_REPLICAS];
     static int next;
     bool wanted = word[0] != '-';
@@ -90,7 +104,8 @@ static const struct situation *situation_named(const char *word) {
     return NULL;
 }
 
-static void build(const struct scenario *scenario, struct ha_model *model) {
+static void build(const struct scenario *scenario, struct ha_model *model)
+{
     char copy[256], *rest = copy, *word;
     const struct situation *chosen[HA_REPLICAS];
     int count = 0;
@@ -100,25 +115,28 @@ static void build(const struct scenario *scenario, struct ha_model *model) {
     struct surroundings around = scenario->around;
     around.balancer = around.proved = scenario->balancer_runs ? YES : NO;
     around.holder = strcmp(scenario->holder, "balancer") == 0 ? HA_HOLDER_BALANCER
-                    : strcmp(scenario->holder, "nobody") == 0 ? HA_HOLDER_NONE : HA_HOLDER_REPLICA;
+                    : strcmp(scenario->holder, "nobody") == 0 ? HA_HOLDER_NONE
+                                                              : HA_HOLDER_REPLICA;
     around.holder_replica = around.holder == HA_HOLDER_REPLICA ? atoi(scenario->holder + 1) - 1 : -1;
     build_model(chosen, count, &around, model);
 }
 
-static void tell(const struct ha_plan *plan, char *out, size_t size) {
+static void tell(const struct ha_plan *plan, char *out, size_t size)
+{
     size_t used = 0;
     for (int i = 0; i < plan->count; i++) {
         const struct ha_step *step = &plan->steps[i];
-        used += (size_t)snprintf(out + used, size - used, "%s%s%s%s%s\n", step->guarded ? "!" : "", ha_step_types[step->kind].name,
-                                 strstr(ha_step_types[step->kind].says, "%s") ? " " : "",
-                                 strstr(ha_step_types[step->kind].says, "%s") ? step->subject : "",
-                                 step->to[0] ? " to another" : "");
+        used += (size_t)snprintf(
+            out + used, size - used, "%s%s%s%s%s\n", step->guarded ? "!" : "", ha_step_types[step->kind].name,
+            strstr(ha_step_types[step->kind].says, "%s") ? " " : "",
+            strstr(ha_step_types[step->kind].says, "%s") ? step->subject : "", step->to[0] ? " to another" : "");
     }
     if (!plan->converged)
         snprintf(out + used, size - used, "blocked: %s\n", plan->blocked[0]);
 }
 
-static void check_scenario(void **state) {
+static void check_scenario(void **state)
+{
     const struct scenario *scenario = *state;
     struct ha_model *model = malloc(sizeof *model), *before = malloc(sizeof *before);
     struct ha_plan *plan = malloc(sizeof *plan);
@@ -148,7 +166,8 @@ static void check_scenario(void **state) {
 }
 
 /* Consent given once covers waiting and the move of leadership, nothing else. */
-static void check_surprises(void **state) {
+static void check_surprises(void **state)
+{
     (void)state;
     static struct ha_plan plan;
     bool agreed[HA_STEP_KINDS] = {[HA_STEP_MEMBER_REMOVE] = true};
@@ -160,7 +179,8 @@ static void check_surprises(void **state) {
     assert_int_equal(ha_plan_surprise(agreed, &plan), HA_STEP_INSTANCE_DELETE);
 }
 
-int main(void) {
+int main(void)
+{
     enum { COUNT = sizeof scenarios / sizeof *scenarios };
     struct CMUnitTest tests[COUNT + 1];
     for (int i = 0; i < COUNT; i++)

@@ -7,9 +7,13 @@
 
 #include <hactl/plugin.h>
 
-struct fake_setting { const char *key, *value; }; /* lists: separated by spaces */
+struct fake_setting {
+    const char *key, *value;
+}; /* lists: separated by spaces */
 
-#define FAKE_LIST(type, plural) struct hactl_##type *plural; size_t type##_count
+#define FAKE_LIST(type, plural)  \
+    struct hactl_##type *plural; \
+    size_t type##_count
 
 struct hactl_call {
     int64_t deadline_ms; /* CLOCK_MONOTONIC */

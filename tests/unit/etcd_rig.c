@@ -119,22 +119,25 @@ static void fill(struct rig *rig, int network)
     for (int i = 0; i < RIG_MEMBERS; i++) {
         snprintf(rig->names[i], sizeof(rig->names[i]), "demo-%d", i + 1);
         snprintf(rig->addresses[i], sizeof(rig->addresses[i]), "127.41.%d.%d", slot * NETWORKS + network, i + 1);
-        rig->replicas[i] = (struct hactl_replica){
-            .struct_size = sizeof(rig->replicas[i]), .name = rig->names[i], .zone = "a",
-            .internal_address = rig->addresses[i]};
+        rig->replicas[i] = (struct hactl_replica){.struct_size = sizeof(rig->replicas[i]),
+                                                  .name = rig->names[i],
+                                                  .zone = "a",
+                                                  .internal_address = rig->addresses[i]};
         rig->endpoints[i] = (struct hactl_endpoint){
-            .struct_size = sizeof(rig->endpoints[i]),
-            .replica = rig->names[i],
-            .reach = &rig->reaches[i]};
-        rig->reaches[i] = (struct hactl_reach){.struct_size = sizeof(rig->reaches[i]), .host = rig->addresses[i],
-                                               .port = 2379, .verify = rig->addresses[i]};
+            .struct_size = sizeof(rig->endpoints[i]), .replica = rig->names[i], .reach = &rig->reaches[i]};
+        rig->reaches[i] = (struct hactl_reach){.struct_size = sizeof(rig->reaches[i]),
+                                               .host = rig->addresses[i],
+                                               .port = 2379,
+                                               .verify = rig->addresses[i]};
         rig->replica_list[i] = &rig->replicas[i];
         rig->endpoint_list[i] = &rig->endpoints[i];
     }
-    rig->want = (struct hactl_group_want){.struct_size = sizeof(rig->want), .cluster = &rig->cluster,
-                                          .endpoints = rig->endpoint_list, .tls = &rig->tls};
-    rig->tls = (struct hactl_tls){.struct_size = sizeof(rig->tls), .authority_file = rig->authority,
-                                       .certificate_file = rig->certificate, .key_file = rig->key};
+    rig->want = (struct hactl_group_want){
+        .struct_size = sizeof(rig->want), .cluster = &rig->cluster, .endpoints = rig->endpoint_list, .tls = &rig->tls};
+    rig->tls = (struct hactl_tls){.struct_size = sizeof(rig->tls),
+                                  .authority_file = rig->authority,
+                                  .certificate_file = rig->certificate,
+                                  .key_file = rig->key};
 }
 
 struct rig *rig_new(int network, const struct fake_setting *settings)
@@ -239,9 +242,12 @@ void rig_start(struct rig *rig, int index, const struct hactl_payload_want *want
 void rig_found(struct rig *rig, int count)
 {
     for (int i = 0; i < count; i++) {
-        struct hactl_payload_want want = {.struct_size = sizeof(want), .cluster = &rig->cluster,
-                                          .replica = &rig->replicas[i], .peers = rig->replica_list,
-                                          .peer_count = (size_t)count, .founding = 1};
+        struct hactl_payload_want want = {.struct_size = sizeof(want),
+                                          .cluster = &rig->cluster,
+                                          .replica = &rig->replicas[i],
+                                          .peers = rig->replica_list,
+                                          .peer_count = (size_t)count,
+                                          .founding = 1};
 
         rig_start(rig, i, &want);
     }
@@ -253,8 +259,10 @@ void rig_join(struct rig *rig, int index)
 {
     struct hactl_call *list = rig_list(rig);
     const struct hactl_member *members[RIG_MEMBERS];
-    struct hactl_payload_want want = {.struct_size = sizeof(want), .cluster = &rig->cluster,
-                                      .replica = &rig->replicas[index], .members = members,
+    struct hactl_payload_want want = {.struct_size = sizeof(want),
+                                      .cluster = &rig->cluster,
+                                      .replica = &rig->replicas[index],
+                                      .members = members,
                                       .member_count = list->member_count};
 
     for (size_t i = 0; i < list->member_count; i++)
@@ -287,8 +295,8 @@ static bool settled(const struct hactl_call *call, size_t count)
     size_t good = 0;
 
     for (size_t i = 0; i < call->member_count; i++)
-        good += call->members[i].voter && call->members[i].healthy == HACTL_YES &&
-                call->members[i].caught_up == HACTL_YES;
+        good +=
+            call->members[i].voter && call->members[i].healthy == HACTL_YES && call->members[i].caught_up == HACTL_YES;
     return good == count && call->member_count == count && call->groups[0].quorum == HACTL_YES;
 }
 
@@ -313,13 +321,17 @@ void rig_settle(struct rig *rig, size_t count)
 void rig_write(struct rig *rig, int index, int count)
 {
     struct ha_http_client *client = ha_http_client_new();
-    struct ha_http_identity identity = {.host = rig->addresses[index], .port = 2379, .authority_file = rig->authority,
-                                        .certificate_file = rig->certificate, .key_file = rig->key};
+    struct ha_http_identity identity = {.host = rig->addresses[index],
+                                        .port = 2379,
+                                        .authority_file = rig->authority,
+                                        .certificate_file = rig->certificate,
+                                        .key_file = rig->key};
     struct ha_http_exchange exchange = {.endpoint = ha_http_endpoint(client, &identity)};
     struct hactl_call *call = fake_call_new(30000);
 
     for (int i = 0; i < count; i++) {
-        exchange.request = (struct ha_http_request){.method = "POST", .path = "/v3/kv/put",
+        exchange.request = (struct ha_http_request){.method = "POST",
+                                                    .path = "/v3/kv/put",
                                                     .body = "{\"key\":\"Zm9v\",\"value\":\"YmFy\"}",
                                                     .timeout_ms = 5000};
         exchange.request.body_size = strlen(exchange.request.body);

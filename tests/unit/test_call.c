@@ -61,7 +61,10 @@ static void test_copies_are_deep(void **state)
 /* A plugin of a later minor hands longer records: the rest is not looked at. */
 static void test_longer_records(void **state)
 {
-    struct { struct hactl_zone zone; char later[64]; } longer = {.zone = {sizeof longer, "a", "local", HACTL_YES}};
+    struct {
+        struct hactl_zone zone;
+        char later[64];
+    } longer = {.zone = {sizeof longer, "a", "local", HACTL_YES}};
     struct hactl_call *call = ha_call_new(&unstarted, "zones", 1000);
 
     (void)state;
@@ -96,13 +99,17 @@ static void test_files_say_what_they_hold(void **state)
 
 /* ---- workers */
 
-#define CALLS 40
+#define CALLS     40
 #define INSTANCES 3
 
 static atomic_int inside[INSTANCES];
 static atomic_int together, most_together;
 
-struct task { int instance, number; int *order; atomic_int *place; };
+struct task {
+    int instance, number;
+    int *order;
+    atomic_int *place;
+};
 
 static int run_task(struct hactl_call *call)
 {
@@ -315,11 +322,16 @@ static void test_log_is_one_line_each(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copies_are_deep),          cmocka_unit_test(test_longer_records),
-        cmocka_unit_test(test_first_text_stands),        cmocka_unit_test(test_files_say_what_they_hold),
-        cmocka_unit_test(test_order_within_and_side_by_side), cmocka_unit_test(test_deadlines_and_polling),
-        cmocka_unit_test(test_stop_finishes_what_is_queued),  cmocka_unit_test(test_wait_and_silent_failures),
-        cmocka_unit_test(test_errors),                   cmocka_unit_test(test_log_is_one_line_each),
+        cmocka_unit_test(test_copies_are_deep),
+        cmocka_unit_test(test_longer_records),
+        cmocka_unit_test(test_first_text_stands),
+        cmocka_unit_test(test_files_say_what_they_hold),
+        cmocka_unit_test(test_order_within_and_side_by_side),
+        cmocka_unit_test(test_deadlines_and_polling),
+        cmocka_unit_test(test_stop_finishes_what_is_queued),
+        cmocka_unit_test(test_wait_and_silent_failures),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_log_is_one_line_each),
     };
 
     return cmocka_run_group_tests_name("call", tests, NULL, NULL);

@@ -9,13 +9,13 @@
 #include "core/configuration.h"
 #include "tests/unit/core_config.h"
 
-#define NAME "cluster = { name = \"demo\"; };\n"
+#define NAME    "cluster = { name = \"demo\"; };\n"
 #define PLUGINS "plugins = { cloud = { plugin = \"local\"; }; pki = { plugin = \"pki\"; }; };\n"
-#define STAGES                                                                                                       \
-    "stages = {\n"                                                                                                   \
-    "  a = { steps = [\"address-reserve\"]; provides = [\"address\"]; };\n"                                          \
-    "  b = { steps = [\"authority-create\"]; needs = [\"address\"]; provides = [\"certificates\"]; };\n"             \
-    "  c = { steps = [\"address-reserve\", \"instance-create\"]; };\n"                                               \
+#define STAGES                                                                                           \
+    "stages = {\n"                                                                                       \
+    "  a = { steps = [\"address-reserve\"]; provides = [\"address\"]; };\n"                              \
+    "  b = { steps = [\"authority-create\"]; needs = [\"address\"]; provides = [\"certificates\"]; };\n" \
+    "  c = { steps = [\"address-reserve\", \"instance-create\"]; };\n"                                   \
     "};\n"
 
 struct bad {
@@ -29,25 +29,35 @@ static const struct bad bad_files[] = {
     {"no name", PLUGINS, NULL, {"@: ", "cluster.name is missing"}},
     {"bad name", "\ncluster = { name = \"Demo_1\"; };" PLUGINS, NULL, {"@:2: ", "\"Demo_1\"", "lower-case"}},
     {"long name", "cluster = { name = \"a23456789012345678901234567890123456789012\"; };", NULL, {"at most 40"}},
-    {"misspelt key", "cluster = {\n  name = \"demo\";\n  replcas = 3;\n};\n" PLUGINS, NULL,
+    {"misspelt key",
+     "cluster = {\n  name = \"demo\";\n  replcas = 3;\n};\n" PLUGINS,
+     NULL,
      {"@:3: ", "cluster.replcas", "did you mean \"replicas\"?"}},
     {"misspelt section", NAME "endpiont = { port = 1; };\n" PLUGINS, NULL, {"@:2: ", "did you mean \"endpoint\"?"}},
     {"key outside", NAME "replicas = 3;\n" PLUGINS, NULL, {"@:2: ", "did you mean \"cluster.replicas\"?"}},
-    {"wrong type", "cluster = { name = \"demo\";\n replicas = \"3\"; };\n" PLUGINS, NULL,
+    {"wrong type",
+     "cluster = { name = \"demo\";\n replicas = \"3\"; };\n" PLUGINS,
+     NULL,
      {"@:2: ", "cluster.replicas must be an integer"}},
     {"out of range", "cluster = { name = \"demo\";\n replicas = 8; };\n" PLUGINS, NULL, {"@:2: ", "is 8", "1 to 7"}},
     {"zero replicas", "cluster = { name = \"demo\"; replicas = 0; };\n" PLUGINS, NULL, {"@:1: ", "1 to 7"}},
     {"bad choice", NAME "endpoint = { mode = \"both\"; };\n" PLUGINS, NULL, {"@:2: ", "\"both\"", "auto|balancer"}},
-    {"bad list", "cluster = { name = \"demo\"; zones = [1, 2]; };\n" PLUGINS, NULL,
+    {"bad list",
+     "cluster = { name = \"demo\"; zones = [1, 2]; };\n" PLUGINS,
+     NULL,
      {"@:1: ", "element 1 is no string"}},
     {"list wanted", "cluster = { name = \"demo\"; zones = \"a\"; };\n" PLUGINS, NULL, {"@:1: ", "list of strings"}},
     {"bad duration", NAME "lock = { timeout = \"soon\"; };\n" PLUGINS, NULL, {"@:2: ", "\"soon\"", "30s"}},
     {"section no group", NAME "state = 3;\n" PLUGINS, NULL, {"@:2: ", "state must be a group"}},
     {"syntax", NAME "plugins = {\n  cloud = = 3;\n};\n", NULL, {"@:3: ", "syntax error"}},
-    {"duplicate instance", NAME "plugins = {\n a = { plugin = \"x\"; };\n a = { plugin = \"y\"; };\n};\n", NULL,
+    {"duplicate instance",
+     NAME "plugins = {\n a = { plugin = \"x\"; };\n a = { plugin = \"y\"; };\n};\n",
+     NULL,
      {"@:4: ", "duplicate"}},
     {"no plugins", NAME, NULL, {"@: ", "no plugin"}},
-    {"instance without plugin", NAME "plugins = { cloud = {\n }; };\n", NULL,
+    {"instance without plugin",
+     NAME "plugins = { cloud = {\n }; };\n",
+     NULL,
      {"@:2: ", "plugins.cloud.plugin is missing"}},
     {"instance no group", NAME "plugins = { cloud = 3; };\n", NULL, {"@:2: ", "plugins.cloud must be a group"}},
     {"plugin no string", NAME "plugins = { cloud = { plugin = 3; }; };\n", NULL, {"@:2: ", "must be a string"}},
@@ -55,7 +65,9 @@ static const struct bad bad_files[] = {
     {"include missing", NAME PLUGINS "@include \"nowhere.conf\"\n", NULL, {"@:3: ", "no file \"nowhere.conf\""}},
     {"include unquoted", NAME PLUGINS "@include nowhere\n", NULL, {"@:3: ", "@include \"file\""}},
     {"include itself", NAME PLUGINS "@include \"bad.conf\"\n", NULL, {"@:3: ", "includes go deeper"}},
-    {"fault in an include", NAME PLUGINS "\n@include \"part.conf\"\n", NULL,
+    {"fault in an include",
+     NAME PLUGINS "\n@include \"part.conf\"\n",
+     NULL,
      {"part.conf:2: ", "did you mean \"endpoint\"?"}},
     {"set without value", NAME PLUGINS, "cluster.replicas", {"--set wants KEY=VALUE"}},
     {"set unknown", NAME PLUGINS, "cluster.replcas=3", {"--set: ", "did you mean \"cluster.replicas\"?"}},
@@ -63,30 +75,53 @@ static const struct bad bad_files[] = {
     {"set out of range", NAME PLUGINS, "cluster.replicas=9", {"--set: ", "1 to 7"}},
     {"set of an unknown instance", NAME PLUGINS, "plugins.clod.zone=x", {"--set: ", "did you mean \"cloud\"?"}},
     {"set of stages", NAME PLUGINS, "stages.a.steps=x", {"--set: ", "in the file only"}},
-    {"unknown step", NAME PLUGINS "stages = {\n x = {\n  steps = [\"adress-reserve\"]; }; };\n", NULL,
+    {"unknown step",
+     NAME PLUGINS "stages = {\n x = {\n  steps = [\"adress-reserve\"]; }; };\n",
+     NULL,
      {"@:5: ", "stage \"x\"", "did you mean \"address-reserve\"?"}},
-    {"step twice in a stage", NAME PLUGINS "stages = { x = { steps = [\"member-add\", \"member-add\"]; }; };\n", NULL,
+    {"step twice in a stage",
+     NAME PLUGINS "stages = { x = { steps = [\"member-add\", \"member-add\"]; }; };\n",
+     NULL,
      {"@:3: ", "twice"}},
-    {"stage without steps", NAME PLUGINS "stages = { x = { needs = []; }; };\n", NULL,
+    {"stage without steps",
+     NAME PLUGINS "stages = { x = { needs = []; }; };\n",
+     NULL,
      {"@:3: ", "stages.x.steps is missing"}},
-    {"unknown key of a stage", NAME PLUGINS "stages = { x = { step = [\"member-add\"]; }; };\n", NULL,
+    {"unknown key of a stage",
+     NAME PLUGINS "stages = { x = { step = [\"member-add\"]; }; };\n",
+     NULL,
      {"@:3: ", "did you mean \"steps\"?"}},
     {"unknown instance of a stage",
      NAME PLUGINS "stages = { x = { steps = [\"member-add\"]; instance = \"pkj\"; }; };\n",
-     NULL, {"@:3: ", "did you mean \"pki\"?"}},
-    {"unknown stage", NAME PLUGINS STAGES "pipelines = {\n up = { stages = [\"d\"]; }; };\n", NULL,
+     NULL,
+     {"@:3: ", "did you mean \"pki\"?"}},
+    {"unknown stage",
+     NAME PLUGINS STAGES "pipelines = {\n up = { stages = [\"d\"]; }; };\n",
+     NULL,
      {"@:9: ", "pipeline \"up\"", "unknown stage \"d\""}},
-    {"unknown stage of the packaged", NAME PLUGINS "pipelines = { up = { stages = [\"adress\"]; }; };\n", NULL,
+    {"unknown stage of the packaged",
+     NAME PLUGINS "pipelines = { up = { stages = [\"adress\"]; }; };\n",
+     NULL,
      {"@:3: ", "did you mean \"address\"?"}},
-    {"needs too early", NAME PLUGINS STAGES "pipelines = {\n\n up = { stages = [\"b\", \"a\"]; }; };\n", NULL,
+    {"needs too early",
+     NAME PLUGINS STAGES "pipelines = {\n\n up = { stages = [\"b\", \"a\"]; }; };\n",
+     NULL,
      {"@:10: ", "stage \"b\" needs \"address\"", "stage \"a\" provides only after it"}},
-    {"needs nobody", NAME PLUGINS STAGES "pipelines = { up = { stages = [\"b\"]; }; };\n", NULL,
+    {"needs nobody",
+     NAME PLUGINS STAGES "pipelines = { up = { stages = [\"b\"]; }; };\n",
+     NULL,
      {"@:8: ", "stage \"b\" needs \"address\"", "no earlier stage provides; stage \"a\" would"}},
-    {"step in two stages", NAME PLUGINS STAGES "pipelines = { up = { stages = [\"a\", \"c\"]; }; };\n", NULL,
+    {"step in two stages",
+     NAME PLUGINS STAGES "pipelines = { up = { stages = [\"a\", \"c\"]; }; };\n",
+     NULL,
      {"@:8: ", "address-reserve", "\"a\" and \"c\""}},
-    {"stage twice", NAME PLUGINS STAGES "pipelines = { up = { stages = [\"a\", \"a\"]; }; };\n", NULL,
+    {"stage twice",
+     NAME PLUGINS STAGES "pipelines = { up = { stages = [\"a\", \"a\"]; }; };\n",
+     NULL,
      {"@:8: ", "twice"}},
-    {"misspelt given", NAME PLUGINS STAGES "pipelines = { up = { stages = [\"b\"]; given = [\"adress\"]; }; };\n", NULL,
+    {"misspelt given",
+     NAME PLUGINS STAGES "pipelines = { up = { stages = [\"b\"]; given = [\"adress\"]; }; };\n",
+     NULL,
      {"@:8: ", "did you mean \"address\"?"}},
     {"no up", NAME PLUGINS STAGES "pipelines = { down = { stages = [\"a\"]; }; };\n", NULL, {"no pipeline \"up\""}},
 };
@@ -181,8 +216,12 @@ static void test_local_conf(void **state)
 
 static void test_sets(void **state)
 {
-    static const char *const sets[] = {"cluster.replicas=4",  "cluster.replicas=5", "cluster.zones=x,y z",
-                                       "state.directory=/var/lib/x", "plugins.lb.plugin=lb", "cluster.name=other",
+    static const char *const sets[] = {"cluster.replicas=4",
+                                       "cluster.replicas=5",
+                                       "cluster.zones=x,y z",
+                                       "state.directory=/var/lib/x",
+                                       "plugins.lb.plugin=lb",
+                                       "cluster.name=other",
                                        NULL};
     struct ha_configuration *configuration = read_good(NAME PLUGINS, sets);
 
@@ -202,8 +241,8 @@ static void test_includes(void **state)
 
     (void)state;
     assert_int_equal(mkdir(scratch_path("sub"), 0700), 0);
-    assert_non_null(scratch_file("sub/deeper.conf",
-                                 "\ncluster = { name = \"deep\"; };\nstate = { directory = \"here\"; };"));
+    assert_non_null(
+        scratch_file("sub/deeper.conf", "\ncluster = { name = \"deep\"; };\nstate = { directory = \"here\"; };"));
     assert_non_null(scratch_file("sub/cluster.conf", "/* \n@include \"not this\"\n*/\n"
                                                      "@include \"deeper.conf\" # beside this file\n"));
     configuration = read_good("@include \"sub/cluster.conf\"\n" PLUGINS, NULL);
@@ -265,7 +304,9 @@ static void test_plugin_keys(void **state)
 
 static void test_bad_plugin_keys(void **state)
 {
-    static const struct { const char *keys, *set, *says; } cases[] = {
+    static const struct {
+        const char *keys, *set, *says;
+    } cases[] = {
         {"count = 1;\n color = \"grey\";", NULL,
          "good.conf:3: unknown setting plugins.cloud.color; did you mean \"colour\"?"},
         {"colour = \"grey\";", NULL, "good.conf:2: plugins.cloud.count is missing: How many."},

@@ -222,8 +222,7 @@ static void check_members(struct rig *rig)
 static int do_probe(struct rig *rig, int index)
 {
     struct hactl_call *call = fake_call_new(2000);
-    struct hactl_probe_want want = {.struct_size = sizeof(want), .reach = &rig->reaches[index],
-                                    .tls = &rig->tls};
+    struct hactl_probe_want want = {.struct_size = sizeof(want), .reach = &rig->reaches[index], .tls = &rig->tls};
 
     return end(call, hactl_plugin.payload->probe(rig->self, call, &want));
 }
@@ -565,9 +564,9 @@ static size_t craft(char *lines, size_t room, const unsigned char *content, size
         size_t part = size - at < blob ? size - at : blob;
         char *base64 = ha_base64_encode(content + at, part);
 
-        used += (size_t)snprintf(lines + used, room - used,
-                                 "{\"result\":{\"remaining_bytes\":\"%zu\",\"blob\":\"%s\"}}\n",
-                                 size - at > part + 32 ? size - at - part - 32 : 0, base64);
+        used +=
+            (size_t)snprintf(lines + used, room - used, "{\"result\":{\"remaining_bytes\":\"%zu\",\"blob\":\"%s\"}}\n",
+                             size - at > part + 32 ? size - at - part - 32 : 0, base64);
         free(base64);
     }
     return used;
@@ -689,8 +688,11 @@ static void test_render(void **state)
     struct hactl_member members[3] = {0};
     char urls[3][64];
     const struct hactl_member *member_list[3] = {&members[0], &members[1], &members[2]};
-    struct hactl_payload_want want = {.struct_size = sizeof(want), .cluster = &rig->cluster,
-                                      .replica = &rig->replicas[1], .peers = rig->replica_list, .peer_count = 2,
+    struct hactl_payload_want want = {.struct_size = sizeof(want),
+                                      .cluster = &rig->cluster,
+                                      .replica = &rig->replicas[1],
+                                      .peers = rig->replica_list,
+                                      .peer_count = 2,
                                       .founding = 1};
     struct hactl_call *call, *again;
 
@@ -709,8 +711,8 @@ static void test_render(void **state)
     for (int i = 0; i < 3; i++)
         snprintf(urls[i], sizeof(urls[i]), "https://%s:2382", rig->addresses[i]);
     for (int i = 0; i < 3; i++)
-        members[i] = (struct hactl_member){
-            .struct_size = sizeof(members[i]), .id = "7", .voter = 1, .peer_url = urls[i]};
+        members[i] =
+            (struct hactl_member){.struct_size = sizeof(members[i]), .id = "7", .voter = 1, .peer_url = urls[i]};
     members[0].name = "demo-1";
     want.founding = 0;
     want.members = member_list;
@@ -775,13 +777,20 @@ static int finish(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gate),          cmocka_unit_test(test_render),
-        cmocka_unit_test(test_stream),        cmocka_unit_test(test_stream_words),
-        cmocka_unit_test(test_static_three),  cmocka_unit_test(test_grow_and_shrink),
-        cmocka_unit_test(test_never_started), cmocka_unit_test(test_stopped_member),
-        cmocka_unit_test(test_no_quorum),     cmocka_unit_test(test_remove_leader),
-        cmocka_unit_test(test_two_clusters),  cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_lagging_learner), cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_render),
+        cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_stream_words),
+        cmocka_unit_test(test_static_three),
+        cmocka_unit_test(test_grow_and_shrink),
+        cmocka_unit_test(test_never_started),
+        cmocka_unit_test(test_stopped_member),
+        cmocka_unit_test(test_no_quorum),
+        cmocka_unit_test(test_remove_leader),
+        cmocka_unit_test(test_two_clusters),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_lagging_learner),
+        cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_restart),
     };
 

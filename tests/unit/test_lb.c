@@ -27,10 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PUBLIC "127.44.1.1"
-#define PORT 7443
+#define PUBLIC       "127.44.1.1"
+#define PORT         7443
 #define BACKEND_PORT 7500
-#define BACKENDS 3
+#define BACKENDS     3
 
 static const struct hactl_plugin *const plugin = &hactl_plugin;
 
@@ -44,7 +44,7 @@ static double now_ms(void)
 
 static void sleep_ms(long ms)
 {
-    struct timespec wait = { ms / 1000, ms % 1000 * 1000000L };
+    struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
 
     nanosleep(&wait, NULL);
 }
@@ -62,8 +62,8 @@ struct echo {
 static void *echo_run(void *data)
 {
     struct echo *echo = data;
-    struct pollfd fds[256] = { { .fd = echo->listener, .events = POLLIN } };
-    bool counted[256] = { false };
+    struct pollfd fds[256] = {{.fd = echo->listener, .events = POLLIN}};
+    bool counted[256] = {false};
     nfds_t count = 1;
     char bytes[4096];
 
@@ -91,7 +91,7 @@ static void *echo_run(void *data)
 
             if (fd >= 0) {
                 counted[count] = false;
-                fds[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+                fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
             }
         }
     }
@@ -102,7 +102,7 @@ static void *echo_run(void *data)
 
 static int listen_on(const char *address, uint16_t port)
 {
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     assert_true(fd >= 0);
@@ -134,8 +134,8 @@ static void echo_stop(struct echo *echo)
 
 static int dial(const char *address, uint16_t port)
 {
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
-    struct timeval limit = { 3, 0 };
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct timeval limit = {3, 0};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     inet_pton(AF_INET, address, &name.sin_addr);
@@ -268,18 +268,22 @@ static void fixture_close(struct fixture *f)
 
 static int setup(void **state)
 {
-    static const struct fake_setting settings[] = { { "check", "tcp" }, { "check_interval_ms", "100" },
-                                                    { NULL, NULL } };
+    static const struct fake_setting settings[] = {{"check", "tcp"}, {"check_interval_ms", "100"}, {NULL, NULL}};
     struct fixture *f = calloc(1, sizeof(*f));
     const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
 
     /* Longer than the path of a unix socket can be. */
     assert_true(asprintf(&f->directory, "%s/test_lb.%d/%0150d", base, (int)getpid(), 0) > 0);
-    f->cluster = (struct hactl_cluster){ .struct_size = sizeof(f->cluster), .name = "demo",
-                                         .external_address = PUBLIC, .endpoint_port = PORT,
-                                         .dns_domain = "cluster.local" };
-    f->want = (struct hactl_balancer_want){ .struct_size = sizeof(f->want), .name = "demo-lb",
-                                            .cluster = &f->cluster, .port = PORT, .backend_port = BACKEND_PORT };
+    f->cluster = (struct hactl_cluster){.struct_size = sizeof(f->cluster),
+                                        .name = "demo",
+                                        .external_address = PUBLIC,
+                                        .endpoint_port = PORT,
+                                        .dns_domain = "cluster.local"};
+    f->want = (struct hactl_balancer_want){.struct_size = sizeof(f->want),
+                                           .name = "demo-lb",
+                                           .cluster = &f->cluster,
+                                           .port = PORT,
+                                           .backend_port = BACKEND_PORT};
     fixture_open(f, settings);
     for (int i = 0; i < BACKENDS; i++)
         echo_start(&f->echoes[i], i + 1);
@@ -312,8 +316,8 @@ static int doing(struct fixture *f, enum verb verb, const char *text, struct hac
 static int backend(struct fixture *f, int i)
 {
     char name[24];
-    struct hactl_backend_want want = { .struct_size = sizeof(want), .name = name, .zone = "a",
-                                       .address = f->echoes[i].address };
+    struct hactl_backend_want want = {
+        .struct_size = sizeof(want), .name = name, .zone = "a", .address = f->echoes[i].address};
     struct hactl_call *call = fake_call_new(5000);
     int rc;
 
@@ -598,8 +602,8 @@ static void test_half_replaced(void **state)
 /* Other settings: a new process takes over without a lost connection. */
 static void test_settings(void **state)
 {
-    static const struct fake_setting other[] = { { "check", "tcp" }, { "check_interval_ms", "150" },
-                                                 { "balance", "roundrobin" }, { NULL, NULL } };
+    static const struct fake_setting other[] = {
+        {"check", "tcp"}, {"check_interval_ms", "150"}, {"balance", "roundrobin"}, {NULL, NULL}};
     struct fixture *f = *state;
     struct prober prober, client;
     pid_t pid;
@@ -771,10 +775,9 @@ static pid_t tls_start(const char *directory, const char *address, bool mutual)
  * shown, and is not when it is stopped. */
 static void checks_tls(struct fixture *f, const char *check, bool mutual)
 {
-    const struct fake_setting settings[] = { { "check", check }, { "check_path", "/" }, { "check_interval_ms", "100" },
-                                             { "check_timeout_ms", "300" }, { NULL, NULL } };
-    struct hactl_backend_want want = { .struct_size = sizeof(want), .name = "tls", .zone = "a",
-                                       .address = "127.44.2.9" };
+    const struct fake_setting settings[] = {
+        {"check", check}, {"check_path", "/"}, {"check_interval_ms", "100"}, {"check_timeout_ms", "300"}, {NULL, NULL}};
+    struct hactl_backend_want want = {.struct_size = sizeof(want), .name = "tls", .zone = "a", .address = "127.44.2.9"};
     struct hactl_call *call;
     double down_ms;
     pid_t pid;

@@ -81,7 +81,11 @@ static void assert_refused(const char *name, const char *plugin, enum ha_exit st
     ha_configuration_free(configuration);
 }
 
-struct faulty { const char *name; enum ha_exit status; const char *part, *other_part; };
+struct faulty {
+    const char *name;
+    enum ha_exit status;
+    const char *part, *other_part;
+};
 
 static void test_faulty_descriptors(void **state)
 {
@@ -107,7 +111,7 @@ static void test_faulty_descriptors(void **state)
     };
 
     (void)state;
-    ha_log_level_set((enum hactl_log_level)-1); /* undeclared_key is told off aloud */
+    ha_log_level_set((enum hactl_log_level) - 1); /* undeclared_key is told off aloud */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_refused(cases[i].name, copy(cases[i].name, 0644), cases[i].status, cases[i].part, cases[i].other_part);
     ha_log_level_set(HACTL_LOG_WARNING);
@@ -228,7 +232,9 @@ static void test_sound(void **state)
 
 static void test_faulty_answers(void **state)
 {
-    static const struct { const char *name, *says; } cases[] = {
+    static const struct {
+        const char *name, *says;
+    } cases[] = {
         {"emits_short_record", "a record port of 0 bytes where ABI 0.1 has"},
         {"emits_null_string", "a record port without name"},
         {"emits_bad_enum", "a record backend with healthy = 9"},

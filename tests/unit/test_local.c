@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PORT 2379
+#define PORT     2379
 #define ENDPOINT 6443
 
 static char top[64], program[PATH_MAX], network[16];
@@ -69,7 +69,7 @@ static struct hactl_call *next_call(void)
 static int open_cloud(struct world *out, const char *cluster, const char *directory, const char *wanted)
 {
     char registry[96];
-    struct fake_setting settings[3] = { { "registry", registry }, { wanted ? "network" : NULL, wanted } };
+    struct fake_setting settings[3] = {{"registry", registry}, {wanted ? "network" : NULL, wanted}};
 
     snprintf(registry, sizeof(registry), "%s/registry", top);
     snprintf(out->directory, sizeof(out->directory), "%s/%s", top, directory);
@@ -119,13 +119,13 @@ static size_t count_processes(void)
 static void expect_processes(size_t wanted)
 {
     for (int i = 0; i < 500 && count_processes() != wanted; i++)
-        nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
     assert_int_equal(count_processes(), wanted);
 }
 
 static void down(void)
 {
-    static const char *const names[] = { "demo-1", "demo-2", "demo-3" };
+    static const char *const names[] = {"demo-1", "demo-2", "demo-3"};
 
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(destroy(names[i]), HACTL_OK);
@@ -157,7 +157,7 @@ static int teardown(void **state)
 
 static void make_instance(const char *name)
 {
-    struct hactl_replica want = { .struct_size = sizeof(want), .name = name, .zone = "a" };
+    struct hactl_replica want = {.struct_size = sizeof(want), .name = name, .zone = "a"};
 
     assert_int_equal(cloud()->address_ensure(world.self, next_call(), "demo", HACTL_ADDRESS_EXTERNAL, NULL, NULL), 0);
     assert_int_equal(cloud()->address_ensure(world.self, next_call(), name, HACTL_ADDRESS_INTERNAL, name, "a"), 0);
@@ -166,7 +166,7 @@ static void make_instance(const char *name)
 
 static int ensure_again(const char *name)
 {
-    struct hactl_replica want = { .struct_size = sizeof(want), .name = name, .zone = "a" };
+    struct hactl_replica want = {.struct_size = sizeof(want), .name = name, .zone = "a"};
 
     return cloud()->instance_ensure(world.self, next_call(), &want);
 }
@@ -182,20 +182,37 @@ static int deliver(const char *instance, const char *address, struct order order
 {
     char port[8];
     const char *content = order.content ? order.content : "hello";
-    const char *argv[] = { order.program ? order.program : program, "unit", order.mode ? order.mode : "serve",
-                           address, port, "${directory}/greeting", "${data}", NULL };
-    struct hactl_file file = { .struct_size = sizeof(file), .path = order.path ? order.path : "greeting", .mode = 0600,
-                               .content = content, .content_size = strlen(content) };
-    struct hactl_unit unit = { .struct_size = sizeof(unit), .name = order.unit ? order.unit : "server", .argv = argv,
-                               .package = "etcd-server", .stop_timeout_ms = order.stop_timeout_ms };
-    struct hactl_port listening = { .struct_size = sizeof(listening), .name = "greeting",
-                                    .port = order.port ? order.port : PORT };
-    const struct hactl_file *files[] = { &file };
-    const struct hactl_unit *units[] = { &unit };
-    const struct hactl_port *ports[] = { &listening };
-    struct hactl_payload payload = { .struct_size = sizeof(payload), .name = "greeter", .files = files,
-                                     .file_count = 1, .units = units, .unit_count = 1, .ports = ports,
-                                     .port_count = 1 };
+    const char *argv[] = {order.program ? order.program : program,
+                          "unit",
+                          order.mode ? order.mode : "serve",
+                          address,
+                          port,
+                          "${directory}/greeting",
+                          "${data}",
+                          NULL};
+    struct hactl_file file = {.struct_size = sizeof(file),
+                              .path = order.path ? order.path : "greeting",
+                              .mode = 0600,
+                              .content = content,
+                              .content_size = strlen(content)};
+    struct hactl_unit unit = {.struct_size = sizeof(unit),
+                              .name = order.unit ? order.unit : "server",
+                              .argv = argv,
+                              .package = "etcd-server",
+                              .stop_timeout_ms = order.stop_timeout_ms};
+    struct hactl_port listening = {
+        .struct_size = sizeof(listening), .name = "greeting", .port = order.port ? order.port : PORT};
+    const struct hactl_file *files[] = {&file};
+    const struct hactl_unit *units[] = {&unit};
+    const struct hactl_port *ports[] = {&listening};
+    struct hactl_payload payload = {.struct_size = sizeof(payload),
+                                    .name = "greeter",
+                                    .files = files,
+                                    .file_count = 1,
+                                    .units = units,
+                                    .unit_count = 1,
+                                    .ports = ports,
+                                    .port_count = 1};
 
     snprintf(port, sizeof(port), "%u", order.port ? order.port : PORT);
     return cloud()->deliver(world.self, next_call(), instance, &payload);
@@ -203,7 +220,7 @@ static int deliver(const char *instance, const char *address, struct order order
 
 static int deliver_usual(const char *instance)
 {
-    return deliver(instance, at(10 + (unsigned)(instance[5] - '0')), (struct order){ 0 });
+    return deliver(instance, at(10 + (unsigned)(instance[5] - '0')), (struct order){0});
 }
 
 static const char *below(const char *format, const char *instance)
@@ -226,7 +243,7 @@ static pid_t unit_pid(const char *instance)
 
 static void pause_ms(long ms)
 {
-    struct timespec pause = { 0, ms * 1000000L };
+    struct timespec pause = {0, ms * 1000000L};
 
     nanosleep(&pause, NULL);
 }
@@ -234,7 +251,8 @@ static void pause_ms(long ms)
 static void wait_until_gone(pid_t pid)
 {
     for (int i = 0; i < 1000 && kill(pid, 0) == 0 && unit_pid("demo-1") == pid &&
-         ha_daemon_state(below("instances/%s/run/server.pid", "demo-1"), NULL) != HA_PROCESS_GONE; i++)
+                    ha_daemon_state(below("instances/%s/run/server.pid", "demo-1"), NULL) != HA_PROCESS_GONE;
+         i++)
         pause_ms(2);
 }
 
@@ -242,7 +260,7 @@ static void wait_until_gone(pid_t pid)
 
 static int dial(const char *address, uint16_t port)
 {
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_int_equal(inet_pton(AF_INET, address, &name.sin_addr), 1);
@@ -286,14 +304,15 @@ static bool ask_soon(const char *address, uint16_t port, const char *wanted)
 
 static void test_addresses(void **state)
 {
-    static const struct { const char *name; enum hactl_address_kind kind; unsigned host; } cases[] = {
-        { "demo", HACTL_ADDRESS_EXTERNAL, 1 },
-        { "demo-2", HACTL_ADDRESS_INTERNAL, 12 },
-        { "demo-1", HACTL_ADDRESS_INTERNAL, 11 },
-        { "other-2", HACTL_ADDRESS_INTERNAL, 13 }, /* .12 is taken */
-        { "demo", HACTL_ADDRESS_EXTERNAL, 1 },          /* again */
-        { "demo-2", HACTL_ADDRESS_INTERNAL, 12 },
-        { "plain", HACTL_ADDRESS_INTERNAL, 14 },
+    static const struct {
+        const char *name;
+        enum hactl_address_kind kind;
+        unsigned host;
+    } cases[] = {
+        {"demo", HACTL_ADDRESS_EXTERNAL, 1},    {"demo-2", HACTL_ADDRESS_INTERNAL, 12},
+        {"demo-1", HACTL_ADDRESS_INTERNAL, 11}, {"other-2", HACTL_ADDRESS_INTERNAL, 13}, /* .12 is taken */
+        {"demo", HACTL_ADDRESS_EXTERNAL, 1},                                             /* again */
+        {"demo-2", HACTL_ADDRESS_INTERNAL, 12}, {"plain", HACTL_ADDRESS_INTERNAL, 14},
     };
     (void)state;
 
@@ -331,7 +350,7 @@ static void first_network(struct world *where, char out[32])
 
 static void test_networks(void **state)
 {
-    struct world first = { 0 }, second = { 0 }, third = { 0 };
+    struct world first = {0}, second = {0}, third = {0};
     char one[32], two[32], three[32], text[64];
     int fd;
     (void)state;
@@ -377,8 +396,8 @@ static void test_networks(void **state)
 
 static void test_settings(void **state)
 {
-    static const char *const bad[] = { "10.0.0.0/24", "127.1.0.0/16", "127.300.1.0/24", "127.1", "127.1.1.0/24 " };
-    struct world refused = { 0 };
+    static const char *const bad[] = {"10.0.0.0/24", "127.1.0.0/16", "127.300.1.0/24", "127.1", "127.1.1.0/24 "};
+    struct world refused = {0};
     (void)state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -390,7 +409,7 @@ static void test_settings(void **state)
     assert_int_equal(cloud()->zones(world.self, next_call()), HACTL_OK);
     assert_int_equal(world.call->zone_count, 3);
     assert_string_equal(world.call->zones[2].name, "c");
-    struct hactl_replica want = { .struct_size = sizeof(want), .name = "demo-1", .zone = "d" };
+    struct hactl_replica want = {.struct_size = sizeof(want), .name = "demo-1", .zone = "d"};
     assert_int_equal(cloud()->instance_ensure(world.self, next_call(), &want), HACTL_E_INVALID);
     assert_non_null(strstr(world.call->text, "a, b, c"));
     want.zone = "a";
@@ -425,16 +444,16 @@ static void test_deliver(void **state)
     assert_int_equal(world.call->delivery_count, 1);
     assert_int_equal(world.call->deliveries[0].running, HACTL_YES);
 
-    assert_int_equal(deliver("demo-1", at(11), (struct order){ .content = "changed" }), HACTL_OK);
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.content = "changed"}), HACTL_OK);
     assert_int_not_equal(unit_pid("demo-1"), pid);
     assert_true(ask_soon(at(11), PORT, "changed"));
     pid = unit_pid("demo-1");
-    assert_int_equal(deliver("demo-1", at(11), (struct order){ .content = "changed", .port = 2380 }), HACTL_OK);
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.content = "changed", .port = 2380}), HACTL_OK);
     assert_int_not_equal(unit_pid("demo-1"), pid);
     assert_true(ask_soon(at(11), 2380, "changed"));
 
     /* What is no longer part of the payload goes: the old file, the old unit. */
-    assert_int_equal(deliver("demo-1", at(11), (struct order){ .path = "sub/new", .unit = "second" }), HACTL_OK);
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.path = "sub/new", .unit = "second"}), HACTL_OK);
     assert_int_equal(access(below("instances/%s/payloads/greeter/greeting", "demo-1"), F_OK), -1);
     assert_int_equal(access(below("instances/%s/payloads/greeter/sub/new", "demo-1"), F_OK), 0);
     assert_int_equal(unit_pid("demo-1"), 0);
@@ -442,16 +461,21 @@ static void test_deliver(void **state)
 
 static void test_refusals(void **state)
 {
-    static const struct { struct order order; int rc; const char *text; } cases[] = {
-        { { .path = "../escape" }, HACTL_E_INVALID, "../escape" },
-        { { .path = "a/../../escape" }, HACTL_E_INVALID, "outside" },
-        { { .path = "/etc/hactl-escape" }, HACTL_E_INVALID, "outside" },
-        { { .path = "a//b" }, HACTL_E_INVALID, "outside" },
-        { { .path = "" }, HACTL_E_INVALID, "outside" },
-        { { .unit = "relay" }, HACTL_E_INVALID, "relay" },
-        { { .unit = "../x" }, HACTL_E_INVALID, "../x" },
-        { { .program = "no-such-etcd" }, HACTL_E_UNSUPPORTED,
-          "no-such-etcd is not installed: apt-get install etcd-server" },
+    static const struct {
+        struct order order;
+        int rc;
+        const char *text;
+    } cases[] = {
+        {{.path = "../escape"}, HACTL_E_INVALID, "../escape"},
+        {{.path = "a/../../escape"}, HACTL_E_INVALID, "outside"},
+        {{.path = "/etc/hactl-escape"}, HACTL_E_INVALID, "outside"},
+        {{.path = "a//b"}, HACTL_E_INVALID, "outside"},
+        {{.path = ""}, HACTL_E_INVALID, "outside"},
+        {{.unit = "relay"}, HACTL_E_INVALID, "relay"},
+        {{.unit = "../x"}, HACTL_E_INVALID, "../x"},
+        {{.program = "no-such-etcd"},
+         HACTL_E_UNSUPPORTED,
+         "no-such-etcd is not installed: apt-get install etcd-server"},
     };
     char expected[64];
     int fd;
@@ -496,7 +520,7 @@ static void test_dead_and_stopped(void **state)
     assert_non_null(strstr(world.call->emitted_text, "serving"));
 
     /* A program that ends by itself. */
-    assert_int_equal(deliver("demo-1", at(11), (struct order){ .mode = "fail" }), HACTL_OK);
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.mode = "fail"}), HACTL_OK);
     wait_until_gone(unit_pid("demo-1"));
     assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
     assert_int_equal(world.call->deliveries[0].running, HACTL_NO);
@@ -555,7 +579,7 @@ static void test_relay(void **state)
     make_instance("demo-1");
     make_instance("demo-2");
     assert_int_equal(deliver_usual("demo-1"), HACTL_OK);
-    assert_int_equal(deliver("demo-2", at(12), (struct order){ .content = "second" }), HACTL_OK);
+    assert_int_equal(deliver("demo-2", at(12), (struct order){.content = "second"}), HACTL_OK);
     assert_true(ask_soon(at(11), PORT, "hello"));
     assert_true(ask_soon(at(12), PORT, "second"));
     assert_int_equal(release("demo-1"), HACTL_OK);
@@ -613,9 +637,10 @@ static void test_destroy(void **state)
 {
     (void)state;
     make_instance("demo-1");
-    assert_int_equal(deliver("demo-1", at(11), (struct order){ .mode = "deaf", .stop_timeout_ms = 2000 }), 0);
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.mode = "deaf", .stop_timeout_ms = 2000}), 0);
     for (int i = 0; i < 500 && (cloud()->unit_log(world.self, next_call(), "demo-1", "server"),
-                                !strstr(world.call->emitted_text, "deaf")); i++)
+                                !strstr(world.call->emitted_text, "deaf"));
+         i++)
         pause_ms(2);
     assert_int_equal(cloud()->forget(world.self, next_call()), HACTL_E_CONFLICT);
     /* Deaf to SIGTERM, and gone all the same: this is a machine being deleted. */
@@ -651,7 +676,7 @@ static void release_and_down(void)
 
 static void run_and_kill(void (*work)(void), long after_us)
 {
-    struct timespec pause = { 0, after_us * 1000 };
+    struct timespec pause = {0, after_us * 1000};
     pid_t child = fork();
 
     if (child == 0) {
@@ -727,10 +752,9 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_addresses), EACH(test_networks),  EACH(test_settings),
-        EACH(test_deliver),   EACH(test_refusals),  EACH(test_dead_and_stopped),
-        EACH(test_lost_data), EACH(test_relay),     EACH(test_destroy),
-        EACH(test_killed_anywhere),
+        EACH(test_addresses), EACH(test_networks),         EACH(test_settings),  EACH(test_deliver),
+        EACH(test_refusals),  EACH(test_dead_and_stopped), EACH(test_lost_data), EACH(test_relay),
+        EACH(test_destroy),   EACH(test_killed_anywhere),
     };
     ssize_t length;
 

@@ -46,14 +46,14 @@ static int teardown(void **state)
 
 static int start(const char *const *argv, pid_t *pid)
 {
-    struct ha_daemon daemon = { argv, directory, log_path, pid_path };
+    struct ha_daemon daemon = {argv, directory, log_path, pid_path};
 
     return ha_daemon_start(&daemon, pid);
 }
 
 static pid_t start_sleep(void)
 {
-    const char *argv[] = { "sleep", "60", NULL };
+    const char *argv[] = {"sleep", "60", NULL};
     pid_t pid = 0;
 
     assert_int_equal(start(argv, &pid), 0);
@@ -73,7 +73,7 @@ static char *read_text(const char *path)
 /* The state must become `wanted` within two seconds. */
 static void wait_for_state(enum ha_process_state wanted)
 {
-    struct timespec pause = { 0, 2000000 };
+    struct timespec pause = {0, 2000000};
 
     for (int i = 0; i < 1000 && ha_daemon_state(pid_path, NULL) != wanted; i++)
         nanosleep(&pause, NULL);
@@ -82,7 +82,7 @@ static void wait_for_state(enum ha_process_state wanted)
 
 static void wait_for_log(const char *wanted)
 {
-    struct timespec pause = { 0, 2000000 };
+    struct timespec pause = {0, 2000000};
     bool found = false;
 
     for (int i = 0; i < 1000 && !found; i++) {
@@ -97,7 +97,7 @@ static void wait_for_log(const char *wanted)
 static void test_start_and_stop(void **state)
 {
     pid_t pid = start_sleep(), named = 0, again = 0;
-    const char *argv[] = { "sleep", "60", NULL };
+    const char *argv[] = {"sleep", "60", NULL};
     (void)state;
 
     assert_int_equal(ha_daemon_state(pid_path, &named), HA_PROCESS_RUNNING);
@@ -115,9 +115,10 @@ static void test_start_and_stop(void **state)
  * ignored signal, and no parent that would have to reap it. */
 static void test_detached(void **state)
 {
-    const char *argv[] = { "/bin/sh", "-c",
-                           "ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/$$/status; umask;"
-                           "readlink /proc/$$/fd/0; pwd; echo end; exec sleep 60", NULL };
+    const char *argv[] = {"/bin/sh", "-c",
+                          "ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/$$/status; umask;"
+                          "readlink /proc/$$/fd/0; pwd; echo end; exec sleep 60",
+                          NULL};
     sigset_t blocked, before;
     pid_t pid;
     char *text;
@@ -135,7 +136,8 @@ static void test_detached(void **state)
     wait_for_log("end\n");
     text = read_text(log_path);
     assert_non_null(strstr(text, "SigBlk:\t0000000000000000\n"));
-    /* What make starts ignores glibc's own signals 32 and 33, by way of posix_spawn(3); glibc lets nobody reset them. */
+    /* What make starts ignores glibc's own signals 32 and 33, by way of posix_spawn(3); glibc lets nobody reset them.
+     */
     assert_true(strstr(text, "SigIgn:\t0000000000000000\n") || strstr(text, "SigIgn:\t0000000180000000\n"));
     assert_non_null(strstr(text, "0077\n/dev/null\n"));
     assert_non_null(strstr(text, directory));
@@ -165,7 +167,7 @@ static void test_stopped_by_signal(void **state)
     start_sleep();
     assert_int_equal(ha_daemon_signal(pid_path, SIGSTOP), 0);
     wait_for_state(HA_PROCESS_STOPPED_BY_SIGNAL);
-    const char *argv[] = { "sleep", "60", NULL };
+    const char *argv[] = {"sleep", "60", NULL};
     assert_int_equal(start(argv, NULL), -EALREADY);
     assert_int_equal(ha_daemon_stop(pid_path, 1000), 0);
     assert_int_equal(ha_daemon_state(pid_path, NULL), HA_PROCESS_GONE);
@@ -173,7 +175,7 @@ static void test_stopped_by_signal(void **state)
 
 static void test_stop_ends_in_kill(void **state)
 {
-    const char *argv[] = { "/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done", NULL };
+    const char *argv[] = {"/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done", NULL};
     pid_t pid;
     (void)state;
 
@@ -206,12 +208,20 @@ static void test_zombie(void **state)
  * stranger is this test: a signal that got through would end it. */
 static void test_recycled_pid(void **state)
 {
-    static const struct { const char *format; bool named; } cases[] = {
-        { "%d 1 %s\n", true },                                               /* another start time */
-        { "%d 999999999999 %s\n", true },
-        { "%d 1 01234567-89ab-cdef-0123-456789abcdef\n", true },              /* another boot */
-        { "%d\n", false }, { "", false }, { "x\n", false }, { "%d 1 %s", false }, /* damaged, torn */
-        { "-1 1 %s\n", false }, { "0 1 %s\n", false }, { "1 1 %s\n", false },
+    static const struct {
+        const char *format;
+        bool named;
+    } cases[] = {
+        {"%d 1 %s\n", true}, /* another start time */
+        {"%d 999999999999 %s\n", true},
+        {"%d 1 01234567-89ab-cdef-0123-456789abcdef\n", true}, /* another boot */
+        {"%d\n", false},
+        {"", false},
+        {"x\n", false},
+        {"%d 1 %s", false}, /* damaged, torn */
+        {"-1 1 %s\n", false},
+        {"0 1 %s\n", false},
+        {"1 1 %s\n", false},
     };
     char *boot_id = read_text("/proc/sys/kernel/random/boot_id");
     (void)state;
@@ -238,18 +248,22 @@ static void test_recycled_pid(void **state)
 
 static void test_cannot_start(void **state)
 {
-    const char *missing[] = { "hactl-no-such-program", NULL }, *relative[] = { "bin/true", NULL };
-    const char *sleeper[] = { "sleep", "60", NULL }, *broken[] = { NULL, NULL };
-    struct ha_daemon nowhere = { sleeper, "/nonexistent", log_path, pid_path };
-    struct ha_daemon unlogged = { sleeper, directory, "/nonexistent/log", pid_path };
-    struct ha_daemon unrecorded = { sleeper, directory, log_path, "/nonexistent/pid" };
+    const char *missing[] = {"hactl-no-such-program", NULL}, *relative[] = {"bin/true", NULL};
+    const char *sleeper[] = {"sleep", "60", NULL}, *broken[] = {NULL, NULL};
+    struct ha_daemon nowhere = {sleeper, "/nonexistent", log_path, pid_path};
+    struct ha_daemon unlogged = {sleeper, directory, "/nonexistent/log", pid_path};
+    struct ha_daemon unrecorded = {sleeper, directory, log_path, "/nonexistent/pid"};
     char path[128];
     (void)state;
 
     assert_int_equal(start(missing, NULL), -ENOENT);
     assert_int_equal(start(relative, NULL), -ENOENT);
     snprintf(path, sizeof(path), "%s/broken", directory);
-    assert_int_equal(ha_file_create(path, "\x7f" "ELF", 4, 0700, false), 0);
+    assert_int_equal(ha_file_create(path,
+                                    "\x7f"
+                                    "ELF",
+                                    4, 0700, false),
+                     0);
     broken[0] = path;
     assert_int_equal(start(broken, NULL), -ENOEXEC);
     assert_int_equal(ha_daemon_start(&nowhere, NULL), -ENOENT);
@@ -262,11 +276,11 @@ static void test_cannot_start(void **state)
 /* The caller dies at once: the daemon is recorded all the same. */
 static void test_caller_killed(void **state)
 {
-    const char *argv[] = { "sleep", "60", NULL };
+    const char *argv[] = {"sleep", "60", NULL};
     (void)state;
 
     for (int i = 0; i < 40; i++) {
-        struct timespec pause = { 0, i * 50000 };
+        struct timespec pause = {0, i * 50000};
         pid_t caller = fork();
         if (caller == 0) {
             start(argv, NULL);
@@ -286,7 +300,7 @@ static void test_caller_killed(void **state)
     char count[160], *output = NULL;
     snprintf(count, sizeof(count), "for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd)\" = %s ] && echo $p; done; true",
              directory);
-    const char *find[] = { "sh", "-c", count, NULL };
+    const char *find[] = {"sh", "-c", count, NULL};
     assert_int_equal(ha_program_run(find, 5000, 4096, &output, NULL), 0);
     assert_string_equal(output, "");
     free(output);
@@ -319,20 +333,25 @@ static void test_program_find(void **state)
 
 static void test_program_run(void **state)
 {
-    static const struct { const char *script; unsigned timeout_ms; size_t limit; int rc, status; const char *output; }
-    cases[] = {
-        { "echo out; echo err >&2; exit 3", 2000, 100, 0, 3 << 8, "out\nerr\n" },
-        { "echo 123456789", 2000, 4, 0, 0, "1234" },
-        { "head -c 300000 /dev/zero | tr '\\0' x", 5000, 3, 0, 0, "xxx" },
-        { "echo early; sleep 10", 100, 100, -ETIMEDOUT, SIGKILL, "early\n" },
-        { "sleep 4 & echo done", 2000, 100, 0, 0, "done\n" },
-        { "cat", 2000, 100, 0, 0, "" },
-        { "kill -9 $$", 2000, 100, 0, SIGKILL, "" },
+    static const struct {
+        const char *script;
+        unsigned timeout_ms;
+        size_t limit;
+        int rc, status;
+        const char *output;
+    } cases[] = {
+        {"echo out; echo err >&2; exit 3", 2000, 100, 0, 3 << 8, "out\nerr\n"},
+        {"echo 123456789", 2000, 4, 0, 0, "1234"},
+        {"head -c 300000 /dev/zero | tr '\\0' x", 5000, 3, 0, 0, "xxx"},
+        {"echo early; sleep 10", 100, 100, -ETIMEDOUT, SIGKILL, "early\n"},
+        {"sleep 4 & echo done", 2000, 100, 0, 0, "done\n"},
+        {"cat", 2000, 100, 0, 0, ""},
+        {"kill -9 $$", 2000, 100, 0, SIGKILL, ""},
     };
     (void)state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const char *argv[] = { "sh", "-c", cases[i].script, NULL };
+        const char *argv[] = {"sh", "-c", cases[i].script, NULL};
         char *output = NULL;
         int status = -1;
         assert_int_equal(ha_program_run(argv, cases[i].timeout_ms, cases[i].limit, &output, &status), cases[i].rc);
@@ -340,13 +359,13 @@ static void test_program_run(void **state)
         assert_string_equal(output, cases[i].output);
         free(output);
     }
-    const char *missing[] = { "hactl-no-such-program", NULL };
+    const char *missing[] = {"hactl-no-such-program", NULL};
     assert_int_equal(ha_program_run(missing, 1000, 10, NULL, NULL), -ENOENT);
 }
 
 static uint16_t listen_on(int *fd, int family, const char *address)
 {
-    struct sockaddr_storage storage = { .ss_family = (sa_family_t)family };
+    struct sockaddr_storage storage = {.ss_family = (sa_family_t)family};
     struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
     socklen_t size = family == AF_INET ? sizeof(*v4) : sizeof(*v6);
@@ -365,13 +384,14 @@ static uint16_t listen_on(int *fd, int family, const char *address)
 
 static void test_listener(void **state)
 {
-    static const struct { int family; const char *bound, *asked; bool found; } cases[] = {
-        { AF_INET, "127.43.1.1", "127.43.1.1", true },
-        { AF_INET, "127.43.1.1", "127.43.1.2", false },
-        { AF_INET, "0.0.0.0", "127.43.1.2", true },
-        { AF_INET6, "::ffff:127.43.1.3", "127.43.1.3", true },
-        { AF_INET6, "::", "127.43.1.3", true },
-        { AF_INET6, "::1", "127.43.1.3", false },
+    static const struct {
+        int family;
+        const char *bound, *asked;
+        bool found;
+    } cases[] = {
+        {AF_INET, "127.43.1.1", "127.43.1.1", true}, {AF_INET, "127.43.1.1", "127.43.1.2", false},
+        {AF_INET, "0.0.0.0", "127.43.1.2", true},    {AF_INET6, "::ffff:127.43.1.3", "127.43.1.3", true},
+        {AF_INET6, "::", "127.43.1.3", true},        {AF_INET6, "::1", "127.43.1.3", false},
     };
     char expected[64];
     (void)state;
@@ -398,10 +418,9 @@ int main(void)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_start_and_stop), EACH(test_detached),     EACH(test_killed_outside),
-        EACH(test_zombie),         EACH(test_recycled_pid), EACH(test_stopped_by_signal),
-        EACH(test_cannot_start),   EACH(test_caller_killed), EACH(test_stop_ends_in_kill),
-        EACH(test_program_find),   EACH(test_program_run),  EACH(test_listener),
+        EACH(test_start_and_stop),    EACH(test_detached),          EACH(test_killed_outside), EACH(test_zombie),
+        EACH(test_recycled_pid),      EACH(test_stopped_by_signal), EACH(test_cannot_start),   EACH(test_caller_killed),
+        EACH(test_stop_ends_in_kill), EACH(test_program_find),      EACH(test_program_run),    EACH(test_listener),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
