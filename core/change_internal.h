@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What change.c, operation.c and give_back.c share: one change under way. */
+#ifndef HACTL_CORE_CHANGE_INTERNAL_H
+#define HACTL_CORE_CHANGE_INTERNAL_H
+
+#include "core/executor.h"
+#include "core/request.h"
+
+struct change {
+    struct ha_session *session;
+    struct ha_request request;
+    char text[256]; /* of the request */
+    char operation[64];
+    char aborts[64];            /* the operation that this one ends */
+    struct ha_desired previous; /* before the request: where `op abort` goes back to */
+    struct ha_desired wanted;
+    struct ha_plan *plan;
+    struct ha_plan_scope scope;
+    struct ha_run run;
+    json_t *earlier;
+    const struct ha_listener *listener;
+    struct ha_report *report;
+    struct ha_error *error;
+    bool resumes, written;
+};
+
+void ha_change_say(const struct change *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- operation.c: which operation it is, and what is written down of it */
+
+/* Returns 1 when the operation is done already. */
+int ha_change_find(struct change *c);
+/* Abort: back to the replica set from before, as a plan like any other. */
+int ha_change_want_previous(struct change *c);
+int ha_change_begin(struct change *c);
+int ha_change_write(struct change *c);
+bool ha_desired_same(const struct ha_desired *a, const struct ha_desired *b);
+/* Those that founded nothing yet are the founders; the store must know them
+ * before the first of them starts. */
+void ha_change_choose_founders(struct change *c);
+/* What the world has shown for good: groups formed, replicas gone. */
+void ha_change_note_facts(struct change *c);
+void ha_change_drop_gone(struct change *c);
+/* `type`: "stop", it stays unfinished; "end". */
+void ha_change_stop(struct change *c, const char *type);
+
+/* ---- give_back.c */
+
+/* After a failure: the address to whoever had it, a learner out again. */
+void ha_change_give_back(struct change *c, enum ha_holder holder, const char *replica);
+
+#endif

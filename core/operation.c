@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which operation a change is, and what is written down of it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "core/change_internal.h"
+#include "core/fault.h"
+#include "core/session_internal.h"
+
+/* ---- which operation */
+
+static void name_operation(char out[64])
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    unsigned short salt = 0;
+    if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
+        abort();
+    gmtime_r(&now, &tm);
+    size_t used = strftime(out, 64, "%Y%m%d-%H%M%S", &tm);
+    snprintf(out + used, 64 - used, "-%04x", salt);
+}
+
+static bool is_unfinished(struct ha_session *session, const char *id, struct ha_operation *out)
+{
+    struct ha_error ignored = {0};
+    return id[0] && ha_operation_read(session->store, id, out, &ignored) == 0 && out->ended_s == 0;
+}
+
+static int refuse_other(const struct change *c, const struct ha_operation *open)
+{
+    ha_fail(c->error, HA_EXIT_DECISION, "operation %s (%s) is unfinished%s%s", open->id, open->request,
+            open->text[0] ? ": " : "", open->text);
+    ha_advise(c->error, "hactl op resume %s, or hactl op abort %s", open->id, open->id);
+    return -1;
+}
+
+static int take_up(struct change *c, const struct ha_operation *open)
+{
+    snprintf(c->operation, sizeof c->operation, "%s", open->id);
+    snprintf(c->text, sizeof c->text, "%s", open->request);
+    c->resumes = true;
+    c->request.kind = ha_request_kind_of(open->request);
+    if (c->request.kind == HA_REQUEST_STAGE)
+        c->request.name = c->text + strlen("stage run ");
+    if (c->request.kind == HA_REQUEST_ABORT)
+        snprintf(c->aborts, sizeof c->aborts, "%.63s", c->text + strlen("op abort "));
+    ha_change_say(c, "resuming operation %s (%s)", open->id, open->request);
+    return ha_journal_read(c->session->store, open->id, &c->earlier, c->error);
+}
+
+/* Killed between the end in the journal and the store: the end record holds
+ * what the store was to be. */
+static int settle(struct change *c)
+{
+    struct ha_session *session = c->session;
+    struct ha_operation last = {0};
+    struct ha_error ignored = {0};
+    json_t *records = NULL;
+    struct ha_desired desired;
+    if (!session->desired.operation[0] ||
+        ha_operation_read(session->store, session->desired.operation, &last, &ignored) || !last.ended_s ||
+        ha_journal_read(session->store, last.id, &records, &ignored))
+        return 0;
+    json_t *end = json_array_get(records, json_array_size(records) - 1);
+    int rc = ha_desired_from_json(json_object_get(end, "desired"), &desired, &ignored);
+    json_decref(records);
+    if (rc)
+        return 0;
+    desired.generation = session->desired.generation;
+    session->desired = desired;
+    return ha_store_write(session->store, &session->desired, c->error);
+}
+
+/* Returns 1 when the operation is done already. */
+int ha_change_find(struct change *c)
+{
+    struct ha_session *session = c->session;
+    const char *asked = c->session->options->operation;
+    struct ha_operation open = {0}, named = {0};
+    if (settle(c))
+        return -1;
+    bool unfinished = is_unfinished(session, session->desired.operation, &open);
+    struct ha_error ignored = {0};
+    ha_request_text(&c->request, c->text, sizeof c->text);
+    if (c->request.kind == HA_REQUEST_RESUME) {
+        if (!unfinished || (c->request.name && strcmp(c->request.name, open.id) != 0))
+            return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation%s%s", c->request.name ? " " : "",
+                           c->request.name ? c->request.name : "");
+        return take_up(c, &open);
+    }
+    if (asked && ha_operation_read(session->store, asked, &named, &ignored) == 0 && named.ended_s)
+        return named.status == HA_EXIT_DONE
+                   ? 1
+                   : ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
+    if (unfinished && c->request.kind != HA_REQUEST_ABORT && c->request.kind != HA_REQUEST_DOWN)
+        return strcmp(open.request, c->text) == 0 && (!asked || strcmp(asked, open.id) == 0) ? take_up(c, &open)
+                                                                                             : refuse_other(c, &open);
+    if (unfinished && (strcmp(open.request, c->text) == 0 || ha_request_kind_of(open.request) == c->request.kind))
+        return take_up(c, &open);
+    if (asked)
+        snprintf(c->operation, sizeof c->operation, "%s", asked);
+    else
+        name_operation(c->operation);
+    return 0;
+}
+
+/* ---- abort: back to the replica set from before, as a plan like any other */
+
+int ha_change_want_previous(struct change *c)
+{
+    struct ha_session *session = c->session;
+    struct ha_operation open = {0};
+    json_t *records = NULL, *previous = NULL;
+    if (!is_unfinished(session, session->desired.operation, &open) ||
+        (c->request.name && strcmp(c->request.name, open.id) != 0))
+        return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation to abort");
+    if (ha_journal_read(session->store, open.id, &records, c->error))
+        return -1;
+    previous = json_object_get(json_array_get(records, 0), "previous");
+    struct ha_desired before = {0};
+    int rc = ha_desired_from_json(previous, &before, c->error);
+    json_decref(records);
+    if (rc)
+        return -1;
+    if (before.replica_count == 0) {
+        ha_fail(c->error, HA_EXIT_REFUSED, "operation %s made the cluster: there is nothing before it to go back to",
+                open.id);
+        ha_advise(c->error, "finish it (hactl op resume), or take it down (hactl down)");
+        return -1;
+    }
+    for (int i = 0; i < c->wanted.replica_count; i++) {
+        struct ha_desired_replica *r = &c->wanted.replicas[i];
+        int was = ha_desired_find(&before, r->name);
+        r->leaving = was < 0 || before.replicas[was].leaving;
+    }
+    c->wanted.endpoint_want = before.endpoint_want;
+    memcpy(c->wanted.endpoint_replica, before.endpoint_replica, sizeof before.endpoint_replica);
+    snprintf(c->aborts, sizeof c->aborts, "%s", open.id);
+    snprintf(c->text, sizeof c->text, "op abort %s", open.id);
+    return 0;
+}
+
+/* ---- writing down */
+
+int ha_change_begin(struct change *c)
+{
+    json_t *record;
+    if (ha_journal_open(c->session->store, c->operation, &c->run.journal, c->error))
+        return -1;
+    if (c->resumes)
+        record = json_pack("{ss sI}", "type", "resume", "at", (json_int_t)time(NULL));
+    else
+        record = json_pack("{ss si ss ss sI sI so}", "type", "begin", "schema", 1, "operation", c->operation, "request",
+                           c->text, "generation", (json_int_t)c->previous.generation + 1, "at", (json_int_t)time(NULL),
+                           "previous", ha_desired_to_json(&c->previous));
+    return ha_journal_append(c->run.journal, record, true, c->error);
+}
+
+int ha_change_write(struct change *c)
+{
+    c->report->syncs += 2;
+    c->written = true;
+    if (ha_store_write(c->session->store, &c->wanted, c->error))
+        return -1;
+    ha_fault_point("store");
+    c->session->desired = c->wanted;
+    return 0;
+}
+
+bool ha_desired_same(const struct ha_desired *a, const struct ha_desired *b)
+{
+    json_t *x = ha_desired_to_json(a), *y = ha_desired_to_json(b);
+    bool same = json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+/* Those that founded nothing yet are the founders; the store must know them
+ * before the first of them starts. */
+void ha_change_choose_founders(struct change *c)
+{
+    const struct ha_model *model = &c->session->observed.model;
+    bool unformed = false, some = false;
+    for (int g = 0; g < model->group_count; g++)
+        unformed |= !ha_model_is_formed(&model->groups[g]);
+    for (int i = 0; i < c->wanted.replica_count; i++)
+        some |= c->wanted.replicas[i].founding;
+    for (int i = 0; unformed && !some && !c->wanted.destroy && i < c->wanted.replica_count; i++)
+        c->wanted.replicas[i].founding = !c->wanted.replicas[i].leaving;
+}
+
+/* What the world has shown for good: groups formed, replicas gone. */
+void ha_change_note_facts(struct change *c)
+{
+    const struct ha_model *model = &c->session->observed.model;
+    bool all_formed = true;
+    for (int g = 0; g < model->group_count; g++) {
+        const struct ha_group *group = &model->groups[g];
+        all_formed &= ha_model_is_formed(group);
+        bool known = false;
+        for (int f = 0; f < c->wanted.formed_count; f++)
+            known |= strcmp(c->wanted.formed[f].group, group->name) == 0;
+        if (known || group->formed != HACTL_YES || group->quorum != HACTL_YES || c->wanted.formed_count == HA_GROUPS)
+            continue;
+        snprintf(c->wanted.formed[c->wanted.formed_count].group, HA_NAME, "%s", group->name);
+        snprintf(c->wanted.formed[c->wanted.formed_count++].cluster_id, sizeof c->wanted.formed[0].cluster_id, "%s",
+                 group->cluster_id);
+    }
+    for (int i = 0; all_formed && i < c->wanted.replica_count; i++)
+        c->wanted.replicas[i].founding = false;
+}
+
+static bool is_gone(const struct ha_model *model, const char *name)
+{
+    int i = ha_model_replica(model, name);
+    if (i < 0)
+        return true;
+    const struct ha_replica *r = &model->replicas[i];
+    return r->instance == HACTL_INSTANCE_ABSENT && r->address == HACTL_NO && ha_replica_unbound(model, i) &&
+           r->certificates == HA_CERTIFICATES_NONE && r->backend == HA_BACKEND_NONE;
+}
+
+void ha_change_drop_gone(struct change *c)
+{
+    int kept = 0;
+    for (int i = 0; i < c->wanted.replica_count; i++)
+        if (!c->wanted.replicas[i].leaving || !is_gone(&c->session->observed.model, c->wanted.replicas[i].name))
+            c->wanted.replicas[kept++] = c->wanted.replicas[i];
+    c->wanted.replica_count = kept;
+}
+
+static json_t *report_json(const struct change *c)
+{
+    const struct ha_report *r = c->report;
+    json_t *timings = json_array();
+    for (int i = 0; i < r->timing_count; i++)
+        json_array_append_new(timings,
+                              json_pack("{ss sI}", "step", r->timings[i].text, "ms", (json_int_t)r->timings[i].ms));
+    json_t *gap = r->gap_measured ? json_integer(r->endpoint_gap_ms) : json_null();
+    return json_pack("{si si sI sI si si so si si so}", "steps", r->steps, "replans", r->replans, "wall_ms",
+                     (json_int_t)r->wall_ms, "cpu_ms", (json_int_t)r->cpu_ms, "syncs", (int)r->syncs, "calls",
+                     (int)r->calls, "endpoint_gap_ms", gap, "probes", (int)r->probes, "probes_failed",
+                     (int)r->probes_failed, "timings", timings);
+}
+
+void ha_change_stop(struct change *c, const char *type)
+{
+    struct ha_error ignored = {0};
+    bool ends = strcmp(type, "end") == 0;
+    if (!c->run.journal)
+        return;
+    json_t *record = json_pack("{ss sI si ss so}", "type", type, "at", (json_int_t)time(NULL), "status",
+                               (int)c->error->status, "text", c->error->what, "report", report_json(c));
+    if (ends)
+        json_object_set_new(record, "desired", ha_desired_to_json(&c->wanted));
+    ha_journal_append(c->run.journal, record, true, &ignored);
+    ha_fault_point("journal");
+}
