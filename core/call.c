@@ -77,16 +77,13 @@ static const struct field instance_fields[] = {
     OPTIONAL(instance, detail),
 };
 static const struct field delivery_fields[] = {
-    STRING(delivery, instance),
-    STRING(delivery, payload),
-    TRISTATE(delivery, running),
-    OPTIONAL(delivery, detail),
+    STRING(delivery, instance), STRING(delivery, payload),  TRISTATE(delivery, running),
+    OPTIONAL(delivery, digest), OPTIONAL(delivery, detail),
 };
 static const struct field address_fields[] = {
-    STRING(address, name),
-    ENUM(address, kind, HACTL_ADDRESS_INTERNAL),
-    STRING(address, address),
-    OPTIONAL(address, instance),
+    STRING(address, name),       ENUM(address, kind, HACTL_ADDRESS_INTERNAL),
+    STRING(address, address),    TRISTATE(address, held),
+    OPTIONAL(address, instance), OPTIONAL(address, holder),
 };
 static const struct field reach_fields[] = {
     STRING(reach, host),
