@@ -30,8 +30,8 @@ int main(int argc, char **argv)
         long status = 0;
         snprintf(url, sizeof url, "https://%s:2379/v3/kv/put", argv[4 + attempt % (argc - 4)]);
         curl_easy_setopt(curl, CURLOPT_URL, url);
-        if (curl_easy_perform(curl) == CURLE_OK && curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
-            status == 200) {
+        if (curl_easy_perform(curl) == CURLE_OK &&
+            curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 200) {
             curl_easy_cleanup(curl);
             return 0;
         }
