@@ -60,6 +60,11 @@ int ha_program_run(const char *const *argv, unsigned timeout_ms, size_t limit, c
  * NULL when nobody does or it cannot be told. From /proc/net/tcp and fds. */
 char *ha_listener_describe(const char *address, uint16_t port);
 
+/* Whether whoever listened there is on its way out: nobody listens any more, or
+ * a socket is left that no process has (a killed one gives its descriptors back
+ * one by one). The port is free in an instant. */
+bool ha_listener_ending(const char *address, uint16_t port);
+
 /* Whether that very process listens on exactly address:port. */
 bool ha_listener_is(pid_t pid, const char *address, uint16_t port);
 

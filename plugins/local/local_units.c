@@ -121,6 +121,9 @@ static int check_ports(struct local *local, struct hactl_call *call, const struc
         }
         if (errno != EADDRINUSE)
             return local_error(local, call, -errno, "%s:%u", instance->address, port);
+        if (ha_listener_ending(instance->address, port))
+            return local->host->fail(call, HACTL_E_BUSY, "port %s:%u (%s of replica %s): who had it is just ending",
+                                     instance->address, port, local_json_text(entry, "name"), instance->name);
         char *who = ha_listener_describe(instance->address, port);
         int rc =
             local->host->fail(call, HACTL_E_CONFLICT, "port %s:%u (%s of replica %s) is taken by %s", instance->address,
