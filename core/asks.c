@@ -106,11 +106,23 @@ static int run_release(struct hactl_call *c)
 }
 static int run_firewall_ensure(struct hactl_call *c)
 {
-    return OPS(c, cloud)->firewall_ensure(SELF(c), c, ARGUMENTS(c)->want, (size_t)ARGUMENTS(c)->number);
+    return OPS(c, cloud)->firewall_ensure(SELF(c), c, ARGUMENTS(c)->want);
 }
 static int run_firewall_destroy(struct hactl_call *c)
 {
     return OPS(c, cloud)->firewall_destroy(SELF(c), c);
+}
+static int run_requests(struct hactl_call *c)
+{
+    return OPS(c, cloud)->requests(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_temporary_address_ensure(struct hactl_call *c)
+{
+    return OPS(c, cloud)->temporary_address_ensure(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_temporary_address_destroy(struct hactl_call *c)
+{
+    return OPS(c, cloud)->temporary_address_destroy(SELF(c), c, ARGUMENTS(c)->name);
 }
 static int run_unit_log(struct hactl_call *c)
 {
@@ -148,7 +160,8 @@ static int run_authority(struct hactl_call *c)
 }
 static int run_issue(struct hactl_call *c)
 {
-    return OPS(c, issuer)->issue(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name, NULL);
+    const struct arguments *a = ARGUMENTS(c);
+    return OPS(c, issuer)->issue(SELF(c), c, a->want, a->name, a->second, (size_t)a->number);
 }
 static int run_retire(struct hactl_call *c)
 {
@@ -384,6 +397,8 @@ static const struct {
     [HA_STEP_BALANCER_RELEASE] = {TO_BALANCER, run_balancer_release},
     [HA_STEP_BALANCER_CLAIM] = {TO_BALANCER, run_balancer_claim},
     [HA_STEP_BALANCER_DELETE] = {TO_BALANCER, run_balancer_destroy},
+    [HA_STEP_TEMPORARY_ADDRESS_DETACH] = {TO_CLOUD, run_temporary_address_destroy},
+    [HA_STEP_TEMPORARY_ADDRESS_ATTACH] = {TO_CLOUD, run_temporary_address_ensure},
 };
 
 static struct ha_instance *addressee(struct ha_session *session, const struct ha_step *step)
@@ -429,8 +444,10 @@ static void give_cloud(struct ha_session *session, const struct ha_step *step, s
     a->name = ha_arena_string(a->arena, r ? r->name : session->configuration->cluster_name);
     a->other = ha_arena_string(a->arena, r ? r->name : NULL);
     a->third = ha_arena_string(a->arena, r ? r->zone : NULL);
-    if (r)
-        a->want = ha_replica_want(a->arena, r);
+    if (step->kind == HA_STEP_FIREWALL_ENSURE)
+        a->want = ha_firewall_want(a->arena, session);
+    else if (r)
+        a->want = ha_instance_want(a->arena, session, r);
     if (step->kind == HA_STEP_REPLICA_CLAIM || step->kind == HA_STEP_REPLICA_RELEASE)
         a->other = ha_arena_string(a->arena, model->external_address);
     a->port = session->observed.endpoint_port;
@@ -547,6 +564,32 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     want->port_count = rendered->port_count;
     a->want = want;
     a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
+    return call;
+}
+
+struct hactl_call *ha_ask_requests(struct ha_session *session, int replica, int64_t timeout_ms)
+{
+    struct arguments *a;
+    char what[96];
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, requests))
+        return NULL;
+    snprintf(what, sizeof what, "requests of %.60s", session->observed.model.replicas[replica].name);
+    struct hactl_call *call = ask(session, session->cloud, run_requests, what, timeout_ms, &a);
+    a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
+    return call;
+}
+
+struct hactl_call *ha_ask_issue(struct ha_session *session, int replica, const struct hactl_call *requested,
+                                int64_t timeout_ms)
+{
+    struct arguments *a;
+    char what[96];
+    snprintf(what, sizeof what, "sign the requests of %.60s", session->observed.model.replicas[replica].name);
+    struct hactl_call *call = ask(session, session->issuer, run_issue, what, timeout_ms, &a);
+    a->want = ha_inventory_want(a->arena, session);
+    a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
+    a->second = POINTERS(a->arena, hactl_request, requested->requests, requested->request_count);
+    a->number = (int)requested->request_count;
     return call;
 }
 

@@ -40,6 +40,11 @@ const struct ha_found *ha_call_found(const struct hactl_call *call);
  * COMPONENTS_START begin with render and go on through delivery.c. */
 struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step *step, int64_t timeout_ms);
 
+/* What the replica wants to have certified; NULL: the cloud cannot tell. */
+struct hactl_call *ha_ask_requests(struct ha_session *session, int replica, int64_t timeout_ms);
+/* Signs what `requested` emitted. */
+struct hactl_call *ha_ask_issue(struct ha_session *session, int replica, const struct hactl_call *requested,
+                                int64_t timeout_ms);
 struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *instance, const char *token,
                                int64_t timeout_ms);
 struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms);

@@ -75,6 +75,7 @@ static const struct field instance_fields[] = {
     STRING(instance, internal_address),
     TRISTATE(instance, data),
     OPTIONAL(instance, detail),
+    TRISTATE(instance, temporary_address),
 };
 static const struct field delivery_fields[] = {
     STRING(delivery, instance), STRING(delivery, payload),  TRISTATE(delivery, running),
@@ -130,6 +131,15 @@ static const struct field unit_fields[] = {
 static const struct field port_fields[] = {
     STRING(port, name),
 };
+static const struct field request_fields[] = {
+    STRING(request, instance),
+    STRING(request, purpose),
+    STRING(request, content),
+};
+static const struct field firewall_fields[] = {
+    TRISTATE(firewall, whole),
+    OPTIONAL(firewall, digest),
+};
 
 #define RECORD(type, plural)                                                                                       \
     {                                                                                                              \
@@ -152,6 +162,8 @@ static const struct record_type record_types[HA_RECORDS_END] = {
     [HA_RECORD_FILE] = RECORD(file, files),
     [HA_RECORD_UNIT] = RECORD(unit, units),
     [HA_RECORD_PORT] = RECORD(port, ports),
+    [HA_RECORD_REQUEST] = RECORD(request, requests),
+    [HA_RECORD_FIREWALL] = RECORD(firewall, firewalls),
 };
 
 static atomic_bool cancel_requested;
@@ -445,7 +457,7 @@ int ha_call_fail(struct hactl_call *call, int code, const char *format, ...)
 /* A plugin's answer is believed only where it keeps the contract. */
 static int judged_code(struct hactl_call *call, int code)
 {
-    if (code > HACTL_PENDING || code < HACTL_E_CANCELLED) {
+    if (code > HACTL_PENDING || code < HACTL_E_ENDED) {
         call->text[0] = '\0';
         return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin answered %d, which is no code of the contract", code);
     }

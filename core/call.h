@@ -49,6 +49,8 @@ struct hactl_call {
     HA_RECORDS(file, files);
     HA_RECORDS(unit, units);
     HA_RECORDS(port, ports);
+    HA_RECORDS(request, requests);
+    HA_RECORDS(firewall, firewalls);
     int64_t started_ms, ended_ms;
     /* the caller's own */
     void *user;

@@ -20,6 +20,8 @@ enum ha_record {
     HA_RECORD_FILE,
     HA_RECORD_UNIT,
     HA_RECORD_PORT,
+    HA_RECORD_REQUEST,
+    HA_RECORD_FIREWALL,
     HA_RECORDS_END
 };
 

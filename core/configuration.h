@@ -33,10 +33,11 @@ struct ha_source {
 struct ha_setting {
     const struct hactl_key *key;
     struct ha_source source;
-    bool is_set;     /* in the file or by --set or by its default */
-    char *string;    /* STRING, PATH */
-    int64_t integer; /* INTEGER, BOOLEAN */
-    char **list;     /* STRING_LIST; ends with NULL */
+    bool is_set;                       /* in the file or by --set or by its default */
+    char *string;                      /* STRING, PATH, INSTANCE */
+    const struct hactl_conf *instance; /* INSTANCE: the one that `string` names */
+    int64_t integer;                   /* INTEGER, BOOLEAN */
+    char **list;                       /* STRING_LIST; ends with NULL */
 };
 
 /* What plugins see as an opaque `struct hactl_conf`: one instance's settings. */
@@ -77,7 +78,7 @@ struct ha_configuration {
     char *cluster_service_address, *cluster_dns_domain;
     int64_t endpoint_port;   /* 0: the port that the payload declares */
     char *endpoint_mode;     /* auto|balancer */
-    char *keys_mode;         /* operator (replica comes with clouds that can) */
+    char *keys_mode;         /* operator|replica */
     char *state_directory;   /* of this cluster: base/<cluster> */
     int64_t lock_timeout_ms; /* how long to wait for another hactl */
     struct ha_setting *core_settings;

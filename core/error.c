@@ -25,6 +25,7 @@ static const struct {
     {HACTL_E_LOST, "lost", HA_EXIT_DECISION},
     {HACTL_E_FAILED, "failed", HA_EXIT_FAILED},
     {HACTL_E_CANCELLED, "cancelled", HA_EXIT_INTERRUPTED},
+    {HACTL_E_ENDED, "ended", HA_EXIT_FAILED},
 };
 
 /* Texts carry a remote's own words, which must neither break the line nor

@@ -86,6 +86,13 @@ static const char *host_conf_string(const struct hactl_conf *conf, const char *k
     return setting == NULL ? NULL : setting->string;
 }
 
+static const struct hactl_conf *host_conf_of(const struct hactl_conf *conf, const char *key)
+{
+    const struct ha_setting *setting = setting_of(conf, key, HACTL_KEY_INSTANCE, HACTL_KEY_INSTANCE);
+
+    return setting == NULL ? NULL : setting->instance;
+}
+
 static int64_t host_conf_integer(const struct hactl_conf *conf, const char *key)
 {
     const struct ha_setting *setting = setting_of(conf, key, HACTL_KEY_INTEGER, HACTL_KEY_INTEGER);
@@ -193,6 +200,8 @@ EMIT(balancer, HA_RECORD_BALANCER)
 EMIT(backend, HA_RECORD_BACKEND)
 EMIT(unit, HA_RECORD_UNIT)
 EMIT(port, HA_RECORD_PORT)
+EMIT(request, HA_RECORD_REQUEST)
+EMIT(firewall, HA_RECORD_FIREWALL)
 
 const struct hactl_host ha_host = {
     .struct_size = sizeof(struct hactl_host),
@@ -211,6 +220,7 @@ const struct hactl_host ha_host = {
     .conf_instance = host_conf_instance,
     .conf_cluster = host_conf_cluster,
     .conf_directory = host_conf_directory,
+    .conf_of = host_conf_of,
     .emit_token = emit_token,
     .emit_text = emit_text,
     .emit_zone = emit_zone,
@@ -227,4 +237,6 @@ const struct hactl_host ha_host = {
     .emit_file = emit_file,
     .emit_unit = emit_unit,
     .emit_port = emit_port,
+    .emit_request = emit_request,
+    .emit_firewall = emit_firewall,
 };

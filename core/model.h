@@ -47,7 +47,8 @@ struct ha_replica {
     enum ha_delivery deliveries[HA_PAYLOADS];
     enum hactl_tristate ready; /* its own port answers */
     enum ha_backend backend;
-    char detail[192]; /* for people: why it is not well */
+    enum hactl_tristate temporary_address; /* a public address of its own, while it does not hold the cluster's */
+    char detail[192];                      /* for people: why it is not well */
 };
 
 struct ha_member {
@@ -74,12 +75,14 @@ struct ha_model {
     bool repair; /* replicas that lost their data and members of no replica are dealt with too */
     enum ha_endpoint_want endpoint_want;
     int endpoint_replica; /* with HA_ENDPOINT_REPLICA: which; -1: any */
-    bool has_cloud, has_issuer, has_balancer, has_firewall;
+    bool has_cloud, has_issuer, has_balancer, has_firewall, has_temporary_addresses;
+    bool replica_keys; /* replicas make their own keys: certificates come after the machine */
 
     /* found */
     enum hactl_tristate address;
     char external_address[HA_ADDRESS];
-    enum hactl_tristate firewall;
+    enum hactl_tristate firewall; /* it is as wanted */
+    bool firewall_present;        /* some of it is there, as wanted or not */
     enum hactl_tristate authority;
     enum ha_certificates operator_certificates;
     enum ha_holder holder;

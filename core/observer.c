@@ -64,7 +64,10 @@ void ha_observe_begin(struct ha_session *session)
     model->has_cloud = session->cloud != NULL;
     model->has_issuer = session->issuer != NULL;
     model->has_balancer = session->balancer != NULL;
-    model->has_firewall = session->cloud && session->cloud->plugin->descriptor->cloud->firewall_ensure;
+    const struct hactl_cloud_ops *cloud = session->cloud ? session->cloud->plugin->descriptor->cloud : NULL;
+    model->has_firewall = ha_offers(cloud, firewall_ensure);
+    model->has_temporary_addresses = ha_offers(cloud, temporary_address_ensure);
+    model->replica_keys = strcmp(session->configuration->keys_mode, "replica") == 0;
     model->payload_count = session->payload_count;
     model->group_count = session->group_count;
     for (int g = 0; g < session->group_count; g++)
@@ -103,6 +106,7 @@ static void forget_cloud(struct ha_model *model)
         r->instance = HACTL_INSTANCE_ABSENT;
         r->address = HACTL_NO;
         r->data = HACTL_YES;
+        r->temporary_address = HACTL_NO;
         r->detail[0] = '\0';
         for (int p = 0; p < HA_PAYLOADS; p++)
             r->deliveries[p] = HA_DELIVERY_NONE;
@@ -142,6 +146,7 @@ static void merge_instances(struct ha_model *model, const struct hactl_call *cal
             continue;
         r->instance = found->state;
         r->data = found->data;
+        r->temporary_address = found->temporary_address;
         SET(r->detail, found->detail);
         if (found->internal_address)
             SET(r->internal_address, found->internal_address);
@@ -192,6 +197,19 @@ static void merge_addresses(struct ha_session *session, const struct hactl_call 
     }
 }
 
+/* Made from other ports than are wanted now counts as not made. */
+static void merge_firewall(struct ha_session *session, const struct hactl_call *call)
+{
+    const struct hactl_firewall *found = call->firewall_count ? &call->firewalls[0] : NULL;
+    char digest[HA_FIREWALL_DIGEST];
+    ha_firewall_digest(session, digest);
+    session->observed.model.firewall = !found ? HACTL_NO
+                                       : found->whole == HACTL_YES && found->digest && strcmp(found->digest, digest)
+                                           ? HACTL_NO
+                                           : found->whole;
+    session->observed.model.firewall_present = found != NULL;
+}
+
 static void merge_reaches(struct ha_session *session, const struct hactl_call *call)
 {
     struct ha_session_private *private = session->private;
@@ -217,6 +235,7 @@ static void merge_cloud(struct ha_session *session, const struct hactl_call *cal
     merge_instances(model, call);
     merge_deliveries(session, call);
     merge_addresses(session, call);
+    merge_firewall(session, call);
     merge_reaches(session, call);
     settle_holder(session);
 }

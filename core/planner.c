@@ -102,6 +102,9 @@ static const struct touch_rule {
                                 .writes = {.things = HA_THING_ENDPOINT}},
     [HA_STEP_BALANCER_DELETE] = {.reads = {.things = HA_THING_ENDPOINT},
                                  .writes = {.backends = ALL, .things = HA_THING_BALANCER}},
+    [HA_STEP_TEMPORARY_ADDRESS_DETACH] = {.reads = {.ready = R, .instances = R},
+                                          .writes = {.things = HA_THING_ENDPOINT}},
+    [HA_STEP_TEMPORARY_ADDRESS_ATTACH] = {.reads = {.things = HA_THING_ENDPOINT}, .writes = {.instances = R}},
     [HA_STEP_ENDPOINT_VERIFY] = {.reads = {.things = HA_THING_BALANCER}, .writes = {.things = HA_THING_ENDPOINT}},
 };
 
@@ -129,6 +132,10 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
 #undef SPREAD
     if (step->kind == HA_STEP_CERTIFICATE_ISSUE && r < 0)
         step->writes.things |= HA_THING_OPERATOR;
+    if (step->kind == HA_STEP_CERTIFICATE_ISSUE && model->replica_keys)
+        step->reads.instances |= spread(R, r);
+    if (step->kind == HA_STEP_INSTANCE_CREATE && model->replica_keys)
+        step->reads.certificates |= spread(R, r);
     for (int p = 0; step->kind == HA_STEP_CERTIFICATE_ISSUE && r >= 0 && p < model->payload_count; p++)
         if (model->replicas[r].deliveries[p] != HA_DELIVERY_NONE)
             step->writes.instances |= spread(R, r);

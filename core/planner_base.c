@@ -126,7 +126,8 @@ bool ha_rule_firewall_ensure(RULE_ARGUMENTS)
 bool ha_rule_firewall_delete(RULE_ARGUMENTS)
 {
     (void)scope, (void)out;
-    return model->has_firewall && model->destroy && model->firewall == HACTL_YES && all_instances_absent(model);
+    return model->has_firewall && model->destroy && (model->firewall == HACTL_YES || model->firewall_present) &&
+           all_instances_absent(model);
 }
 
 /* ---- certificates */
@@ -141,6 +142,7 @@ static bool lacks_certificates(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
     return ha_replica_needed(model, i) && r->address == HACTL_YES &&
+           (!model->replica_keys || r->instance == HACTL_INSTANCE_RUNNING) &&
            (r->certificates == HA_CERTIFICATES_NONE || r->certificates == HA_CERTIFICATES_STALE);
 }
 
@@ -157,7 +159,8 @@ bool ha_rule_certificate_issue(RULE_ARGUMENTS)
 static bool has_unused_certificates(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    return !ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT &&
+    /* A machine that makes its own keys takes them with it. */
+    return (!ha_replica_needed(model, i) || model->replica_keys) && r->instance == HACTL_INSTANCE_ABSENT &&
            (r->certificates == HA_CERTIFICATES_READY || r->certificates == HA_CERTIFICATES_STALE) &&
            (model->destroy || ha_replica_unbound(model, i));
 }
@@ -185,8 +188,9 @@ bool ha_rule_authority_delete(RULE_ARGUMENTS)
 static bool lacks_instance(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    return ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT && r->address == HACTL_YES &&
-           ha_replica_unbound(model, i);
+    bool of_former = model->replica_keys && has_unused_certificates(model, i);
+    return !of_former && ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT &&
+           r->address == HACTL_YES && ha_replica_unbound(model, i);
 }
 
 bool ha_rule_instance_create(RULE_ARGUMENTS)

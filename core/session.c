@@ -73,6 +73,12 @@ static int learn_ports(struct ha_session *session, struct ha_error *error)
         struct ha_payload_facts *facts = &session->private->payloads[p];
         for (size_t i = 0; code == HACTL_OK && i < call->port_count; i++) {
             const struct hactl_port *port = &call->ports[i];
+            if (facts->port_count < HA_PORTS) {
+                struct ha_port *kept = &facts->ports[facts->port_count++];
+                snprintf(kept->name, sizeof kept->name, "%s", port->name);
+                kept->port = port->port;
+                kept->flags = port->flags;
+            }
             if (port->flags & HACTL_PORT_OPERATOR)
                 facts->operator_port = port->port;
             if (port->flags & HACTL_PORT_ENDPOINT) {
@@ -98,6 +104,21 @@ static int learn_ports(struct ha_session *session, struct ha_error *error)
                                           ? (uint16_t)session->configuration->endpoint_port
                                           : ha_session_backend_port(session);
     return 0;
+}
+
+void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_DIGEST])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int p = 0; p < session->payload_count; p++)
+        for (int i = 0; i < session->private->payloads[p].port_count && used < HA_FIREWALL_DIGEST; i++) {
+            const struct ha_port *port = &session->private->payloads[p].ports[i];
+            used += (size_t)snprintf(out + used, HA_FIREWALL_DIGEST - used, "%s%s %u %u", used ? ", " : "", port->name,
+                                     port->port, port->flags);
+        }
+    if (used < HA_FIREWALL_DIGEST)
+        snprintf(out + used, HA_FIREWALL_DIGEST - used, "%sendpoint %u", used ? ", " : "",
+                 session->observed.endpoint_port);
 }
 
 static int open_parts(struct ha_session *session, unsigned needs, const char *verb, struct ha_error *error)

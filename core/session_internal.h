@@ -15,7 +15,18 @@ struct ha_reach {
     char verify[HA_ADDRESS];
 };
 
+/* A port as a payload declares it. */
+struct ha_port {
+    char name[HA_NAME];
+    uint16_t port;
+    uint32_t flags;
+};
+
+enum { HA_PORTS = 8 };
+
 struct ha_payload_facts {
+    struct ha_port ports[HA_PORTS];
+    int port_count;
     uint16_t operator_port; /* hactl dials it; 0: none */
     uint16_t endpoint_port; /* the endpoint fronts it; 0: none */
     char endpoint_name[HA_NAME];
@@ -40,6 +51,9 @@ struct ha_session_private {
 };
 
 const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port);
+/* The ports that the firewall is to open, as text: "etcd-client 2379 5, ..." */
+enum { HA_FIREWALL_DIGEST = 1024 };
+void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_DIGEST]);
 /* The port at each replica that the endpoint fronts; 0: none. */
 uint16_t ha_session_backend_port(const struct ha_session *session);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hactl plugin contract, ABI 0.1.
+ * hactl plugin contract, ABI 0.2.
  *
  * A plugin is a shared object that exports one constant object named
  * `hactl_plugin`. It offers small idempotent operations on one kind of thing;
@@ -62,7 +62,7 @@ extern "C" {
 #endif
 
 #define HACTL_ABI_MAJOR 0
-#define HACTL_ABI_MINOR 1
+#define HACTL_ABI_MINOR 2
 
 #if defined(__GNUC__)
 #define HACTL_EXPORT __attribute__((visibility("default")))
@@ -89,6 +89,7 @@ extern "C" {
 #define HACTL_E_LOST      (-11)  /* data that cannot be made again is gone: stops, asks for a decision */
 #define HACTL_E_FAILED    (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
 #define HACTL_E_CANCELLED (-13)  /* host->cancelled() was true, outcome unknown: exit status 8 */
+#define HACTL_E_ENDED     (-14)  /* only from `poll`: ended there without any effect, repeating the operation is right */
 /* Any other value counts as HACTL_E_INTERNAL. */
 
 enum hactl_log_level {
@@ -109,7 +110,8 @@ enum hactl_key_type {
     HACTL_KEY_INTEGER = 2,
     HACTL_KEY_BOOLEAN = 3,
     HACTL_KEY_STRING_LIST = 4, /* a libconfig array or list of strings */
-    HACTL_KEY_PATH = 5         /* a string; ~ and relative paths are resolved against the file's directory */
+    HACTL_KEY_PATH = 5,        /* a string; ~ and relative paths are resolved against the file's directory */
+    HACTL_KEY_INSTANCE = 6     /* the name of another plugin instance, whose settings host->conf_of gives */
 };
 
 #define HACTL_KEY_REQUIRED 1u
@@ -155,6 +157,22 @@ struct hactl_instance {
     const char *internal_address;
     enum hactl_tristate data; /* NO: its data directory is not the one it had (lost, emptied) */
     const char *detail;       /* optional; for people */
+    enum hactl_tristate temporary_address; /* YES: it has a public address of its own, which bars a claim */
+};
+
+/* What the replica asks to be certified: it made the key, which never leaves it. */
+struct hactl_request {
+    uint32_t struct_size;
+    const char *instance;
+    const char *purpose;
+    const char *content; /* PKCS#10 in PEM */
+};
+
+/* The rules of the cloud's firewall, as they were last made. */
+struct hactl_firewall {
+    uint32_t struct_size;
+    enum hactl_tristate whole; /* NO: some rule is missing, or not as it was made */
+    const char *digest;        /* optional; as given with the want that they were made from */
 };
 
 /* What of a payload an instance holds. */
@@ -259,7 +277,8 @@ struct hactl_file {
     const char *content; /* optional; NULL: the credential below */
     size_t content_size;
     const char *purpose; /* optional; a certificate's purpose ... */
-    const char *part;    /* ... and "certificate", "key" or "authority" */
+    const char *part;    /* ... and "certificate", "key" or "authority". In `deliver`, where replicas make
+                          * their keys: content NULL with part "key" is the key that the machine made */
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -305,11 +324,28 @@ struct hactl_replica {
     const char *internal_address; /* optional until reserved */
 };
 
+struct hactl_instance_want {
+    uint32_t struct_size;
+    const struct hactl_replica *replica;
+    /* Optional, ends with NULL: the machine makes a key for each of these
+     * purposes at its first start, see `requests`. */
+    const char *const *key_purposes;
+};
+
+struct hactl_firewall_want {
+    uint32_t struct_size;
+    const struct hactl_cluster *cluster;
+    const struct hactl_port *const *ports;
+    size_t port_count;
+    const char *digest; /* the core's, of all this; kept, and given back by `list` */
+};
+
 struct hactl_inventory {
     uint32_t struct_size;
     const struct hactl_cluster *cluster;
     const struct hactl_replica *const *replicas;
     size_t replica_count;
+    int replica_keys; /* 1: replicas make their keys themselves; the issuer signs their requests */
 };
 
 /* Files of the operator's machine for mutual TLS; all optional together. */
@@ -355,7 +391,7 @@ struct hactl_probe_want {
 struct hactl_payload {
     uint32_t struct_size;
     const char *name;
-    const char *digest; /* the core's; kept, and given back in a delivery */
+    const char *digest; /* the core's, of all this; kept, and given back in a delivery */
     const struct hactl_file *const *files; /* purposes already replaced by content */
     size_t file_count;
     const struct hactl_unit *const *units;
@@ -411,6 +447,10 @@ struct hactl_host {
     const char *(*conf_instance)(const struct hactl_conf *conf);
     const char *(*conf_cluster)(const struct hactl_conf *conf);
     const char *(*conf_directory)(const struct hactl_conf *conf);
+    /* The settings of the instance that a HACTL_KEY_INSTANCE names, to be read
+     * with the functions above; NULL: the key is not set. Valid as long as
+     * `conf`. Its plugin is not entered, and may not be open yet. */
+    const struct hactl_conf *(*conf_of)(const struct hactl_conf *conf, const char *key);
 
     /* Each copies its record. Returns HACTL_OK, or a negative code that the
      * operation hands straight up. */
@@ -430,6 +470,8 @@ struct hactl_host {
     int (*emit_file)(struct hactl_call *call, const struct hactl_file *file);
     int (*emit_unit)(struct hactl_call *call, const struct hactl_unit *unit);
     int (*emit_port)(struct hactl_call *call, const struct hactl_port *port);
+    int (*emit_request)(struct hactl_call *call, const struct hactl_request *request);
+    int (*emit_firewall)(struct hactl_call *call, const struct hactl_firewall *firewall);
 };
 
 /* ---- the kinds: one table each; [O] marks the optional operations -------- */
@@ -440,7 +482,8 @@ struct hactl_host {
 struct hactl_cloud_ops {
     uint32_t struct_size;
     int (*zones)(void *self, struct hactl_call *call);
-    /* Emits instances, deliveries and addresses, leftovers included, and every
+    /* Emits instances, deliveries, addresses and (where there is
+     * `firewall_ensure`) the firewall, leftovers included, and every
      * zone: of a zone that could not be read completely (up = UNKNOWN) what is
      * not emitted counts as unknown, never as absent. */
     int (*list)(void *self, struct hactl_call *call);
@@ -449,7 +492,7 @@ struct hactl_cloud_ops {
                           const char *instance, const char *zone);
     int (*address_destroy)(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind);
     /* There and running; a stopped one starts again with all it was delivered. */
-    int (*instance_ensure)(void *self, struct hactl_call *call, const struct hactl_replica *want);
+    int (*instance_ensure)(void *self, struct hactl_call *call, const struct hactl_instance_want *want);
     int (*instance_destroy)(void *self, struct hactl_call *call, const char *name);
     /* Writes the files, starts the units; those unchanged are left running. */
     int (*deliver)(void *self, struct hactl_call *call, const char *instance, const struct hactl_payload *payload);
@@ -463,13 +506,24 @@ struct hactl_cloud_ops {
     /* Where to dial that port of that instance from here. Emits one reach.
      * HACTL_E_BUSY while a way is being made. */
     int (*reach)(void *self, struct hactl_call *call, const char *instance, uint16_t port);
-    /* [O] Who may reach what. */
-    int (*firewall_ensure)(void *self, struct hactl_call *call, const struct hactl_port *const *ports, size_t count);
+    /* [O] Who may reach what. Both or neither. */
+    int (*firewall_ensure)(void *self, struct hactl_call *call, const struct hactl_firewall_want *want);
     int (*firewall_destroy)(void *self, struct hactl_call *call);
     /* [O] The last lines that a unit wrote, for error texts. Emits text. */
     int (*unit_log)(void *self, struct hactl_call *call, const char *instance, const char *unit);
     /* [O] Nothing of the cluster is left: removes what only the cloud knew. */
     int (*forget)(void *self, struct hactl_call *call);
+    /* [O] Required for keys = "replica". Emits a request for each purpose that
+     * the instance was made with; HACTL_E_BUSY until the machine has handed
+     * them all out. Changes nothing. */
+    int (*requests)(void *self, struct hactl_call *call, const char *instance);
+    /* [O] A public address of the instance's own, for its way out, while it
+     * does not hold the cluster's. Both or neither; with them `release` leaves
+     * the instance without, and `claim` may be refused while it has one: no
+     * call is lost on it while the cluster's address is dark. A new instance
+     * has one. */
+    int (*temporary_address_ensure)(void *self, struct hactl_call *call, const char *instance);
+    int (*temporary_address_destroy)(void *self, struct hactl_call *call, const char *instance);
 };
 
 /* A consensus group such as etcd. Every operation re-reads the membership by
@@ -513,9 +567,11 @@ struct hactl_issuer_ops {
     /* Makes the authorities; never replaces one. */
     int (*authority_ensure)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
     /* Issues what is missing or not as wanted, of one replica or (NULL) of the
-     * cluster itself. `request`: optional; a CSR in PEM for keys = "replica". */
+     * cluster itself. `requests`: of that replica where it makes its own keys,
+     * otherwise none; names come from the inventory all the same. A request
+     * with another key than its purpose's certificate has: issued anew. */
     int (*issue)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-                 const char *request);
+                 const struct hactl_request *const *requests, size_t request_count);
     /* Puts a replica's certificates and keys out of use. */
     int (*retire)(void *self, struct hactl_call *call, const char *replica);
     /* Emits one credential; `replica` NULL: the cluster's. */

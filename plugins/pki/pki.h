@@ -218,6 +218,6 @@ struct pki_authority *pki_authorities_new(void);
 
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-              const char *request);
+              const struct hactl_request *const *requests, size_t request_count);
 
 #endif

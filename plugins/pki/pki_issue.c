@@ -418,7 +418,7 @@ static int find_replica(const struct pki *pki, struct hactl_call *call, const st
 }
 
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-              const char *request)
+              const struct hactl_request *const *requests, size_t request_count)
 {
     const struct pki *pki = self;
     enum pki_scope scope = replica != NULL ? PKI_REPLICA : PKI_CLUSTER;
@@ -428,7 +428,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     struct batch batch;
     int result;
 
-    if (request != NULL)
+    (void)requests;
+    if (request_count > 0)
         return pki->host->fail(call, HACTL_E_UNSUPPORTED,
                                "certificate requests are not signed; hactl makes the keys here (keys = \"operator\")");
     result = pki_inventory_check(pki, call, inventory);

@@ -367,9 +367,9 @@ static int op_address_destroy(void *self, struct hactl_call *call, const char *n
 {
     return run(self, call, "address-destroy", address_destroy, &(struct named){.name = name, .number = kind});
 }
-static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_replica *want)
+static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_instance_want *want)
 {
-    return run(self, call, "instance-ensure", instance_ensure, want);
+    return run(self, call, "instance-ensure", instance_ensure, want->replica);
 }
 static int op_instance_destroy(void *self, struct hactl_call *call, const char *name)
 {
@@ -695,9 +695,9 @@ static int op_authority(void *self, struct hactl_call *call, const struct hactl_
     return run(self, call, "authority-ensure", authority, inventory);
 }
 static int op_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-                    const char *request)
+                    const struct hactl_request *const *requests, size_t request_count)
 {
-    (void)inventory, (void)request;
+    (void)inventory, (void)requests, (void)request_count;
     return run(self, call, "issue", issue, replica);
 }
 static int op_retire(void *self, struct hactl_call *call, const char *replica)

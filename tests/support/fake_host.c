@@ -45,6 +45,7 @@ struct hactl_conf {
     char **values; /* one for each key; NULL: not set */
     char ***items; /* of lists; end with NULL */
     char *instance, *cluster, *directory;
+    const struct hactl_conf *other; /* borrowed */
 };
 
 static size_t count_keys(const struct hactl_key *keys)
@@ -141,6 +142,16 @@ static const char *conf_string(const struct hactl_conf *conf, const char *key)
     return conf->values[typed_key(conf, key, HACTL_KEY_STRING, HACTL_KEY_PATH)];
 }
 
+void fake_conf_link(struct hactl_conf *conf, const struct hactl_conf *other)
+{
+    conf->other = other;
+}
+
+static const struct hactl_conf *conf_of(const struct hactl_conf *conf, const char *key)
+{
+    return conf->values[typed_key(conf, key, HACTL_KEY_INSTANCE, HACTL_KEY_INSTANCE)] != NULL ? conf->other : NULL;
+}
+
 static int64_t conf_integer(const struct hactl_conf *conf, const char *key)
 {
     const char *value = conf->values[typed_key(conf, key, HACTL_KEY_INTEGER, HACTL_KEY_INTEGER)];
@@ -208,7 +219,7 @@ static int host_fail(struct hactl_call *call, int code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (code < HACTL_E_LOST || code > HACTL_E_INVALID)
+    if (code < HACTL_E_ENDED || code > HACTL_E_INVALID)
         broken("fail() with code %d, which is no error: %s", code, text);
     if (text[0] == '\0' || strchr(text, '\n') != NULL)
         broken("fail() wants one line: \"%s\"", text);
@@ -234,6 +245,11 @@ static int64_t host_ms_left(struct hactl_call *call)
 static int host_cancelled(struct hactl_call *call)
 {
     return call->cancelled;
+}
+
+static const char *host_intent(struct hactl_call *call)
+{
+    return call->intent[0] != '\0' ? call->intent : NULL;
 }
 
 /* ---- what is emitted: one table of members for each record ---- */
@@ -292,6 +308,9 @@ static const struct member file_members[] = {M(file, TEXT, path), M_BYTES(file, 
 static const struct member unit_members[] = {M(unit, TEXT, name), M(unit, ARGV, argv), M(unit, OPTIONAL_TEXT, package),
                                              M_END};
 static const struct member port_members[] = {M(port, TEXT, name), M_END};
+static const struct member request_members[] = {M(request, TEXT, instance), M(request, TEXT, purpose),
+                                                M(request, TEXT, content), M_END};
+static const struct member firewall_members[] = {M(firewall, OPTIONAL_TEXT, digest), M_END};
 
 static char **copy_argv(const char *const *argv, const char *name)
 {
@@ -385,6 +404,8 @@ EMIT(backend, backends)
 EMIT(file, files)
 EMIT(unit, units)
 EMIT(port, ports)
+EMIT(request, requests)
+EMIT(firewall, firewalls)
 
 static int emit_token(struct hactl_call *call, const char *token)
 {
@@ -430,6 +451,8 @@ void fake_call_free(struct hactl_call *call)
     FREE(file, files);
     FREE(unit, units);
     FREE(port, ports);
+    FREE(request, requests);
+    FREE(firewall, firewalls);
     free(call->token);
     free(call->emitted_text);
     free(call);
@@ -444,6 +467,7 @@ const struct hactl_host fake_host = {
     .retry_after = host_retry_after,
     .ms_left = host_ms_left,
     .cancelled = host_cancelled,
+    .intent = host_intent,
     .conf_string = conf_string,
     .conf_integer = conf_integer,
     .conf_boolean = conf_boolean,
@@ -451,6 +475,7 @@ const struct hactl_host fake_host = {
     .conf_instance = conf_instance,
     .conf_cluster = conf_cluster,
     .conf_directory = conf_directory,
+    .conf_of = conf_of,
     .emit_token = emit_token,
     .emit_text = emit_text,
     .emit_zone = emit_zone,
@@ -467,4 +492,6 @@ const struct hactl_host fake_host = {
     .emit_file = emit_file,
     .emit_unit = emit_unit,
     .emit_port = emit_port,
+    .emit_request = emit_request,
+    .emit_firewall = emit_firewall,
 };

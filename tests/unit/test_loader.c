@@ -90,9 +90,9 @@ struct faulty {
 static void test_faulty_descriptors(void **state)
 {
     static const struct faulty cases[] = {
-        {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.1"},
-        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.2", "this hactl has 0.1"},
-        {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.1 has"},
+        {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.2"},
+        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.3", "this hactl has 0.2"},
+        {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.2 has"},
         {"long_struct", HA_EXIT_PLUGIN, "struct_size", "an object of"},
         {"missing_operation", HA_EXIT_PLUGIN, "lacks what is mandatory in the kind payload", ": render"},
         {"short_table", HA_EXIT_PLUGIN, "kind payload", ": probe"},
@@ -235,7 +235,7 @@ static void test_faulty_answers(void **state)
     static const struct {
         const char *name, *says;
     } cases[] = {
-        {"emits_short_record", "a record port of 0 bytes where ABI 0.1 has"},
+        {"emits_short_record", "a record port of 0 bytes where ABI 0.2 has"},
         {"emits_null_string", "a record port without name"},
         {"emits_bad_enum", "a record backend with healthy = 9"},
         {"pending_without_token", "\"pending\" without a token"},
