@@ -358,8 +358,16 @@ static const struct hactl_balancer *list(struct fixture *f)
 static bool trial_answers(struct fixture *f)
 {
     const struct hactl_balancer *balancer = list(f);
+    double start = now_ms();
 
-    return balancer && answers(balancer->trial_host, balancer->trial_port);
+    if (balancer && answers(balancer->trial_host, balancer->trial_port))
+        return true;
+    print_error("no answer after %.0f ms\n", now_ms() - start);
+    list(f);
+    for (size_t i = 0; i < f->listed->backend_count; i++)
+        print_error("%s: healthy %d: %s\n", f->listed->backends[i].name, (int)f->listed->backends[i].healthy,
+                    f->listed->backends[i].detail);
+    return false;
 }
 
 static size_t healthy(struct fixture *f)
