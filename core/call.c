@@ -412,10 +412,8 @@ struct hactl_call *ha_call_new(struct ha_instance *instance, const char *what, i
     return call;
 }
 
-void ha_call_free(struct hactl_call *call)
+void ha_call_clear(struct hactl_call *call)
 {
-    if (call == NULL)
-        return;
     for (size_t i = 0; i < HA_RECORDS_END; i++) {
         const struct record_type *type = &record_types[i];
         char *records = (char *)(uintptr_t)pointer_at(call, type->array);
@@ -428,6 +426,13 @@ void ha_call_free(struct hactl_call *call)
         call->context_free(call->context);
     free(call->token);
     free(call->emitted_text);
+}
+
+void ha_call_free(struct hactl_call *call)
+{
+    if (call == NULL)
+        return;
+    ha_call_clear(call);
     free(call);
 }
 

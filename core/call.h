@@ -84,9 +84,15 @@ struct hactl_call *ha_completions_take(struct ha_completions *completions, int64
 struct ha_worker *ha_worker_start(const char *name);
 /* Finishes what is queued, then joins. */
 void ha_worker_stop(struct ha_worker *worker);
-/* Hands the call over; it comes back through `completions`. */
+/* Hands the call over; it comes back through `completions`. One that does not
+ * return comes back as HACTL_E_INTERNAL some time after its deadline, and so do
+ * those that wait for its worker. */
 void ha_call_submit(struct hactl_call *call, struct ha_completions *completions);
 /* Submits and waits for this one; for commands that make a single call. */
 int ha_call_wait(struct hactl_call *call);
+/* Some plugin has not returned: its thread may use its instance, and so the
+ * configuration, until the process ends. */
+bool ha_calls_hang(void);
+void ha_calls_note_hang(void);
 
 #endif

@@ -33,6 +33,9 @@ int ha_call_emit(struct hactl_call *call, enum ha_record type, const void *recor
 int ha_call_fail(struct hactl_call *call, int code, const char *format, ...) HACTL_FORMAT(3, 4);
 int ha_call_fail_of(struct hactl_call *call, int code, const char *format, va_list arguments);
 
+/* Frees what the call owns, not the call itself. */
+void ha_call_clear(struct hactl_call *call);
+
 /* Runs the call in this thread; afterwards its code is one of the contract's,
  * and every failure has a text. */
 void ha_call_run(struct hactl_call *call);

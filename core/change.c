@@ -166,6 +166,7 @@ static int finish_down(struct change *c)
 {
     struct hactl_call *call = ha_ask_forget(c->session, 30000);
     if (call) {
+        ha_intent_make(call->intent);
         int code = ha_call_wait(call);
         if (code < 0)
             ha_fail(c->error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance, call->text);
@@ -281,8 +282,9 @@ int ha_session_change(struct ha_session *session, const struct ha_request *reque
                             .report = report,
                             .deadline_ms = session->options->timeout_ms ? began_ms + session->options->timeout_ms : 0};
     c.plan = calloc(1, sizeof *c.plan);
-    int rc = c.plan ? ha_change_find(&c) : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
-    c.run.earlier = c.earlier;
+    c.earlier = json_array();
+    int rc = c.plan && c.earlier ? ha_change_find(&c) : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    c.run.records = c.earlier;
     if (rc == 1) {
         report->nothing_to_do = true;
         rc = 0;

@@ -7,11 +7,14 @@
 
 #include "core/asks.h"
 
+/* SHA-256 in hexadecimal: of the files first, then of units and ports. */
+enum { HA_DIGEST_FILES = 64, HA_DIGEST = 2 * HA_DIGEST_FILES + 1 };
+
 struct ha_delivery_work {
     int payload, replica;
     struct hactl_call *rendered; /* owned */
     size_t file;                 /* the next one that may lack its content */
-    char digest[24];
+    char digest[HA_DIGEST];
 };
 
 struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
@@ -22,5 +25,7 @@ struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, in
 struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work,
                                     struct hactl_call *finished, int64_t timeout_ms, bool *last);
 void ha_delivery_end(struct ha_delivery_work *work);
+/* Of something rendered whose files have their contents. */
+bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);
 
 #endif

@@ -9,7 +9,7 @@
 #include "core/call_internal.h"
 #include "core/log.h"
 
-#define TOKEN_MAX 4096u
+#define TOKEN_MAX 1000u
 #define TEXT_MAX  (1u << 20)
 
 static void host_log(struct hactl_call *call, enum hactl_log_level level, const char *format, ...)
@@ -151,8 +151,14 @@ static int keep_string(struct hactl_call *call, char **kept, const char *string,
     return HACTL_OK;
 }
 
+/* It goes into the journal, and from there to any later instance. */
 static int emit_token(struct hactl_call *call, const char *token)
 {
+    if (call->token != NULL)
+        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a second token");
+    for (const char *c = token; c != NULL && *c != '\0'; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a token that is not printable");
     return keep_string(call, &call->token, token, TOKEN_MAX, "a token");
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/call.h"
 #include "core/commands.h"
 #include "core/interrupts.h"
 #include "core/log.h"
@@ -52,5 +53,9 @@ int main(int argc, char **argv)
         status = HA_EXIT_FAILED;
     }
     ha_cli_clear(&cli);
-    return status < 0 ? HA_EXIT_INTERNAL : status;
+    if (status < 0)
+        status = HA_EXIT_INTERNAL;
+    if (ha_calls_hang()) /* exit() would tear down what a thread still uses */
+        _exit(status);
+    return status;
 }

@@ -49,6 +49,8 @@ static int take_up(struct change *c, const struct ha_operation *open)
     if (c->request.kind == HA_REQUEST_ABORT)
         snprintf(c->aborts, sizeof c->aborts, "%.63s", c->text + strlen("op abort "));
     ha_change_say(c, "resuming operation %s (%s)", open->id, open->request);
+    json_decref(c->earlier);
+    c->earlier = NULL;
     return ha_journal_read(c->session->store, open->id, &c->earlier, c->error);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/asks.h"
+#include "core/executor.h"
 #include "core/observer.h"
 #include "core/session_internal.h"
 
@@ -161,7 +162,8 @@ int ha_session_open(const struct ha_options *options, unsigned needs, const char
 
 void ha_session_close(struct ha_session *session)
 {
-    if (!session)
+    /* A thread that hangs may still use any of it. */
+    if (!session || ha_calls_hang())
         return;
     ha_instance_close(session->private ? session->private->prober : NULL);
     ha_instance_close(session->private ? session->private->knocker : NULL);
@@ -241,6 +243,7 @@ int ha_session_move_leader(struct ha_session *session, const char *group, const 
     if (!member)
         return -1;
     struct hactl_call *call = ha_ask_move_leader(session, g, member->id, TIMEOUT_MS);
+    ha_intent_make(call->intent);
     int rc = wait_for(call, error);
     ha_call_free(call);
     return rc ? rc : ha_session_observe(session, HA_SCOPE_GROUP, error);

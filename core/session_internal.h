@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "core/delivery.h"
 #include "core/session.h"
 
 struct ha_reach {
@@ -44,8 +45,8 @@ struct ha_session_private {
      * endpoint's gap. */
     struct ha_instance *prober, *knocker;
     char cluster_ids[HA_GROUPS][24];
-    char digests[HA_REPLICAS][HA_PAYLOADS][24]; /* of what runs there */
-    int held_by_replica;                        /* -1: by none */
+    char digests[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST]; /* of what runs there */
+    int held_by_replica;                               /* -1: by none */
     bool held_by_balancer, held_by_other;
     unsigned calls;
 };

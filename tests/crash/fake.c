@@ -9,7 +9,13 @@
  *   FAKE_FAIL=OPERATION           that operation fails, with no effect
  *   FAKE_LIE=OPERATION            that operation says OK, with no effect
  *   FAKE_BUSY=OPERATION           that operation is busy for ever
+ *   FAKE_REFUSE="OPERATION CODE N [AFTER]"  that operation fails with that code, with no effect, N times; from
+ *                                 when AFTER has been asked for once
+ *   FAKE_LOSE=OPERATION           the first time it has its effect, but says that it does not know
+ *   FAKE_HANG=OPERATION           that operation never returns
+ *   FAKE_RETRY_MS=N               what is busy or pending is not to be asked again before
  *   FAKE_STALL=1                  what is pending stays so for ever
+ *   FAKE_DIES=REPLICA             once it was seen to run it dies, until its instance is asked for again
  *   FAKE_LAG=1                    learners never catch up
  *   FAKE_TWO=1                    the first replica says too that it holds the address
  *   FAKE_INTENTS=FILE             a line for each effect: what, and the intent it was had under
@@ -121,18 +127,77 @@ static int is_told(const char *variable, const char *operation)
     return value && strcmp(value, operation) == 0;
 }
 
+static int code_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        int code;
+    } codes[] = {{"denied", HACTL_E_DENIED},
+                 {"not-found", HACTL_E_NOT_FOUND},
+                 {"quota", HACTL_E_QUOTA},
+                 {"unavailable", HACTL_E_UNAVAILABLE},
+                 {"timeout", HACTL_E_TIMEOUT}};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(codes[i].name, name) == 0)
+            return codes[i].code;
+    abort();
+}
+
+/* FAKE_REFUSE: the code that the operation is to fail with now; HACTL_OK: none. */
+static int refusal(const char *operation)
+{
+    static int refused, armed;
+    char which[32], code[32], after[32] = "";
+    int times = 0;
+    const char *order = getenv("FAKE_REFUSE");
+    if (!order || sscanf(order, "%31s %31s %d %31s", which, code, &times, after) < 3)
+        return HACTL_OK;
+    if (strcmp(operation, after) == 0)
+        armed = 1;
+    if (strcmp(operation, which) != 0 || (after[0] && !armed) || refused >= times)
+        return HACTL_OK;
+    refused++;
+    return code_named(code);
+}
+
+static void delay_next(struct fake *fake, struct hactl_call *call)
+{
+    const char *ms = getenv("FAKE_RETRY_MS");
+    fake->host->retry_after(call, ms ? (uint32_t)atoi(ms) : 1);
+}
+
+static int disturb(struct fake *fake, struct hactl_call *call, const char *operation, int *disturbed)
+{
+    int code = refusal(operation);
+    *disturbed = 1;
+    while (is_told("FAKE_HANG", operation))
+        pause();
+    if (code != HACTL_OK)
+        return fake->host->fail(call, code, "%s: the world refuses", operation);
+    if (is_told("FAKE_FAIL", operation))
+        return fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation);
+    if (is_told("FAKE_BUSY", operation)) {
+        delay_next(fake, call);
+        return fake->host->fail(call, HACTL_E_BUSY, "%s: the world is busy", operation);
+    }
+    *disturbed = is_told("FAKE_LIE", operation);
+    return HACTL_OK;
+}
+
 /* Every operation goes through here. */
 static int run(struct fake *fake, struct hactl_call *call, const char *operation,
                int (*body)(struct fake *, struct hactl_call *, const void *), const void *arguments)
 {
+    static int lost;
+    int disturbed;
     point(operation, "before");
     load(fake);
     fake->call = call;
-    int rc =
-        is_told("FAKE_FAIL", operation)   ? fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation)
-        : is_told("FAKE_BUSY", operation) ? fake->host->fail(call, HACTL_E_BUSY, "%s: the world is busy", operation)
-        : is_told("FAKE_LIE", operation)  ? HACTL_OK
-                                          : body(fake, call, arguments);
+    int rc = disturb(fake, call, operation, &disturbed);
+    if (!disturbed)
+        rc = body(fake, call, arguments);
+    if (is_told("FAKE_LOSE", operation) && rc == HACTL_OK && !lost++)
+        rc = fake->host->fail(call, HACTL_E_TIMEOUT, "%s: no answer", operation);
     point(operation, "after");
     return rc;
 }
@@ -174,6 +239,24 @@ static int is_delivered(struct fake *fake, const char *name)
     return json_object_get(json_object_get(part(fake, "instances"), name), "digest") != NULL;
 }
 
+static int is_dead(struct fake *fake, const char *name)
+{
+    return json_is_true(json_object_get(json_object_get(part(fake, "instances"), name), "dead"));
+}
+
+static int runs(struct fake *fake, const char *name)
+{
+    return is_delivered(fake, name) && !is_dead(fake, name);
+}
+
+static void die(struct fake *fake, const char *name, json_t *item)
+{
+    if (is_told("FAKE_DIES", name) && !json_object_get(item, "dead")) {
+        json_object_set_new(item, "dead", json_true());
+        save(fake);
+    }
+}
+
 static int cloud_list(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     const char *name;
@@ -193,9 +276,12 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .instance = name,
                                           .payload = "all",
                                           .digest = text(item, "digest"),
-                                          .running = HACTL_YES};
-        if (is_delivered(fake, name))
+                                          .running = is_dead(fake, name) ? HACTL_NO : HACTL_YES,
+                                          .detail = is_dead(fake, name) ? "it exited" : NULL};
+        if (is_delivered(fake, name)) {
             fake->host->emit_delivery(call, &delivery);
+            die(fake, name, item);
+        }
     }
     json_object_foreach(part(fake, "internal"), name, item)
     {
@@ -250,7 +336,7 @@ static int address_destroy(struct fake *fake, struct hactl_call *call, const voi
 
 static int pending(struct fake *fake, struct hactl_call *call, const char *name)
 {
-    fake->host->retry_after(call, 1);
+    delay_next(fake, call);
     fake->host->emit_token(call, name);
     return HACTL_PENDING;
 }
@@ -259,6 +345,10 @@ static int instance_ensure(struct fake *fake, struct hactl_call *call, const voi
 {
     const struct hactl_replica *want = arguments;
     json_t *item = json_object_get(part(fake, "instances"), want->name);
+    if (is_dead(fake, want->name)) {
+        json_object_set_new(item, "dead", json_false());
+        effect(fake, "revive", want->name);
+    }
     if (item)
         return json_integer_value(json_object_get(item, "polls")) > 0 ? pending(fake, call, want->name) : HACTL_OK;
     json_object_set_new(part(fake, "instances"), want->name, json_pack("{ss si}", "zone", want->zone, "polls", POLLS));
@@ -273,7 +363,7 @@ static int poll(struct fake *fake, struct hactl_call *call, const void *argument
     if (!item)
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "%s: there is no such operation", (const char *)arguments);
     if (getenv("FAKE_STALL"))
-        return fake->host->retry_after(call, 1), HACTL_PENDING;
+        return delay_next(fake, call), HACTL_PENDING;
     if (polls == 0)
         return HACTL_OK;
     json_object_set_new(item, "polls", json_integer(polls - 1));
@@ -461,7 +551,7 @@ static int group_list(struct fake *fake, struct hactl_call *call, const void *ar
     fake->host->emit_group(call, &group);
     json_object_foreach(members(fake), name, item)
     {
-        int started = is_delivered(fake, name), voter = json_is_true(json_object_get(item, "voter"));
+        int started = runs(fake, name), voter = json_is_true(json_object_get(item, "voter"));
         json_int_t looks = json_integer_value(json_object_get(item, "looks"));
         if (!voter && started && looks < 2) {
             json_object_set_new(item, "looks", json_integer(looks + 1));
@@ -607,7 +697,7 @@ static int op_probe(void *self, struct hactl_call *call, const struct hactl_prob
     const char *holder = strcmp(host, "trial") == 0       ? "balancer"
                          : strcmp(host, "192.0.2.1") == 0 ? text(fake->world, "holder")
                                                           : host;
-    if (strcmp(holder, "balancer") == 0 ? serves : is_delivered(fake, holder))
+    if (strcmp(holder, "balancer") == 0 ? serves : runs(fake, holder))
         return HACTL_OK;
     return fake->host->fail(call, HACTL_E_UNAVAILABLE, "%s does not answer", host);
 }
@@ -749,7 +839,7 @@ static int balancer_list(struct fake *fake, struct hactl_call *call, const void 
     json_object_foreach(json_object_get(found, "backends"), name, item)
     {
         struct hactl_backend backend = {
-            .struct_size = sizeof backend, .name = name, .healthy = is_delivered(fake, name) ? HACTL_YES : HACTL_NO};
+            .struct_size = sizeof backend, .name = name, .healthy = runs(fake, name) ? HACTL_YES : HACTL_NO};
         fake->host->emit_backend(call, &backend);
     }
     return HACTL_OK;
