@@ -97,6 +97,27 @@ static void test_files_say_what_they_hold(void **state)
     ha_call_free(call);
 }
 
+/* It goes into the journal: one, short, and printable. */
+static void test_tokens(void **state)
+{
+    struct hactl_call *call = ha_call_new(&unstarted, "ensure", 1000), *bad = ha_call_new(&unstarted, "ensure", 1000);
+    char longest[1002];
+
+    (void)state;
+    memset(longest, 'x', sizeof longest);
+    longest[1001] = '\0';
+    assert_int_equal(ha_host.emit_token(bad, longest), HACTL_E_INTERNAL);
+    assert_int_equal(ha_host.emit_token(bad, "line\n"), HACTL_E_INTERNAL);
+    assert_int_equal(ha_host.emit_token(bad, "\xff"), HACTL_E_INTERNAL);
+    assert_null(bad->token);
+    longest[1000] = '\0';
+    assert_int_equal(ha_host.emit_token(call, longest), HACTL_OK);
+    assert_int_equal(ha_host.emit_token(call, "another"), HACTL_E_INTERNAL);
+    assert_string_equal(call->token, longest);
+    ha_call_free(call);
+    ha_call_free(bad);
+}
+
 /* ---- workers */
 
 #define CALLS     40
@@ -256,6 +277,48 @@ static void test_wait_and_silent_failures(void **state)
     ha_worker_stop(instance.worker);
 }
 
+static atomic_bool let_go;
+
+static int run_hang(struct hactl_call *call)
+{
+    while (!atomic_load(&let_go))
+        nap(1);
+    ha_host.emit_text(call, "too late for anyone to read");
+    return HACTL_OK;
+}
+
+static atomic_bool freed;
+
+static void note_freed(void *context)
+{
+    (void)context;
+    atomic_store(&freed, true);
+}
+
+static void test_one_that_does_not_return(void **state)
+{
+    static struct ha_instance instance = {.conf = &no_conf};
+    struct hactl_call *hangs = ha_call_new(&instance, "hang", 1), *behind = ha_call_new(&instance, "list", 1);
+
+    (void)state;
+    instance.worker = ha_worker_start("hang");
+    hangs->run = run_hang;
+    hangs->context_free = note_freed;
+    behind->run = run_silent;
+    assert_int_equal(ha_call_wait(hangs), HACTL_E_INTERNAL);
+    assert_non_null(strstr(hangs->text, "instance it has not returned from \"hang\""));
+    assert_true(ha_calls_hang());
+    assert_int_equal(ha_call_wait(behind), HACTL_E_INTERNAL);
+    assert_non_null(strstr(behind->text, "not asked"));
+    ha_call_free(hangs);
+    ha_call_free(behind);
+    assert_false(atomic_load(&freed)); /* it is still in use */
+    atomic_store(&let_go, true);
+    ha_worker_stop(instance.worker);
+    assert_true(atomic_load(&freed));
+    assert_false(ha_calls_hang());
+}
+
 /* ---- errors and the log */
 
 static void test_errors(void **state)
@@ -326,10 +389,12 @@ int main(void)
         cmocka_unit_test(test_longer_records),
         cmocka_unit_test(test_first_text_stands),
         cmocka_unit_test(test_files_say_what_they_hold),
+        cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_order_within_and_side_by_side),
         cmocka_unit_test(test_deadlines_and_polling),
         cmocka_unit_test(test_stop_finishes_what_is_queued),
         cmocka_unit_test(test_wait_and_silent_failures),
+        cmocka_unit_test(test_one_that_does_not_return),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_log_is_one_line_each),
     };
