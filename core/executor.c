@@ -30,6 +30,13 @@ void ha_task_pause(const struct ha_execution *x, struct ha_task *task, enum ha_p
     task->next_ms = ha_now_ms() + (pause_ms < left_ms ? pause_ms : left_ms > 0 ? left_ms : 0);
 }
 
+void ha_task_wait(struct ha_execution *x, struct ha_task *task, enum ha_phase phase, int64_t at_least_ms)
+{
+    if (x->run->listener && x->run->listener->step_waiting)
+        x->run->listener->step_waiting(x->run->listener->context, (int)(task - x->tasks), task->failure);
+    ha_task_pause(x, task, phase, at_least_ms);
+}
+
 /* ---- a task's ends */
 
 static bool is_claim(enum ha_step_kind kind)
@@ -87,13 +94,6 @@ void ha_task_expire(struct ha_execution *x, struct ha_task *task)
 }
 
 /* ---- looking */
-
-void ha_task_wait(struct ha_execution *x, struct ha_task *task, enum ha_phase phase, int64_t at_least_ms)
-{
-    if (x->run->listener && x->run->listener->step_waiting)
-        x->run->listener->step_waiting(x->run->listener->context, (int)(task - x->tasks), task->failure);
-    ha_task_pause(x, task, phase, at_least_ms);
-}
 
 static bool expected_is_seen(struct ha_execution *x, const struct ha_task *task)
 {
