@@ -19,10 +19,15 @@ bool ha_replica_needed(const struct ha_model *model, int replica)
 
 bool ha_replica_unbound(const struct ha_model *model, int replica)
 {
-    for (int g = 0; g < model->group_count; g++)
-        if (ha_model_member_of(&model->groups[g], replica) >= 0 ||
-            (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES))
+    for (int g = 0; g < model->group_count; g++) {
+        const struct ha_group *group = &model->groups[g];
+        /* Who runs a group that nobody could be asked about may be all that is left of it. */
+        bool may_be_member =
+            group->formed == HACTL_UNKNOWN && model->replicas[replica].deliveries[g] != HA_DELIVERY_NONE;
+        if (ha_model_member_of(group, replica) >= 0 || may_be_member ||
+            (ha_model_is_formed(group) && group->quorum != HACTL_YES))
             return false;
+    }
     return true;
 }
 
