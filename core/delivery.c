@@ -116,7 +116,9 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
     const char *replica = session->observed.model.replicas[work->replica].name;
     for (; work->file < work->rendered->file_count; work->file++) {
         const struct hactl_file *file = &work->rendered->files[work->file];
-        if (!file->content && file->purpose)
+        /* A key that the replica made is there already, and nowhere else. */
+        bool own = session->observed.model.replica_keys && file->part && strcmp(file->part, "key") == 0;
+        if (!file->content && file->purpose && !own)
             return ha_ask_credential(session, replica, file->purpose, file->part);
     }
     if (!ha_delivery_digest(work->rendered, work->digest))

@@ -53,6 +53,8 @@ void ha_task_end(struct ha_execution *x, struct ha_task *task, enum ha_phase pha
     if (is_claim(task->step->kind) && phase == HA_FINISHED)
         x->run->dark = false;
     ha_delivery_end(&task->delivery);
+    ha_call_free(task->requests);
+    task->requests = NULL;
     free(task->token);
     task->token = NULL;
     if (task->announced)

@@ -28,6 +28,12 @@ static bool is_delivery(enum ha_step_kind kind)
     return kind == HA_STEP_MEMBER_START || kind == HA_STEP_COMPONENTS_START;
 }
 
+/* A replica that makes its own keys hands out requests first. */
+static bool is_certification(const struct ha_execution *x, const struct ha_step *step)
+{
+    return step->kind == HA_STEP_CERTIFICATE_ISSUE && step->replica >= 0 && x->session->observed.model.replica_keys;
+}
+
 static int64_t call_ms(const struct ha_execution *x, const struct ha_task *task)
 {
     int64_t left_ms = ha_task_left_ms(x, task);
@@ -54,6 +60,13 @@ void ha_task_call(struct ha_execution *x, struct ha_task *task)
         task->delivering = false;
         submit(x, task, ha_delivery_begin(x->session, step->group, step->replica, &task->delivery, call_ms(x, task)),
                task->intent);
+        return;
+    }
+    if (is_certification(x, step)) {
+        ha_call_free(task->requests);
+        task->requests = NULL;
+        task->signing = false;
+        submit(x, task, ha_ask_requests(x->session, step->replica, call_ms(x, task)), task->intent);
         return;
     }
     struct hactl_call *call = ha_ask_step(x->session, step, call_ms(x, task));
@@ -106,6 +119,12 @@ static void went_well(struct ha_execution *x, struct ha_task *task, struct hactl
                          "the issuer gave no content for a credential that the payload names");
         return;
     }
+    if (is_certification(x, task->step) && !task->signing) {
+        task->requests = call;
+        task->signing = true;
+        submit(x, task, ha_ask_issue(x->session, task->step->replica, call, call_ms(x, task)), task->intent);
+        return;
+    }
     task->unsettled = false;
     task->delivered = task->delivering;
     ha_call_free(call);
@@ -118,11 +137,11 @@ static void went_well(struct ha_execution *x, struct ha_task *task, struct hactl
     ha_task_end(x, task, HA_FINISHED);
 }
 
-/* What an earlier run began has come to nothing meanwhile, or is not known
- * there any more: that is no failure of this one. */
+/* What was begun has come to nothing without any effect, or an earlier run
+ * began it and it has failed since: that is no failure of this one. */
 static void start_anew(struct ha_execution *x, struct ha_task *task)
 {
-    ha_log(HACTL_LOG_INFO, "what was begun earlier has failed: %s; asking for it again", task->failure);
+    ha_log(HACTL_LOG_INFO, "what was begun has come to nothing: %s; asking for it again", task->failure);
     drop_token(task);
     if (ha_task_renew_intent(x, task)) {
         x->stopping = true;
@@ -142,7 +161,9 @@ static void went_wrong(struct ha_execution *x, struct ha_task *task, struct hact
     task->unsettled = !ha_code_settles(code);
     ha_call_free(call);
     bool again = code == HACTL_E_BUSY || code == HACTL_E_UNAVAILABLE || code == HACTL_E_TIMEOUT;
-    if (!again && polls && task->token_is_old && code != HACTL_E_CANCELLED && code != HACTL_E_INTERNAL) {
+    if (polls && code == HACTL_E_ENDED && ha_task_left_ms(x, task) > 0) {
+        start_anew(x, task);
+    } else if (!again && polls && task->token_is_old && code != HACTL_E_CANCELLED && code != HACTL_E_INTERNAL) {
         start_anew(x, task);
     } else if (!again) {
         ha_task_fail(x, task, code, task->failure);

@@ -33,6 +33,8 @@ struct ha_task {
     bool token_is_old; /* an earlier run's */
     struct ha_delivery_work delivery;
     bool delivering, delivered;
+    struct hactl_call *requests; /* owned; what the replica asks to be certified */
+    bool signing;
     bool checks;   /* looking before the operation, not after it */
     uint64_t look; /* tick from which on a look counts */
     int64_t revived_ms;

@@ -63,6 +63,16 @@ static int take_parts(struct ha_session *session, struct ha_error *error)
     return 0;
 }
 
+static int check_keys_mode(const struct ha_session *session, struct ha_error *error)
+{
+    if (strcmp(session->configuration->keys_mode, "replica") != 0 || !session->cloud ||
+        ha_offers(session->cloud->plugin->descriptor->cloud, requests))
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "keys.mode is \"replica\", and the cloud %s cannot hand out a replica's requests",
+            session->cloud->plugin->descriptor->name);
+    return ha_advise(error, "keys.mode = \"operator\" makes the keys on this machine"), -1;
+}
+
 /* Components come after groups, so that an API server, once there is one, is
  * what the endpoint fronts. */
 static int learn_ports(struct ha_session *session, struct ha_error *error)
@@ -128,8 +138,9 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
     if (ha_configuration_read(options->config, options->sets, &session->configuration, error) ||
         ha_store_open(session->configuration->state_directory, &session->store, error))
         return -1;
-    if (needs & HA_NEED_PLUGINS && (ha_plugins_open(session->configuration, &session->plugins, error) ||
-                                    take_parts(session, error) || learn_ports(session, error)))
+    if (needs & HA_NEED_PLUGINS &&
+        (ha_plugins_open(session->configuration, &session->plugins, error) || take_parts(session, error) ||
+         check_keys_mode(session, error) || learn_ports(session, error)))
         return -1;
     if (needs & HA_NEED_LOCK) {
         int64_t timeout_ms =

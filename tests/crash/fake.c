@@ -219,6 +219,10 @@ struct named {
     const void *want;
 };
 
+#ifdef FAKE_MACHINES
+#include "tests/crash/fake_machines.h"
+#endif
+
 /* ---- cloud */
 
 enum { POLLS = 2 };
@@ -271,6 +275,7 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .state = polls > 0 ? HACTL_INSTANCE_STARTING : HACTL_INSTANCE_RUNNING,
                                           .internal_address = text(part(fake, "internal"), name),
                                           .data = HACTL_YES};
+        instance.temporary_address = json_is_true(json_object_get(item, "temporary")) ? HACTL_YES : HACTL_NO;
         fake->host->emit_instance(call, &instance);
         struct hactl_delivery delivery = {.struct_size = sizeof delivery,
                                           .instance = name,
@@ -291,6 +296,9 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                         .address = json_string_value(item)};
         fake->host->emit_address(call, &address);
     }
+#ifdef FAKE_MACHINES
+    machine_list_firewall(fake, call);
+#endif
     const char *holder = getenv("FAKE_TWO") ? "fake-1" : text(fake->world, "holder");
     struct hactl_address external = {.struct_size = sizeof external,
                                      .name = "fake",
@@ -352,6 +360,9 @@ static int instance_ensure(struct fake *fake, struct hactl_call *call, const voi
     if (item)
         return json_integer_value(json_object_get(item, "polls")) > 0 ? pending(fake, call, want->name) : HACTL_OK;
     json_object_set_new(part(fake, "instances"), want->name, json_pack("{ss si}", "zone", want->zone, "polls", POLLS));
+#ifdef FAKE_MACHINES
+    machine_new(fake, want->name);
+#endif
     effect(fake, "instance-create", want->name);
     return pending(fake, call, want->name);
 }
@@ -393,6 +404,11 @@ static int deliver(struct fake *fake, struct hactl_call *call, const void *argum
         return fake->host->fail(call, HACTL_E_BUSY, "%s is not listening yet", a->name);
     if (strcmp(text(item, "digest"), payload->digest) == 0)
         return HACTL_OK;
+#ifdef FAKE_MACHINES
+    int rc = machine_fits(fake, call, a->name, payload);
+    if (rc != HACTL_OK)
+        return rc;
+#endif
     json_object_set_new(item, "digest", json_string(payload->digest));
     json_object_set_new(item, "founders", json_string(payload->files[0]->content));
     effect(fake, "deliver", a->name);
@@ -407,6 +423,8 @@ static int take_address(struct fake *fake, struct hactl_call *call, const char *
         return HACTL_OK;
     if (holder[0])
         return fake->host->fail(call, HACTL_E_BUSY, "the address is held by %s", holder);
+    if (json_is_true(json_object_get(json_object_get(part(fake, "instances"), who), "temporary")))
+        return fake->host->fail(call, HACTL_E_CONFLICT, "%s has a public address of its own", who);
     json_object_set_new(fake->world, "holder", json_string(who));
     effect(fake, "claim", who);
     return HACTL_OK;
@@ -494,6 +512,14 @@ static const struct hactl_cloud_ops cloud = {.struct_size = sizeof cloud,
                                              .list = op_cloud_list,
                                              .address_ensure = op_address_ensure,
                                              .address_destroy = op_address_destroy,
+
+#ifdef FAKE_MACHINES
+                                             .requests = op_requests,
+                                             .temporary_address_ensure = op_temporary_ensure,
+                                             .temporary_address_destroy = op_temporary_destroy,
+                                             .firewall_ensure = op_firewall_ensure,
+                                             .firewall_destroy = op_firewall_destroy,
+#endif
                                              .instance_ensure = op_instance_ensure,
                                              .instance_destroy = op_instance_destroy,
                                              .deliver = op_deliver,
@@ -784,11 +810,27 @@ static int op_authority(void *self, struct hactl_call *call, const struct hactl_
 {
     return run(self, call, "authority-ensure", authority, inventory);
 }
+struct certification {
+    const char *replica;
+    const struct hactl_request *request;
+};
+
+static int certify(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
+    const struct certification *c = arguments;
+#ifdef FAKE_MACHINES
+    if (c->replica)
+        return machine_certify(fake, call, c->replica, c->request);
+#endif
+    return issue(fake, call, c->replica);
+}
+
 static int op_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
                     const struct hactl_request *const *requests, size_t request_count)
 {
-    (void)inventory, (void)requests, (void)request_count;
-    return run(self, call, "issue", issue, replica);
+    struct certification certification = {replica, request_count == 1 ? requests[0] : NULL};
+    (void)inventory;
+    return run(self, call, "issue", certify, &certification);
 }
 static int op_retire(void *self, struct hactl_call *call, const char *replica)
 {
