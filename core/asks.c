@@ -7,7 +7,7 @@
 #include "core/wants.h"
 #include "core/session_internal.h"
 
-enum { LIST_TIMEOUT_MS = 5000, PROBE_TIMEOUT_MS = 1500, CHECK_TIMEOUT_MS = 10000 };
+enum { LIST_TIMEOUT_MS = 5000, REACHES_TIMEOUT_MS = 5000, PROBE_TIMEOUT_MS = 1500, CHECK_TIMEOUT_MS = 10000 };
 
 /* What a call is given. Lives in its own arena, freed with the call. */
 struct arguments {
@@ -51,22 +51,36 @@ static struct hactl_call *ask(struct ha_session *session, struct ha_instance *in
 
 /* ---- the operations, entered by the worker */
 
+/* One that cannot be reached just now is simply not noted. */
+static void find_reach(struct hactl_call *c, const char *instance, uint16_t port)
+{
+    struct ha_found *found = ARGUMENTS(c)->found;
+    size_t before = c->reach_count;
+    int rc = OPS(c, cloud)->reach(SELF(c), c, instance, port);
+    if (rc != HACTL_OK && !c->refused) {
+        c->text[0] = '\0'; /* the list has not failed for that */
+        c->retry_after_ms = 0;
+    }
+    if (rc != HACTL_OK || c->reach_count == before)
+        return;
+    found->items[found->count].name = instance;
+    found->items[found->count].port = port;
+    found->items[found->count++].record = before;
+}
+
 /* What runs is asked for its reach at once: it saves a round trip per replica.
- * One that cannot be reached just now is simply not noted. */
+ * A slow list leaves the reaches their own time. */
 static int run_cloud_list(struct hactl_call *c)
 {
     const struct arguments *a = ARGUMENTS(c);
+    c->deadline_ms -= REACHES_TIMEOUT_MS;
     int rc = OPS(c, cloud)->list(SELF(c), c);
+    c->deadline_ms += REACHES_TIMEOUT_MS;
     for (size_t i = 0; rc == HACTL_OK && i < c->instance_count; i++)
-        for (const uint16_t *port = a->ports; *port; port++) {
-            size_t before = c->reach_count;
-            if (c->instances[i].state != HACTL_INSTANCE_RUNNING || a->found->count == HA_FOUND ||
-                OPS(c, cloud)->reach(SELF(c), c, c->instances[i].name, *port) != HACTL_OK || c->reach_count == before)
-                continue;
-            a->found->items[a->found->count].name = c->instances[i].name;
-            a->found->items[a->found->count].port = *port;
-            a->found->items[a->found->count++].record = before;
-        }
+        for (const uint16_t *port = a->ports; *port; port++)
+            if (c->instances[i].state == HACTL_INSTANCE_RUNNING && a->found->count < HA_FOUND &&
+                ha_now_ms() < c->deadline_ms)
+                find_reach(c, c->instances[i].name, *port);
     return rc;
 }
 static int run_zones(struct hactl_call *c)
@@ -250,7 +264,8 @@ static int run_poll(struct hactl_call *c)
 }
 static int run_check(struct hactl_call *c)
 {
-    return c->instance->plugin->descriptor->check ? c->instance->plugin->descriptor->check(SELF(c), c) : HACTL_OK;
+    const struct hactl_plugin *descriptor = c->instance->plugin->descriptor;
+    return ha_offers(descriptor, check) ? descriptor->check(SELF(c), c) : HACTL_OK;
 }
 
 /* ---- looking */
@@ -296,7 +311,8 @@ static struct hactl_call *ask_cloud_list(struct ha_session *session)
     struct arguments *a;
     if (!session->cloud)
         return NULL;
-    struct hactl_call *call = ask(session, session->cloud, run_cloud_list, "list", LIST_TIMEOUT_MS, &a);
+    struct hactl_call *call =
+        ask(session, session->cloud, run_cloud_list, "list", LIST_TIMEOUT_MS + REACHES_TIMEOUT_MS, &a);
     uint16_t *ports = ha_arena_take(a->arena, sizeof *ports * (HA_PAYLOADS * 2 + 1));
     for (int p = 0, count = 0; p < session->payload_count; p++) {
         const struct ha_payload_facts *facts = &session->private->payloads[p];
@@ -318,7 +334,8 @@ static struct hactl_call *ask_issuer_list(struct ha_session *session)
     struct hactl_call *call = ask(session, session->issuer, run_issuer_list, "list certificates", LIST_TIMEOUT_MS, &a);
     const char **purposes = ha_arena_take(a->arena, sizeof *purposes * (HA_PAYLOADS + 1));
     for (int p = 0; p < session->payload_count; p++) {
-        const char *purpose = session->payloads[p]->plugin->descriptor->payload->operator_purpose;
+        const struct hactl_payload_ops *payload = session->payloads[p]->plugin->descriptor->payload;
+        const char *purpose = ha_offers(payload, operator_purpose) ? payload->operator_purpose : NULL;
         purposes[p] = ha_arena_string(a->arena, purpose && !session->private->payloads[p].tls_known ? purpose : "");
     }
     a->purposes = purposes;
@@ -480,6 +497,7 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
         return NULL;
     snprintf(what, sizeof what, "%s %.60s", ha_step_types[step->kind].name, step->subject);
     struct hactl_call *call = ask(session, instance, step_calls[step->kind].run, what, timeout_ms, &a);
+    call->may_pend = true;
     switch (step_calls[step->kind].to) {
     case TO_CLOUD:
         give_cloud(session, step, a);
@@ -552,6 +570,7 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     char what[96];
     snprintf(what, sizeof what, "deliver to %.60s", session->observed.model.replicas[replica].name);
     struct hactl_call *call = ask(session, session->cloud, run_deliver, what, timeout_ms, &a);
+    call->may_pend = true;
     struct hactl_payload *want = ha_arena_take(a->arena, sizeof *want);
     want->struct_size = sizeof *want;
     want->name = ha_arena_string(a->arena, session->payloads[payload]->conf->instance);
@@ -586,6 +605,7 @@ struct hactl_call *ha_ask_issue(struct ha_session *session, int replica, const s
     char what[96];
     snprintf(what, sizeof what, "sign the requests of %.60s", session->observed.model.replicas[replica].name);
     struct hactl_call *call = ask(session, session->issuer, run_issue, what, timeout_ms, &a);
+    call->may_pend = true;
     a->want = ha_inventory_want(a->arena, session);
     a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
     a->second = POINTERS(a->arena, hactl_request, requested->requests, requested->request_count);
@@ -611,7 +631,7 @@ struct hactl_call *ha_ask_check(struct ha_instance *instance)
 struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *instance, const char *unit)
 {
     struct arguments *a;
-    if (!session->cloud || !session->cloud->plugin->descriptor->cloud->unit_log)
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, unit_log))
         return NULL;
     struct hactl_call *call = ask(session, session->cloud, run_unit_log, "unit log", LIST_TIMEOUT_MS, &a);
     a->name = ha_arena_string(a->arena, instance);
@@ -622,6 +642,8 @@ struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *insta
 struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const char *path, int64_t timeout_ms)
 {
     struct arguments *a;
+    if (!ha_offers(session->payloads[group]->plugin->descriptor->member, snapshot))
+        return NULL;
     struct hactl_call *call = ask(session, session->payloads[group], run_snapshot, "snapshot", timeout_ms, &a);
     a->want = ha_group_want(a->arena, session, group);
     a->name = ha_arena_string(a->arena, path);
@@ -632,6 +654,7 @@ struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, con
 {
     struct arguments *a;
     struct hactl_call *call = ask(session, session->payloads[group], run_move_leader, "move leader", timeout_ms, &a);
+    call->may_pend = true;
     a->want = ha_group_want(a->arena, session, group);
     a->name = ha_arena_string(a->arena, to_id);
     return call;
@@ -639,7 +662,9 @@ struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, con
 
 struct hactl_call *ha_ask_forget(struct ha_session *session, int64_t timeout_ms)
 {
-    if (!session->cloud || !session->cloud->plugin->descriptor->cloud->forget)
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, forget))
         return NULL;
-    return ask(session, session->cloud, run_forget, "forget", timeout_ms, NULL);
+    struct hactl_call *call = ask(session, session->cloud, run_forget, "forget", timeout_ms, NULL);
+    call->may_pend = true;
+    return call;
 }

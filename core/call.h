@@ -17,12 +17,18 @@
     struct hactl_##type *plural; \
     size_t type##_count
 
+/* A zone, or with NULL what belongs to no zone. */
+struct ha_unread {
+    char *zone, *why;
+};
+
 /* The opaque `struct hactl_call` of plugin.h. */
 struct hactl_call {
     struct ha_instance *instance;
     char what[96];       /* "list", "member-add demo-2": for logs and errors */
     char intent[40];     /* empty: changes nothing */
     bool polls;          /* asks about a token, and needs to emit none */
+    bool may_pend;       /* changes something: HACTL_PENDING is an answer */
     int64_t timeout_ms;  /* from when the worker enters the plugin: a queue costs no time */
     int64_t deadline_ms; /* CLOCK_MONOTONIC; set then */
     /* Runs in the worker: enters the plugin with the arguments behind `context`. */
@@ -32,6 +38,7 @@ struct hactl_call {
     /* results */
     int code;
     char text[640];
+    bool refused; /* something that it emitted: whatever it answers is a defect */
     uint32_t retry_after_ms;
     char *token;
     char *emitted_text;
@@ -51,6 +58,8 @@ struct hactl_call {
     HA_RECORDS(port, ports);
     HA_RECORDS(request, requests);
     HA_RECORDS(firewall, firewalls);
+    struct ha_unread *unread; /* what could not be read completely */
+    size_t unread_count;
     int64_t started_ms, ended_ms;
     /* the caller's own */
     void *user;
@@ -63,6 +72,8 @@ struct hactl_call {
 extern const struct hactl_host ha_host; /* the table given to plugins */
 
 struct hactl_call *ha_call_new(struct ha_instance *instance, const char *what, int64_t timeout_ms);
+/* Forgets the results, so that the same call can be made again. */
+void ha_call_reset(struct hactl_call *call);
 void ha_call_free(struct hactl_call *call); /* zeroizes credentials; accepts NULL */
 
 /* Set by the interrupt handling; read by host->cancelled. */

@@ -167,7 +167,7 @@ static int finish_down(struct change *c)
     struct hactl_call *call = ha_ask_forget(c->session, 30000);
     if (call) {
         ha_intent_make(call->intent);
-        int code = ha_call_wait(call);
+        int code = ha_ask_to_the_end(c->session, call);
         if (code < 0)
             ha_fail(c->error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance, call->text);
         ha_call_free(call);

@@ -88,7 +88,10 @@ static void print_head(const struct ha_session *session)
     printf("cluster       %s%s%s, generation %llu\n", ha_shade_on(stdout, HA_SHADE_STRONG),
            session->configuration->cluster_name, ha_shade_off(stdout), (unsigned long long)session->desired.generation);
     if (observed->model.external_address[0] == '\0') {
-        printf("endpoint      no public address is reserved\n");
+        if (model->address == HACTL_UNKNOWN)
+            printf("endpoint      the public address could not be read: %s\n", model->holder_detail);
+        else
+            printf("endpoint      no public address is reserved\n");
         return;
     }
     printf("endpoint      %s:%u, held by %s, %s%s%s\n", observed->model.external_address, observed->endpoint_port,

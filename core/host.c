@@ -8,6 +8,7 @@
 #include "core/call.h"
 #include "core/call_internal.h"
 #include "core/log.h"
+#include "core/text.h"
 
 #define TOKEN_MAX 1000u
 #define TEXT_MAX  (1u << 20)
@@ -141,11 +142,10 @@ static int keep_string(struct hactl_call *call, char **kept, const char *string,
     char *copy;
 
     if (string == NULL || strlen(string) > limit)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted %s that is %s", name,
-                            string == NULL ? "NULL" : "too long");
+        return ha_call_refuse(call, "the plugin emitted %s that is %s", name, string == NULL ? "NULL" : "too long");
     copy = strdup(string);
     if (copy == NULL)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "out of memory");
+        return ha_call_refuse(call, "out of memory");
     free(*kept);
     *kept = copy;
     return HACTL_OK;
@@ -155,16 +155,20 @@ static int keep_string(struct hactl_call *call, char **kept, const char *string,
 static int emit_token(struct hactl_call *call, const char *token)
 {
     if (call->token != NULL)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a second token");
-    for (const char *c = token; c != NULL && *c != '\0'; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a token that is not printable");
+        return ha_call_refuse(call, "the plugin emitted a second token");
+    if (token != NULL && !ha_text_is_plain(token))
+        return ha_call_refuse(call, "the plugin emitted a token that is not printable");
     return keep_string(call, &call->token, token, TOKEN_MAX, "a token");
 }
 
 static int emit_text(struct hactl_call *call, const char *text)
 {
-    return keep_string(call, &call->emitted_text, text, TEXT_MAX, "a text");
+    int result = keep_string(call, &call->emitted_text, text, TEXT_MAX, "a text");
+
+    /* A process may have written anything. */
+    if (result == HACTL_OK)
+        ha_text_repair_lines(call->emitted_text);
+    return result;
 }
 
 /* The only two rules between members: a credential has content, and a file
@@ -174,7 +178,7 @@ static int emit_credential(struct hactl_call *call, const struct hactl_credentia
     int result = ha_call_emit(call, HA_RECORD_CREDENTIAL, credential);
 
     if (result == HACTL_OK && credential->content == NULL && credential->path == NULL)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a credential without content and path");
+        return ha_call_refuse(call, "the plugin emitted a credential without content and path");
     return result;
 }
 
@@ -183,8 +187,7 @@ static int emit_file(struct hactl_call *call, const struct hactl_file *file)
     int result = ha_call_emit(call, HA_RECORD_FILE, file);
 
     if (result == HACTL_OK && file->content == NULL && (file->purpose == NULL || file->part == NULL))
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted file %s without content, purpose and part",
-                            file->path);
+        return ha_call_refuse(call, "the plugin emitted file %s without content, purpose and part", file->path);
     return result;
 }
 
@@ -245,4 +248,5 @@ const struct hactl_host ha_host = {
     .emit_port = emit_port,
     .emit_request = emit_request,
     .emit_firewall = emit_firewall,
+    .emit_unread = ha_call_emit_unread,
 };

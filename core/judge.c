@@ -185,7 +185,10 @@ static void judge_endpoint(struct ha_verdicts *verdicts, const struct ha_session
     const struct ha_model *model = &observed->model;
     const char *owner = ha_holder_name(model, model->holder, model->holder_replica);
 
-    if (observed->model.external_address[0] == '\0')
+    if (model->address == HACTL_UNKNOWN)
+        ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "the public address could not be read: %s",
+                 model->holder_detail);
+    else if (observed->model.external_address[0] == '\0')
         ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "no public address is reserved");
     else if (model->holder == HA_HOLDER_UNKNOWN && model->holder_detail[0] != '\0')
         ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "%s:%u: %s", observed->model.external_address,

@@ -11,7 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HA_REPLICAS = 16, HA_GROUPS = 3, HA_PAYLOADS = 6, HA_MEMBERS = 16, HA_NAME = 64, HA_ADDRESS = 46 };
+enum {
+    HA_REPLICAS = 16,
+    HA_GROUPS = 3,
+    HA_PAYLOADS = 6,
+    HA_MEMBERS = 16,
+    HA_NAME = 64,
+    HA_ADDRESS = 46,
+    HA_DETAIL = 192
+};
 
 /* Payloads are numbered: those of groups first, by the group's number. */
 
@@ -87,7 +95,7 @@ struct ha_model {
     enum ha_certificates operator_certificates;
     enum ha_holder holder;
     int holder_replica;
-    char holder_detail[192];             /* for people: why it is unknown */
+    char holder_detail[HA_DETAIL];       /* for people: why it is unknown */
     enum hactl_tristate balancer;        /* it runs */
     bool balancer_present;               /* something of it is there, running or not */
     enum hactl_tristate balancer_proved; /* its temporary address has answered, all its backends serve */

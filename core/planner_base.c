@@ -154,7 +154,8 @@ static bool lacks_certificates(const struct ha_model *model, int i)
 bool ha_rule_certificate_issue(RULE_ARGUMENTS)
 {
     (void)scope;
-    if (!model->has_issuer || model->destroy || model->authority != HACTL_YES)
+    /* With an address that could not be read no certificate can be judged. */
+    if (!model->has_issuer || model->destroy || model->authority != HACTL_YES || model->address == HACTL_UNKNOWN)
         return false;
     if (model->operator_certificates == HA_CERTIFICATES_NONE || model->operator_certificates == HA_CERTIFICATES_STALE)
         return true;

@@ -173,9 +173,8 @@ static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_
     (void)i;
     int target = ha_endpoint_target(model);
     if (model->holder == HA_HOLDER_UNKNOWN)
-        return model->holder_detail[0]
-                   ? SAY("the public address is left alone: %s; stop one of them", model->holder_detail)
-                   : SAY("who holds the public address could not be seen; it is left alone");
+        return model->holder_detail[0] ? SAY("the public address is left alone: %s", model->holder_detail)
+                                       : SAY("who holds the public address could not be seen; it is left alone");
     if (model->destroy)
         return model->holder != HA_HOLDER_NONE ? SAY("the public address is still held") : false;
     if (target == HA_TARGET_BALANCER && model->holder != HA_HOLDER_BALANCER)
@@ -215,6 +214,8 @@ static bool address_wrong(const struct ha_model *model, int i, char *why, size_t
     (void)i;
     if (model->address == (model->destroy ? HACTL_NO : HACTL_YES))
         return false;
+    if (model->address == HACTL_UNKNOWN)
+        return SAY("the public address %s", unknown_words);
     return model->destroy ? SAY("the public address is still reserved") : SAY("no public address is reserved");
 }
 

@@ -210,6 +210,10 @@ static int judge_kinds(const struct hactl_plugin *descriptor, struct judged *jud
         if (judge_operations(table, of, kinds[i].mandatory, kinds[i].mandatory_count, judged) != 0)
             return -1;
     }
+    if (descriptor->member != NULL && descriptor->payload == NULL)
+        return ha_fail(judged->error, HA_EXIT_PLUGIN,
+                       "%splugin %s serves the kind member without the kind payload: nothing says what its members run",
+                       judged->where, judged->path);
     if (served == 0)
         return ha_fail(judged->error, HA_EXIT_PLUGIN,
                        "%splugin %s serves no kind (cloud, member, payload, issuer or balancer)", judged->where,

@@ -213,19 +213,33 @@ static int judge_owner(const struct file_judge *judge, const char *path, const s
     return 0;
 }
 
-static int judge_directory(const struct file_judge *judge)
+/* A directory that anybody may write to is as good as the file itself; further
+ * up it may be one like /tmp, where everybody's entries are safe from others. */
+static int judge_directory(const struct file_judge *judge, const char *directory, bool innermost)
 {
     struct stat status;
-    char *directory = strdup(judge->path);
-    int result = -1;
 
-    if (directory == NULL)
-        return ha_fail(judge->error, HA_EXIT_INTERNAL, "out of memory");
-    *(strrchr(directory, '/') == directory ? directory + 1 : strrchr(directory, '/')) = '\0';
     if (stat(directory, &status) != 0)
-        ha_fail_errno(judge->error, HA_EXIT_PLUGIN, errno, "%splugin %s: its directory", judge->where, judge->path);
-    else
-        result = judge_owner(judge, directory, &status, "directory", S_IWOTH);
+        return ha_fail_errno(judge->error, HA_EXIT_PLUGIN, errno, "%splugin %s: %s", judge->where, judge->path,
+                             directory);
+    if (!innermost && (status.st_mode & S_ISVTX) != 0)
+        status.st_mode &= ~(mode_t)S_IWOTH;
+    return judge_owner(judge, directory, &status, innermost ? "directory" : "parent directory", S_IWOTH);
+}
+
+/* From the file's own directory up to the root. With all of them sound, nobody
+ * who is not trusted anyway can put another file there before it is loaded. */
+static int judge_directories(const struct file_judge *judge)
+{
+    char *directory = strdup(judge->path), *slash;
+    int result = directory == NULL ? ha_fail(judge->error, HA_EXIT_INTERNAL, "out of memory") : 0;
+    bool innermost = true;
+
+    while (result == 0 && (slash = strrchr(directory, '/')) != NULL && directory[1] != '\0') {
+        slash[slash == directory ? 1 : 0] = '\0';
+        result = judge_directory(judge, directory, innermost);
+        innermost = false;
+    }
     free(directory);
     return result;
 }
@@ -266,7 +280,7 @@ static int judge_file(const struct file_judge *judge)
         ha_fail_errno(judge->error, HA_EXIT_PLUGIN, errno, "%splugin %s", judge->where, judge->path);
     else if (!S_ISREG(status.st_mode))
         ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is not a regular file", judge->where, judge->path);
-    else if (judge_owner(judge, judge->path, &status, "file", S_IWGRP | S_IWOTH) == 0 && judge_directory(judge) == 0)
+    else if (judge_owner(judge, judge->path, &status, "file", S_IWGRP | S_IWOTH) == 0 && judge_directories(judge) == 0)
         result = judge_elf(judge, fd);
     close(fd);
     return result;

@@ -26,9 +26,6 @@ static int open_failed(const struct ha_instance *instance, const struct hactl_ca
     char where[300];
 
     ha_source_text(instance->conf->source, where, sizeof where);
-    if (call->code == HACTL_PENDING)
-        return ha_fail(error, HA_EXIT_PLUGIN, "%sinstance \"%s\" (plugin %s): \"pending\" is no answer to open", where,
-                       instance->conf->instance, instance->plugin->path);
     return ha_fail(error, ha_exit_of_code(call->code), "%sinstance \"%s\" (plugin %s): %s", where,
                    instance->conf->instance, instance->plugin->path, call->text);
 }

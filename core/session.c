@@ -198,9 +198,9 @@ static int group_named(struct ha_session *session, const char *name, struct ha_e
                 : ha_fail(error, HA_EXIT_USAGE, "this configuration has no group of members");
 }
 
-static int wait_for(struct hactl_call *call, struct ha_error *error)
+static int wait_for(struct ha_session *session, struct hactl_call *call, struct ha_error *error)
 {
-    int code = ha_call_wait(call);
+    int code = ha_ask_to_the_end(session, call);
     if (code < 0)
         ha_fail(error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance,
                 call->text[0] ? call->text : ha_code_name(code));
@@ -214,12 +214,12 @@ int ha_session_snapshot(struct ha_session *session, const char *group, const cha
     int g = group_named(session, group, error);
     if (g < 0 || ha_session_observe(session, HA_SCOPE_ALL, error))
         return -1;
-    if (!session->payloads[g]->plugin->descriptor->member->snapshot)
-        return ha_fail(error, HA_EXIT_USAGE, "the plugin of %s makes no snapshots",
-                       session->payloads[g]->conf->instance);
     int64_t timeout_ms = session->options->timeout_ms ? session->options->timeout_ms : TIMEOUT_MS;
     struct hactl_call *call = ha_ask_snapshot(session, g, path, timeout_ms);
-    int rc = wait_for(call, error);
+    if (!call)
+        return ha_fail(error, HA_EXIT_USAGE, "the plugin of %s makes no snapshots",
+                       session->payloads[g]->conf->instance);
+    int rc = wait_for(session, call, error);
     snprintf(digest, 65, "%s", rc == 0 && call->emitted_text ? call->emitted_text : "");
     ha_call_free(call);
     return rc;
@@ -255,7 +255,7 @@ int ha_session_move_leader(struct ha_session *session, const char *group, const 
         return -1;
     struct hactl_call *call = ha_ask_move_leader(session, g, member->id, TIMEOUT_MS);
     ha_intent_make(call->intent);
-    int rc = wait_for(call, error);
+    int rc = wait_for(session, call, error);
     ha_call_free(call);
     return rc ? rc : ha_session_observe(session, HA_SCOPE_GROUP, error);
 }

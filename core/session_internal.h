@@ -36,7 +36,7 @@ struct ha_payload_facts {
 };
 
 struct ha_session_private {
-    struct ha_reach reaches[HA_REPLICAS * HA_PAYLOADS];
+    struct ha_reach reaches[HA_REPLICAS * HA_PAYLOADS * 2];
     int reach_count;
     struct ha_payload_facts payloads[HA_PAYLOADS];
     int front; /* the payload that the endpoint fronts; -1: none */
@@ -48,6 +48,7 @@ struct ha_session_private {
     char digests[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST]; /* of what runs there */
     int held_by_replica;                               /* -1: by none */
     bool held_by_balancer, held_by_other;
+    char holder_words[HA_DETAIL]; /* the cloud's, about who else has it */
     unsigned calls;
 };
 

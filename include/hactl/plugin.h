@@ -13,8 +13,12 @@
  * Memory   No memory crosses. What a plugin is given (wants, strings) is
  *          borrowed until the operation returns. Results go out through the
  *          host's emit functions, which copy before they return.
- * Strings  UTF-8, NUL-terminated. NULL means "not said" where a member is
- *          marked optional; any other string is never NULL.
+ * Strings  UTF-8, NUL-terminated, no control characters. NULL means "not
+ *          said" where a member is marked optional; any other string is never
+ *          NULL. At most 63 bytes for names, 45 for literal addresses, 23 for
+ *          ids, 127 for URLs and digests, 109 for hosts to dial: longer ones
+ *          are refused, not cut. Texts for people (details, reasons, subjects,
+ *          error texts) are cut at 600 and repaired instead.
  * Records  Every record begins with `struct_size`, set by whoever fills it
  *          in. A reader looks at no member beyond that size. Lists are arrays
  *          of pointers, so that records can grow.
@@ -35,6 +39,9 @@
  *          and emits nothing. HACTL_OK from `poll` ends the token, not the
  *          operation: the core calls the operation again until it answers
  *          HACTL_OK itself, and only that answer emits what was promised.
+ *          From what changes nothing (lists, ports, render, probe, reach,
+ *          credential, check, unit_log), `open` and `snapshot`,
+ *          HACTL_PENDING is a defect.
  *          Aim at two seconds a call, never go beyond host->ms_left();
  *          `snapshot` may use all of that, a change of membership 8 s.
  * Failing  Records emitted by an operation that fails are discarded.
@@ -138,7 +145,7 @@ struct hactl_zone {
     uint32_t struct_size;
     const char *name;
     const char *region;
-    enum hactl_tristate up;
+    enum hactl_tristate up; /* it works; of one that does not, what is not emitted counts as unknown */
 };
 
 enum hactl_instance_state {
@@ -154,7 +161,7 @@ struct hactl_instance {
     const char *name;
     const char *zone;
     enum hactl_instance_state state;
-    const char *internal_address;
+    const char *internal_address; /* optional; NULL while it has none */
     enum hactl_tristate data; /* NO: its data directory is not the one it had (lost, emptied) */
     const char *detail;       /* optional; for people */
     enum hactl_tristate temporary_address; /* YES: it has a public address of its own, which bars a claim */
@@ -213,7 +220,7 @@ struct hactl_certificate {
     const char *reason;   /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
     const char *subject;
     const char *names;    /* subject alternative names, comma-separated */
-    int64_t not_before_s, not_after_s; /* 0 when missing */
+    int64_t not_before_s, not_after_s; /* 0 when missing, and for keys that never expire */
     const char *path;     /* optional; where it is kept, for people */
     int is_authority;
 };
@@ -256,7 +263,7 @@ struct hactl_balancer {
     uint32_t struct_size;
     const char *name;
     enum hactl_tristate running;
-    const char *address;    /* optional; the public address it answers on; NULL: none */
+    const char *address;    /* optional; the public address it holds, even if it cannot answer; NULL: none */
     const char *trial_host; /* optional; the temporary address it answers on */
     uint16_t trial_port;
     const char *detail;     /* optional */
@@ -453,7 +460,7 @@ struct hactl_host {
     const struct hactl_conf *(*conf_of)(const struct hactl_conf *conf, const char *key);
 
     /* Each copies its record. Returns HACTL_OK, or a negative code that the
-     * operation hands straight up. */
+     * operation hands straight up; one that goes on has failed all the same. */
     int (*emit_token)(struct hactl_call *call, const char *token);
     int (*emit_text)(struct hactl_call *call, const char *text);
     int (*emit_zone)(struct hactl_call *call, const struct hactl_zone *zone);
@@ -472,6 +479,10 @@ struct hactl_host {
     int (*emit_port)(struct hactl_call *call, const struct hactl_port *port);
     int (*emit_request)(struct hactl_call *call, const struct hactl_request *request);
     int (*emit_firewall)(struct hactl_call *call, const struct hactl_firewall *firewall);
+    /* Not a record: while listing, a zone (NULL: what belongs to no zone, such
+     * as addresses and the firewall) could not be read completely, and why.
+     * What is not emitted there counts as unknown, never as absent. */
+    int (*emit_unread)(struct hactl_call *call, const char *zone, const char *why);
 };
 
 /* ---- the kinds: one table each; [O] marks the optional operations -------- */
@@ -483,9 +494,8 @@ struct hactl_cloud_ops {
     uint32_t struct_size;
     int (*zones)(void *self, struct hactl_call *call);
     /* Emits instances, deliveries, addresses and (where there is
-     * `firewall_ensure`) the firewall, leftovers included, and every
-     * zone: of a zone that could not be read completely (up = UNKNOWN) what is
-     * not emitted counts as unknown, never as absent. */
+     * `firewall_ensure`) the firewall, leftovers included, every zone, and
+     * emit_unread for what could not be read completely. */
     int (*list)(void *self, struct hactl_call *call);
     /* `instance` (internal addresses): for whom. Emits the address. */
     int (*address_ensure)(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind,
@@ -526,7 +536,8 @@ struct hactl_cloud_ops {
     int (*temporary_address_destroy)(void *self, struct hactl_call *call, const char *instance);
 };
 
-/* A consensus group such as etcd. Every operation re-reads the membership by
+/* A consensus group such as etcd. Who serves this serves a payload too: what
+ * its members run. Every operation re-reads the membership by
  * itself as often as it needs; none waits for a state to come. */
 struct hactl_member_ops {
     uint32_t struct_size;

@@ -284,7 +284,8 @@ PIN(host, emit_unit, 232);
 PIN(host, emit_port, 240);
 PIN(host, emit_request, 248);
 PIN(host, emit_firewall, 256);
-SIZE(host, 264);
+PIN(host, emit_unread, 264);
+SIZE(host, 272);
 
 PIN(cloud_ops, struct_size, 0);
 PIN(cloud_ops, zones, 8);

@@ -279,7 +279,7 @@ struct member {
 
 static const struct member zone_members[] = {M(zone, TEXT, name), M(zone, TEXT, region), M_END};
 static const struct member instance_members[] = {M(instance, TEXT, name), M(instance, TEXT, zone),
-                                                 M(instance, TEXT, internal_address),
+                                                 M(instance, OPTIONAL_TEXT, internal_address),
                                                  M(instance, OPTIONAL_TEXT, detail), M_END};
 static const struct member delivery_members[] = {M(delivery, TEXT, instance), M(delivery, TEXT, payload),
                                                  M(delivery, OPTIONAL_TEXT, detail), M_END};
@@ -421,6 +421,19 @@ static int emit_text(struct hactl_call *call, const char *text)
     return HACTL_OK;
 }
 
+static int emit_unread(struct hactl_call *call, const char *zone, const char *why)
+{
+    struct fake_unread *unread;
+
+    if (why == NULL || why[0] == '\0')
+        broken("emit_unread() without a reason");
+    call->unread = must(realloc(call->unread, (call->unread_count + 1) * sizeof *call->unread));
+    unread = &call->unread[call->unread_count++];
+    unread->zone = zone == NULL ? NULL : must(strdup(zone));
+    unread->why = must(strdup(why));
+    return HACTL_OK;
+}
+
 /* ---- calls ---- */
 
 struct hactl_call *fake_call_new(int64_t timeout_ms)
@@ -453,6 +466,11 @@ void fake_call_free(struct hactl_call *call)
     FREE(port, ports);
     FREE(request, requests);
     FREE(firewall, firewalls);
+    for (size_t i = 0; i < call->unread_count; i++) {
+        free(call->unread[i].zone);
+        free(call->unread[i].why);
+    }
+    free(call->unread);
     free(call->token);
     free(call->emitted_text);
     free(call);
@@ -494,4 +512,5 @@ const struct hactl_host fake_host = {
     .emit_port = emit_port,
     .emit_request = emit_request,
     .emit_firewall = emit_firewall,
+    .emit_unread = emit_unread,
 };

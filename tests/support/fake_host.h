@@ -40,6 +40,10 @@ struct hactl_call {
     FAKE_LIST(port, ports);
     FAKE_LIST(request, requests);
     FAKE_LIST(firewall, firewalls);
+    struct fake_unread {
+        char *zone, *why; /* zone NULL: what belongs to no zone */
+    } * unread;
+    size_t unread_count;
 };
 
 struct hactl_conf;

@@ -118,6 +118,49 @@ static void test_tokens(void **state)
     ha_call_free(bad);
 }
 
+/* A text for people is repaired, and cut between characters. */
+static void test_texts_are_repaired(void **state)
+{
+    struct hactl_call *call = ha_call_new(&unstarted, "list", 1000);
+    char longest[900];
+    struct hactl_backend backend = {sizeof backend, "m\303\274nchen", HACTL_NO, "a\377b\nc \303\244 \355\240\200"};
+
+    (void)state;
+    assert_int_equal(ha_host.emit_backend(call, &backend), HACTL_OK);
+    assert_string_equal(call->backends[0].name, "m\303\274nchen");
+    assert_string_equal(call->backends[0].detail, "a?b c \303\244 ???");
+    ha_host.fail(call, HACTL_E_FAILED, "disk \377\300\257 full");
+    assert_string_equal(call->text, "disk ??? full");
+    ha_call_reset(call);
+    assert_int_equal(call->backend_count, 0);
+    memset(longest, 'x', sizeof longest);
+    for (size_t i = 1; i + 2 < sizeof longest; i += 2)
+        memcpy(longest + i, "\303\244", 2);
+    longest[sizeof longest - 1] = '\0';
+    ha_host.fail(call, HACTL_E_FAILED, "%s", longest);
+    assert_int_equal(strlen(call->text), 599);
+    assert_memory_equal(call->text + 597, "\303\244", 3);
+    ha_call_free(call);
+}
+
+/* What could not be read is no record: it is kept beside them. */
+static void test_unread_is_kept(void **state)
+{
+    struct hactl_call *call = ha_call_new(&unstarted, "list", 1000);
+    char zone[] = "a";
+
+    (void)state;
+    assert_int_equal(ha_host.emit_unread(call, zone, "503 from\tthe zone"), HACTL_OK);
+    assert_int_equal(ha_host.emit_unread(call, NULL, "503"), HACTL_OK);
+    zone[0] = 'x';
+    assert_int_equal(call->unread_count, 2);
+    assert_string_equal(call->unread[0].zone, "a");
+    assert_string_equal(call->unread[0].why, "503 from the zone");
+    assert_null(call->unread[1].zone);
+    assert_int_equal(ha_host.emit_unread(call, "b\n", "no"), HACTL_E_INTERNAL);
+    ha_call_free(call);
+}
+
 /* ---- workers */
 
 #define CALLS     40
@@ -390,6 +433,8 @@ int main(void)
         cmocka_unit_test(test_first_text_stands),
         cmocka_unit_test(test_files_say_what_they_hold),
         cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_texts_are_repaired),
+        cmocka_unit_test(test_unread_is_kept),
         cmocka_unit_test(test_order_within_and_side_by_side),
         cmocka_unit_test(test_deadlines_and_polling),
         cmocka_unit_test(test_stop_finishes_what_is_queued),
