@@ -99,6 +99,8 @@ static void settle_holder(struct ha_session *session)
         if (private->held_by_other)
             SET(model->holder_detail, private->holder_words);
     }
+    if (model->address == HACTL_UNKNOWN && !model->holder_detail[0])
+        SET(model->holder_detail, private->holder_words);
 }
 
 /* ---- the cloud */

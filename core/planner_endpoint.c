@@ -242,5 +242,5 @@ bool ha_rule_endpoint_verify(RULE_ARGUMENTS)
     int target = ha_endpoint_target(model);
     bool there = (target == HA_TARGET_BALANCER && model->holder == HA_HOLDER_BALANCER) ||
                  (target >= 0 && model->holder == HA_HOLDER_REPLICA && model->holder_replica == target);
-    return there && model->endpoint_answers != HACTL_YES;
+    return there && model->endpoint_answers != HACTL_YES && model->address != HACTL_UNKNOWN;
 }

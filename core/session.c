@@ -16,38 +16,18 @@ static int too_many(struct ha_error *error, const struct ha_instance *instance, 
                    ha_source_text(instance->conf->source, where, sizeof where), instance->conf->instance, limit, what);
 }
 
-static int second(struct ha_error *error, const struct ha_instance *instance, const struct ha_instance *first,
-                  const char *kind)
-{
-    char where[300];
-    return ha_fail(error, HA_EXIT_USAGE, "%splugin instance %s: %s is the %s of this cluster already; there can be one",
-                   ha_source_text(instance->conf->source, where, sizeof where), instance->conf->instance,
-                   first->conf->instance, kind);
-}
-
 /* Each instance finds its part by the kinds that its plugin serves. */
 static int take_parts(struct ha_session *session, struct ha_error *error)
 {
     struct ha_instance *components[HA_PAYLOADS];
     int component_count = 0;
+    session->cloud = ha_plugins_the(session->plugins, session->configuration, HA_KIND_CLOUD);
+    session->issuer = ha_plugins_the(session->plugins, session->configuration, HA_KIND_ISSUER);
+    session->balancer = ha_plugins_the(session->plugins, session->configuration, HA_KIND_BALANCER);
     for (size_t i = 0; i < session->plugins->instance_count; i++) {
         struct ha_instance *instance = session->plugins->instances[i];
         const struct hactl_plugin *descriptor = instance->plugin->descriptor;
-        struct {
-            const void *ops;
-            struct ha_instance **place;
-            const char *kind;
-        } single[] = {{descriptor->cloud, &session->cloud, "cloud"},
-                      {descriptor->issuer, &session->issuer, "issuer"},
-                      {descriptor->balancer, &session->balancer, "balancer"}};
-        for (size_t k = 0; k < sizeof single / sizeof *single; k++) {
-            if (!single[k].ops)
-                continue;
-            if (*single[k].place)
-                return second(error, instance, *single[k].place, single[k].kind);
-            *single[k].place = instance;
-        }
-        if (descriptor->member && descriptor->payload) {
+        if (descriptor->member) {
             if (session->group_count == HA_GROUPS)
                 return too_many(error, instance, "groups", HA_GROUPS);
             session->payloads[session->group_count++] = instance;

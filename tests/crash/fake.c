@@ -18,6 +18,15 @@
  *   FAKE_DIES=REPLICA             once it was seen to run it dies, until its instance is asked for again
  *   FAKE_LAG=1                    learners never catch up
  *   FAKE_TWO=1                    the first replica says too that it holds the address
+ *   FAKE_PEND=OPERATION           that operation begins something, which two polls end
+ *   FAKE_TEXT=WORDS               what FAKE_FAIL says
+ *   FAKE_STRANGER=WHO             somebody else holds the address
+ *   FAKE_UNREAD=ZONE              that zone ("none": what belongs to none) cannot be read
+ *   FAKE_DOWN=ZONE                that zone is down, and lists nothing
+ *   FAKE_DEAD=INSTANCE            the unit there does not run, and wrote why
+ *   FAKE_BAD=1                    the first instance is in a state that does not exist
+ *   FAKE_LONG=1                   there is an instance whose name is too long
+ *   FAKE_SHORT=1                  tables without their optional operations, with rubbish after them
  *   FAKE_INTENTS=FILE             a line for each effect: what, and the intent it was had under
  */
 #include <hactl/plugin.h>
@@ -127,6 +136,27 @@ static int is_told(const char *variable, const char *operation)
     return value && strcmp(value, operation) == 0;
 }
 
+/* Begun, and over after two polls; done when it is asked again. */
+static int pend(struct fake *fake, struct hactl_call *call, const char *operation)
+{
+    json_t *begun = part(fake, "begun");
+    json_t *polls = json_object_get(begun, operation);
+    if (polls && json_integer_value(polls) == 0)
+        return HACTL_OK;
+    if (!polls)
+        json_object_set_new(begun, operation, json_integer(2));
+    save(fake);
+    fake->host->retry_after(call, 1);
+    fake->host->emit_token(call, operation);
+    return HACTL_PENDING;
+}
+
+static int fail_as_told(struct fake *fake, struct hactl_call *call, const char *operation)
+{
+    const char *words = getenv("FAKE_TEXT");
+    return fake->host->fail(call, HACTL_E_FAILED, "%s: %s", operation, words ? words : "the world says no");
+}
+
 static int code_named(const char *name)
 {
     static const struct {
@@ -175,7 +205,12 @@ static int disturb(struct fake *fake, struct hactl_call *call, const char *opera
     if (code != HACTL_OK)
         return fake->host->fail(call, code, "%s: the world refuses", operation);
     if (is_told("FAKE_FAIL", operation))
-        return fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation);
+        return fail_as_told(fake, call, operation);
+    if (is_told("FAKE_PEND", operation)) {
+        int rc = pend(fake, call, operation);
+        *disturbed = rc != HACTL_OK;
+        return rc;
+    }
     if (is_told("FAKE_BUSY", operation)) {
         delay_next(fake, call);
         return fake->host->fail(call, HACTL_E_BUSY, "%s: the world is busy", operation);
@@ -232,10 +267,32 @@ static int zones(struct fake *fake, struct hactl_call *call, const void *argumen
     (void)arguments;
     static const char *const names[] = {"a", "b", "c"};
     for (int i = 0; i < 3; i++) {
-        struct hactl_zone zone = {.struct_size = sizeof zone, .name = names[i], .region = "r", .up = HACTL_YES};
+        struct hactl_zone zone = {.struct_size = sizeof zone,
+                                  .name = names[i],
+                                  .region = "r",
+                                  .up = is_told("FAKE_DOWN", names[i]) ? HACTL_NO : HACTL_YES};
         fake->host->emit_zone(call, &zone);
     }
     return HACTL_OK;
+}
+
+/* What only a faulty cloud lists, whatever it is told about it. */
+static void emit_faults(struct fake *fake, struct hactl_call *call)
+{
+    const char *unread = getenv("FAKE_UNREAD");
+    struct hactl_instance instance = {.struct_size = sizeof instance,
+                                      .name = "fake-1",
+                                      .zone = "a",
+                                      .data = HACTL_YES,
+                                      .state = (enum hactl_instance_state)9};
+    if (unread)
+        fake->host->emit_unread(call, strcmp(unread, "none") == 0 ? NULL : unread, "503 backend error");
+    if (getenv("FAKE_BAD"))
+        fake->host->emit_instance(call, &instance);
+    instance.state = HACTL_INSTANCE_RUNNING;
+    instance.name = "a-name-that-is-very-much-longer-than-any-name-that-hactl-itself-would-ever-give-it";
+    if (getenv("FAKE_LONG"))
+        fake->host->emit_instance(call, &instance);
 }
 
 static int is_delivered(struct fake *fake, const char *name)
@@ -266,8 +323,11 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
     const char *name;
     json_t *item;
     zones(fake, call, arguments);
+    emit_faults(fake, call);
     json_object_foreach(part(fake, "instances"), name, item)
     {
+        if (is_told("FAKE_UNREAD", text(item, "zone")) || is_told("FAKE_DOWN", text(item, "zone")))
+            continue;
         json_int_t polls = json_integer_value(json_object_get(item, "polls"));
         struct hactl_instance instance = {.struct_size = sizeof instance,
                                           .name = name,
@@ -281,13 +341,15 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .instance = name,
                                           .payload = "all",
                                           .digest = text(item, "digest"),
-                                          .running = is_dead(fake, name) ? HACTL_NO : HACTL_YES,
-                                          .detail = is_dead(fake, name) ? "it exited" : NULL};
+                                          .running = is_dead(fake, name) || is_told("FAKE_DEAD", name) ? HACTL_NO : HACTL_YES,
+                                          .detail = is_dead(fake, name) ? "it exited" : "fake exited with 1"};
         if (is_delivered(fake, name)) {
             fake->host->emit_delivery(call, &delivery);
             die(fake, name, item);
         }
     }
+    if (is_told("FAKE_UNREAD", "none"))
+        return HACTL_OK;
     json_object_foreach(part(fake, "internal"), name, item)
     {
         struct hactl_address address = {.struct_size = sizeof address,
@@ -306,6 +368,11 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                      .address = "192.0.2.1",
                                      .held = holder[0] ? HACTL_YES : HACTL_NO,
                                      .instance = holder[0] && strcmp(holder, "balancer") ? holder : NULL};
+    if (getenv("FAKE_STRANGER")) {
+        external.held = HACTL_YES;
+        external.instance = NULL;
+        external.holder = getenv("FAKE_STRANGER")[0] ? getenv("FAKE_STRANGER") : NULL;
+    }
     return json_object_get(fake->world, "address") ? fake->host->emit_address(call, &external) : HACTL_OK;
 }
 
@@ -370,7 +437,14 @@ static int instance_ensure(struct fake *fake, struct hactl_call *call, const voi
 static int poll(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     json_t *item = json_object_get(part(fake, "instances"), arguments);
+    json_t *begun = json_object_get(part(fake, "begun"), arguments);
     json_int_t polls = json_integer_value(json_object_get(item, "polls"));
+    if (begun) {
+        json_integer_set(begun, json_integer_value(begun) - 1);
+        save(fake);
+        fake->host->retry_after(call, 1);
+        return json_integer_value(begun) > 0 ? HACTL_PENDING : HACTL_OK;
+    }
     if (!item)
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "%s: there is no such operation", (const char *)arguments);
     if (getenv("FAKE_STALL"))
@@ -507,7 +581,14 @@ static int op_poll(void *self, struct hactl_call *call, const char *token)
     return run(self, call, "poll", poll, token);
 }
 
-static const struct hactl_cloud_ops cloud = {.struct_size = sizeof cloud,
+static int op_unit_log(void *self, struct hactl_call *call, const char *instance, const char *unit)
+{
+    char lines[200];
+    snprintf(lines, sizeof lines, "%s on %s starts\nlisten 1000: address in use\n", unit, instance);
+    return ((struct fake *)self)->host->emit_text(call, lines);
+}
+
+static struct hactl_cloud_ops cloud = {.struct_size = sizeof cloud,
                                              .zones = op_zones,
                                              .list = op_cloud_list,
                                              .address_ensure = op_address_ensure,
@@ -525,7 +606,8 @@ static const struct hactl_cloud_ops cloud = {.struct_size = sizeof cloud,
                                              .deliver = op_deliver,
                                              .claim = op_claim,
                                              .release = op_release,
-                                             .reach = op_reach};
+                                             .reach = op_reach,
+                                             .unit_log = op_unit_log};
 
 /* ---- members */
 
@@ -672,12 +754,12 @@ static int op_member_remove(void *self, struct hactl_call *call, const struct ha
     return run(self, call, "member-remove", member_remove, id);
 }
 
-static const struct hactl_member_ops member = {.struct_size = sizeof member,
-                                               .list = op_group_list,
-                                               .add = op_member_add,
-                                               .promote = op_promote,
-                                               .move_leader = op_move_leader,
-                                               .remove = op_member_remove};
+static struct hactl_member_ops member = {.struct_size = sizeof member,
+                                         .list = op_group_list,
+                                         .add = op_member_add,
+                                         .promote = op_promote,
+                                         .move_leader = op_move_leader,
+                                         .remove = op_member_remove};
 
 /* ---- payload */
 
@@ -728,11 +810,11 @@ static int op_probe(void *self, struct hactl_call *call, const struct hactl_prob
     return fake->host->fail(call, HACTL_E_UNAVAILABLE, "%s does not answer", host);
 }
 
-static const struct hactl_payload_ops payload = {.struct_size = sizeof payload,
-                                                 .ports = op_ports,
-                                                 .render = op_render,
-                                                 .probe = op_probe,
-                                                 .operator_purpose = "fake-client"};
+static struct hactl_payload_ops payload = {.struct_size = sizeof payload,
+                                           .ports = op_ports,
+                                           .render = op_render,
+                                           .probe = op_probe,
+                                           .operator_purpose = "fake-client"};
 
 /* ---- issuer */
 
@@ -986,6 +1068,23 @@ static const struct hactl_balancer_ops balancer = {.struct_size = sizeof balance
                                                    .destroy = op_balancer_destroy};
 
 /* ---- the plugin */
+
+/* As if built for a version that had no optional operations yet: what stands
+ * there is something else, and to call it is the end. */
+__attribute__((constructor)) static void make_short(void)
+{
+    static const char rubbish[] = "what stands here is no pointer to anything at all";
+    if (!getenv("FAKE_SHORT"))
+        return;
+#define SHORTEN(table, first)                                                                          \
+    ((table).struct_size = (uint32_t)((char *)&(table).first - (char *)&(table)),                      \
+     memcpy((char *)&(table) + (table).struct_size, rubbish,                                           \
+            sizeof(table) - (table).struct_size < sizeof rubbish ? sizeof(table) - (table).struct_size \
+                                                                 : sizeof rubbish))
+    SHORTEN(cloud, firewall_ensure);
+    SHORTEN(member, snapshot);
+    SHORTEN(payload, operator_purpose);
+}
 
 static int fake_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)
 {
