@@ -126,6 +126,15 @@ static int learn_after(struct change *c)
     return ha_desired_same(&before, &c->wanted) || c->wanted.destroy ? 0 : ha_change_write(c);
 }
 
+/* What a unit wrote is heard first: giving back may delete its machine. */
+static void stop_short(struct change *c, enum ha_holder holder, const char *replica)
+{
+    char wrote[600];
+    ha_change_hear_unit(c, holder, wrote, sizeof wrote);
+    ha_change_give_back(c, holder, replica);
+    ha_error_log(c->error, wrote);
+}
+
 static int converge(struct change *c)
 {
     const struct ha_model *model = &c->session->observed.model;
@@ -144,7 +153,7 @@ static int converge(struct change *c)
         if (outcome == HA_OUTCOME_FAILED || outcome == HA_OUTCOME_CANCELLED) {
             if (outcome == HA_OUTCOME_CANCELLED)
                 ha_fail(c->error, HA_EXIT_INTERRUPTED, "interrupted");
-            ha_change_give_back(c, holder, replica);
+            stop_short(c, holder, replica);
             return -1;
         }
         if ((outcome == HA_OUTCOME_DONE && learn_after(c)) || look_and_plan(c))

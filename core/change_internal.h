@@ -44,6 +44,12 @@ void ha_change_drop_gone(struct change *c);
 /* `type`: "stop", it stays unfinished; "end". */
 void ha_change_stop(struct change *c, const char *type);
 
+/* ---- unit_log.c */
+
+/* After a failure about what runs on a replica: what that wrote last; "" when
+ * there is nothing to tell. `holder`: of the address when the change began. */
+void ha_change_hear_unit(const struct change *c, enum ha_holder holder, char *out, size_t size);
+
 /* ---- give_back.c */
 
 /* After a failure: the address to whoever had it, a learner out again. */

@@ -35,7 +35,7 @@ static const struct {
 static void set_text(struct ha_error *error, enum ha_exit status, const char *format, va_list arguments)
 {
     error->status = status;
-    error->next[0] = '\0';
+    error->next[0] = error->log[0] = '\0';
     vsnprintf(error->what, sizeof error->what, format, arguments);
     ha_text_repair(error->what);
 }
@@ -80,6 +80,14 @@ void ha_advise(struct ha_error *error, const char *format, ...)
     vsnprintf(error->next, sizeof error->next, format, arguments);
     va_end(arguments);
     ha_text_repair(error->next);
+}
+
+void ha_error_log(struct ha_error *error, const char *text)
+{
+    if (error == NULL || error->status == HA_EXIT_DONE)
+        return;
+    ha_text_copy(error->log, sizeof error->log, text);
+    ha_text_repair(error->log);
 }
 
 void ha_error_prefix(struct ha_error *error, const char *format, ...)

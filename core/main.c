@@ -11,6 +11,8 @@
 static void print_error(const struct ha_cli *cli, const struct ha_error *error)
 {
     fprintf(stderr, "%shactl:%s %s\n", ha_shade_on(stderr, HA_SHADE_BAD), ha_shade_off(stderr), error->what);
+    if (error->log[0] != '\0')
+        fprintf(stderr, "  log:  %s\n", error->log);
     if (error->next[0] != '\0')
         fprintf(stderr, "  next: %s\n", error->next);
     if (cli->options.json)

@@ -294,9 +294,9 @@ static const char *exit_name(enum ha_exit status)
 
 json_t *ha_json_error(const struct ha_error *error)
 {
-    return json_pack("{s:s, s:i, s:s, s:o, s:o}", "schema", "hactl.error/1", "status", (int)error->status, "name",
+    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "schema", "hactl.error/1", "status", (int)error->status, "name",
                      exit_name(error->status), "what", ha_json_text_or_null(error->what), "next",
-                     ha_json_text_or_null(error->next));
+                     ha_json_text_or_null(error->next), "log", ha_json_text_or_null(error->log));
 }
 
 /* ---- times */

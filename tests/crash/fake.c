@@ -23,7 +23,7 @@
  *   FAKE_STRANGER=WHO             somebody else holds the address
  *   FAKE_UNREAD=ZONE              that zone ("none": what belongs to none) cannot be read
  *   FAKE_DOWN=ZONE                that zone is down, and lists nothing
- *   FAKE_DEAD=INSTANCE            the unit there does not run, and wrote why
+ *   FAKE_DEAD=INSTANCE            the unit there is seen to run twice, and then no more
  *   FAKE_BAD=1                    the first instance is in a state that does not exist
  *   FAKE_LONG=1                   there is an instance whose name is too long
  *   FAKE_SHORT=1                  tables without their optional operations, with rubbish after them
@@ -318,6 +318,13 @@ static void die(struct fake *fake, const char *name, json_t *item)
     }
 }
 
+/* Unlike one that died, it cannot be started again. */
+static int stays_dead(struct fake *fake, const char *name)
+{
+    static int seen;
+    return is_told("FAKE_DEAD", name) && is_delivered(fake, name) && ++seen > 2;
+}
+
 static int cloud_list(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     const char *name;
@@ -337,12 +344,13 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .data = HACTL_YES};
         instance.temporary_address = json_is_true(json_object_get(item, "temporary")) ? HACTL_YES : HACTL_NO;
         fake->host->emit_instance(call, &instance);
+        int dead = is_dead(fake, name) || stays_dead(fake, name);
         struct hactl_delivery delivery = {.struct_size = sizeof delivery,
                                           .instance = name,
                                           .payload = "all",
                                           .digest = text(item, "digest"),
-                                          .running = is_dead(fake, name) || is_told("FAKE_DEAD", name) ? HACTL_NO : HACTL_YES,
-                                          .detail = is_dead(fake, name) ? "it exited" : "fake exited with 1"};
+                                          .running = dead ? HACTL_NO : HACTL_YES,
+                                          .detail = dead ? "it exited" : NULL};
         if (is_delivered(fake, name)) {
             fake->host->emit_delivery(call, &delivery);
             die(fake, name, item);
