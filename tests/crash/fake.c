@@ -340,7 +340,7 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .name = name,
                                           .zone = text(item, "zone"),
                                           .state = polls > 0 ? HACTL_INSTANCE_STARTING : HACTL_INSTANCE_RUNNING,
-                                          .internal_address = text(part(fake, "internal"), name),
+                                          .internal_address = polls > 0 ? NULL : text(part(fake, "internal"), name),
                                           .data = HACTL_YES};
         instance.temporary_address = json_is_true(json_object_get(item, "temporary")) ? HACTL_YES : HACTL_NO;
         fake->host->emit_instance(call, &instance);
@@ -848,6 +848,13 @@ static int issuer_list(struct fake *fake, struct hactl_call *call, const void *a
     const struct hactl_inventory *inventory = arguments;
     emit_certificate(fake, call, "ca", "ca", NULL, 1);
     emit_certificate(fake, call, "operator", "fake-client", NULL, 0);
+    /* A key pair has no dates. */
+    struct hactl_certificate key_pair = {.struct_size = sizeof key_pair,
+                                         .purpose = "fake-keys",
+                                         .ready = json_object_get(part(fake, "certificates"), "operator") != NULL,
+                                         .subject = "keys",
+                                         .names = ""};
+    fake->host->emit_certificate(call, &key_pair);
     for (size_t i = 0; i < inventory->replica_count; i++)
         emit_certificate(fake, call, inventory->replicas[i]->name, "fake-server", inventory->replicas[i]->name, 0);
     return HACTL_OK;
