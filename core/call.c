@@ -35,7 +35,7 @@ enum {
     ID_MAX_BYTES = sizeof(((struct ha_member *)NULL)->id) - 1,
     HOST_MAX_BYTES = 109,
     URL_MAX_BYTES = sizeof(((struct ha_member *)NULL)->peer_url) - 1,
-    DIGEST_MAX_BYTES = 127,
+    DIGEST_MAX_BYTES = 255,
     PATH_MAX_BYTES = 4095,
     LINES_MAX_BYTES = 64 << 10
 };

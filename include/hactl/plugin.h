@@ -16,8 +16,8 @@
  * Strings  UTF-8, NUL-terminated, no control characters. NULL means "not
  *          said" where a member is marked optional; any other string is never
  *          NULL. At most 63 bytes for names, 45 for literal addresses, 23 for
- *          ids, 127 for URLs and digests, 109 for hosts to dial: longer ones
- *          are refused, not cut. Texts for people (details, reasons, subjects,
+ *          ids, 127 for URLs, 255 for digests, 109 for hosts to dial: longer
+ *          ones are refused, not cut. Texts for people (details, reasons, subjects,
  *          error texts) are cut at 600 and repaired instead.
  * Records  Every record begins with `struct_size`, set by whoever fills it
  *          in. A reader looks at no member beyond that size. Lists are arrays
