@@ -597,25 +597,25 @@ static int op_unit_log(void *self, struct hactl_call *call, const char *instance
 }
 
 static struct hactl_cloud_ops cloud = {.struct_size = sizeof cloud,
-                                             .zones = op_zones,
-                                             .list = op_cloud_list,
-                                             .address_ensure = op_address_ensure,
-                                             .address_destroy = op_address_destroy,
+                                       .zones = op_zones,
+                                       .list = op_cloud_list,
+                                       .address_ensure = op_address_ensure,
+                                       .address_destroy = op_address_destroy,
 
 #ifdef FAKE_MACHINES
-                                             .requests = op_requests,
-                                             .temporary_address_ensure = op_temporary_ensure,
-                                             .temporary_address_destroy = op_temporary_destroy,
-                                             .firewall_ensure = op_firewall_ensure,
-                                             .firewall_destroy = op_firewall_destroy,
+                                       .requests = op_requests,
+                                       .temporary_address_ensure = op_temporary_ensure,
+                                       .temporary_address_destroy = op_temporary_destroy,
+                                       .firewall_ensure = op_firewall_ensure,
+                                       .firewall_destroy = op_firewall_destroy,
 #endif
-                                             .instance_ensure = op_instance_ensure,
-                                             .instance_destroy = op_instance_destroy,
-                                             .deliver = op_deliver,
-                                             .claim = op_claim,
-                                             .release = op_release,
-                                             .reach = op_reach,
-                                             .unit_log = op_unit_log};
+                                       .instance_ensure = op_instance_ensure,
+                                       .instance_destroy = op_instance_destroy,
+                                       .deliver = op_deliver,
+                                       .claim = op_claim,
+                                       .release = op_release,
+                                       .reach = op_reach,
+                                       .unit_log = op_unit_log};
 
 /* ---- members */
 
