@@ -416,13 +416,58 @@ int local_units_kill(struct local *local, struct hactl_call *call, const char *i
 
 /* ---- list ---------------------------------------------------------------------------- */
 
+/* A line that says of itself that it is not the end, as a log in JSON does, or
+ * one with a letter for the level ("2026-11-25 16:17:28.352327 I | ..."). */
+static bool is_chatter(const char *line)
+{
+    static const char *const levels[] = {
+        "\"level\":\"debug\"", "\"level\":\"info\"", "\"level\":\"warn\"", " D | ", " I | ", " N | ", " W | ",
+    };
+
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+        if (strstr(line, levels[i]))
+            return true;
+    return false;
+}
+
+/* The last line that can be the reason: much in a log, such as the checks of a
+ * balancer, was no reason to end. */
+static char *last_words(struct local *local, const char *instance, const char *unit)
+{
+    char *tail = log_tail(local, instance, unit, LOG_TAIL_LINES), *line, *words = NULL;
+
+    while (tail && !words) {
+        line = strrchr(tail, '\n');
+        if (!is_chatter(line ? line + 1 : tail))
+            words = strdup(line ? line + 1 : tail);
+        if (!line)
+            break;
+        *line = '\0';
+    }
+    free(tail);
+    return words;
+}
+
 static char *dead_detail(struct local *local, const char *instance, const char *unit)
 {
-    char *line = log_tail(local, instance, unit, 1), *text = NULL;
+    char *line = last_words(local, instance, unit), *text = NULL;
 
-    if (asprintf(&text, "%s does not run%s%s", unit, line ? "; its last line: " : "", line ? line : "") < 0)
+    if (asprintf(&text, "%s does not run%s%s", unit, line ? "; its last words: " : "", line ? line : "") < 0)
         text = NULL;
     free(line);
+    return text;
+}
+
+/* It exists, and does nothing: a hang that nobody would find out from outside. */
+static char *stopped_detail(struct local *local, const char *instance, const char *unit)
+{
+    char path[PATH_MAX], *text = NULL;
+    pid_t pid;
+
+    if (ha_daemon_state(run_path(local, path, instance, unit, "pid"), &pid) == HA_PROCESS_STOPPED_BY_SIGNAL &&
+        asprintf(&text, "%s (process %d) is stopped by a signal; kill -CONT %d lets it go on", unit, (int)pid,
+                 (int)pid) < 0)
+        text = NULL;
     return text;
 }
 
@@ -443,11 +488,15 @@ static int delivery_list(struct local *local, struct hactl_call *call, const cha
         ++*units;
         if (is_running(local, instance, delivery.payload, unit)) {
             ++*running;
+            if (!detail)
+                detail = stopped_detail(local, instance, name);
             continue;
         }
-        delivery.running = HACTL_NO;
-        if (!detail)
+        if (delivery.running == HACTL_YES) {
+            free(detail);
             detail = dead_detail(local, instance, name);
+        }
+        delivery.running = HACTL_NO;
     }
     delivery.detail = detail;
     rc = local->host->emit_delivery(call, &delivery);
