@@ -645,6 +645,7 @@ struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const 
     if (!ha_offers(session->payloads[group]->plugin->descriptor->member, snapshot))
         return NULL;
     struct hactl_call *call = ask(session, session->payloads[group], run_snapshot, "snapshot", timeout_ms, &a);
+    call->interruptible = true;
     a->want = ha_group_want(a->arena, session, group);
     a->name = ha_arena_string(a->arena, path);
     return call;

@@ -29,6 +29,7 @@ struct hactl_call {
     char intent[40];     /* empty: changes nothing */
     bool polls;          /* asks about a token, and needs to emit none */
     bool may_pend;       /* changes something: HACTL_PENDING is an answer */
+    bool interruptible;  /* host->cancelled() tells it of the first interrupt; others come to their end */
     int64_t timeout_ms;  /* from when the worker enters the plugin: a queue costs no time */
     int64_t deadline_ms; /* CLOCK_MONOTONIC; set then */
     /* Runs in the worker: enters the plugin with the arguments behind `context`. */

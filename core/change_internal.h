@@ -21,6 +21,7 @@ struct change {
     const struct ha_listener *listener;
     struct ha_report *report;
     struct ha_error *error;
+    int64_t began_ms; /* less the time in which the user was asked */
     bool resumes, written;
 };
 

@@ -25,6 +25,9 @@ const char *ha_replica_state(const struct ha_session *session, int index, enum h
     const struct ha_model *model = &session->observed.model;
     const struct ha_replica *replica = &model->replicas[index];
 
+    /* Whether it runs does not matter then: it must not be started. */
+    if (replica->data == HACTL_NO && replica->instance != HACTL_INSTANCE_ABSENT)
+        return with_shade("data lost", HA_SHADE_BAD, shade);
     switch (replica->instance) {
     case HACTL_INSTANCE_UNKNOWN:
         return with_shade("unknown", HA_SHADE_WARNING, shade);
@@ -37,8 +40,6 @@ const char *ha_replica_state(const struct ha_session *session, int index, enum h
     case HACTL_INSTANCE_RUNNING:
         break;
     }
-    if (replica->data == HACTL_NO)
-        return with_shade("data lost", HA_SHADE_BAD, shade);
     if (ha_replica_leaving(session, replica->name))
         return with_shade("leaving", HA_SHADE_WARNING, shade);
     if (ha_model_joined(model, index) && replica->ready == HACTL_YES)

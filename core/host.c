@@ -48,8 +48,9 @@ static int64_t host_ms_left(struct hactl_call *call)
 
 static int host_cancelled(struct hactl_call *call)
 {
-    (void)call;
-    return ha_cancelled();
+    /* The first interrupt lets the current steps, and the looks that see them
+     * done, come to their end; a request that was cut off may have been obeyed. */
+    return call->interruptible && ha_cancelled();
 }
 
 /* ---- settings */

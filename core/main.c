@@ -24,7 +24,7 @@ static int run(struct ha_cli *cli, struct ha_error *error)
     if (cli->given[HA_OPTION_VERSION] != NULL)
         return ha_cmd_version(cli, error);
     if (cli->given[HA_OPTION_HELP] != NULL)
-        return ha_help_about(cli->all_words, cli->all_count, stdout, error);
+        return ha_help_print(cli, cli->all_words, cli->all_count, error);
     if (cli->command == NULL) {
         ha_help_overview(stderr);
         return HA_EXIT_USAGE;
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
         print_error(&cli, &error);
         status = (int)error.status;
     }
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == HA_EXIT_DONE) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !ha_output_reader_left() && status == HA_EXIT_DONE) {
         fputs("hactl: cannot write to standard output\n", stderr);
         status = HA_EXIT_FAILED;
     }

@@ -197,7 +197,7 @@ static void merge_deliveries(struct ha_session *session, const struct hactl_call
                                            : found->running == HACTL_NO ? HA_DELIVERY_DEAD
                                                                         : HA_DELIVERY_UNKNOWN;
         SET(session->private->digests[r][p], found->digest);
-        if (found->running != HACTL_YES && found->detail)
+        if (found->detail)
             SET(model->replicas[r].detail, found->detail);
     }
 }

@@ -4,6 +4,7 @@
 #include <hactl/plugin.h>
 #include <langinfo.h>
 #include <libsmartcols.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,13 @@ bool ha_output_live(FILE *stream)
 bool ha_output_interactive(void)
 {
     return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool ha_output_reader_left(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
 }
 
 const char *ha_shade_on(FILE *stream, enum ha_shade shade)
@@ -242,6 +250,8 @@ int ha_json_print(json_t *document, struct ha_error *error)
         return ha_fail(error, HA_EXIT_INTERNAL, "cannot build the JSON document");
     result = json_dumpf(document, stdout, JSON_INDENT(2));
     json_decref(document);
+    if (result != 0 && ha_output_reader_left())
+        return 0;
     if (result != 0)
         return ha_fail(error, HA_EXIT_FAILED, "cannot write to standard output");
     putchar('\n');

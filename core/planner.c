@@ -153,7 +153,7 @@ static void name_subject(const struct ha_model *model, struct ha_step *step)
     const char *replica = step->replica >= 0 ? model->replicas[step->replica].name : NULL;
     const char *group = step->group >= 0 && step->group < model->group_count ? model->groups[step->group].name : NULL;
     if (!replica && !step->subject[0])
-        replica = group ? group : "the operator";
+        replica = group ? group : strstr(ha_step_types[step->kind].says, "%s") ? "the operator" : NULL;
     if (replica)
         snprintf(step->subject, sizeof step->subject, "%s%s%s", replica, step->replica >= 0 && group ? " in " : "",
                  step->replica >= 0 && group ? group : "");
@@ -235,7 +235,7 @@ void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scop
     }
     out->converged = ha_model_converged(&out->end, scope);
     if (!out->converged)
-        ha_explain_blocked(&out->end, out);
+        ha_explain_blocked(&out->end, scope, out);
 }
 
 void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS])

@@ -109,6 +109,7 @@ bool ha_balancer_awaited(const struct ha_model *model);
 bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);
 /* Does the step interrupt something that runs? */
 bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step);
-void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan);
+/* What the scope asks for and is not so, and what is before that and not so. */
+void ha_explain_blocked(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *plan);
 
 #endif

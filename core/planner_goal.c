@@ -278,9 +278,17 @@ static bool note_blocked(void *context, const char *why)
     return ++plan->blocked_count < (int)(sizeof plan->blocked / sizeof *plan->blocked);
 }
 
-void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan)
+void ha_explain_blocked(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *plan)
 {
-    struct ha_plan_scope all;
-    ha_plan_scope_all(&all);
-    each_unmet(model, &all, note_blocked, plan);
+    struct ha_plan_scope causes = *scope;
+    /* Up to the first that is asked for and unmet, whatever the pipeline has;
+     * after that consequences, which other stages are there for. */
+    for (size_t c = 0; c < sizeof checks / sizeof *checks; c++) {
+        struct ha_plan_scope one = {0};
+        one.enabled[checks[c].kind] = scope->enabled[checks[c].kind];
+        causes.enabled[checks[c].kind] = true;
+        if (!ha_model_converged(model, &one))
+            break;
+    }
+    each_unmet(model, &causes, note_blocked, plan);
 }

@@ -246,7 +246,27 @@ static int judge_directories(const struct file_judge *judge)
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden"))); /* this program's own, from the linker */
 
-static int judge_elf(const struct file_judge *judge, int fd)
+/* The dynamic loader maps what the headers say; of a file that was cut short
+ * the pages are not there, and touching one ends the process. */
+static bool is_whole(int fd, const ElfW(Ehdr) * header, uint64_t size)
+{
+    ElfW(Phdr) program;
+
+    if (header->e_phentsize != sizeof program ||
+        (header->e_shnum != 0 &&
+         (header->e_shoff > size || size - header->e_shoff < (uint64_t)header->e_shnum * header->e_shentsize)))
+        return false;
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        off_t at = (off_t)(header->e_phoff + i * sizeof program);
+
+        if (pread(fd, &program, sizeof program, at) != (ssize_t)sizeof program || program.p_offset > size ||
+            program.p_filesz > size - program.p_offset)
+            return false;
+    }
+    return true;
+}
+
+static int judge_elf(const struct file_judge *judge, int fd, off_t size)
 {
     ElfW(Ehdr) header;
 
@@ -262,6 +282,12 @@ static int judge_elf(const struct file_judge *judge, int fd)
     if (header.e_type != ET_DYN)
         return ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is an ELF file but no shared object", judge->where,
                        judge->path);
+    if (!is_whole(fd, &header, (uint64_t)size)) {
+        ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is not whole: it was cut short at %lld bytes", judge->where,
+                judge->path, (long long)size);
+        ha_advise(judge->error, "build or install it again");
+        return -1;
+    }
     return 0;
 }
 
@@ -281,7 +307,7 @@ static int judge_file(const struct file_judge *judge)
     else if (!S_ISREG(status.st_mode))
         ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is not a regular file", judge->where, judge->path);
     else if (judge_owner(judge, judge->path, &status, "file", S_IWGRP | S_IWOTH) == 0 && judge_directories(judge) == 0)
-        result = judge_elf(judge, fd);
+        result = judge_elf(judge, fd, status.st_size);
     close(fd);
     return result;
 }

@@ -53,16 +53,64 @@ static int check_keys_mode(const struct ha_session *session, struct ha_error *er
     return ha_advise(error, "keys.mode = \"operator\" makes the keys on this machine"), -1;
 }
 
+/* What no cluster can be made of is a fault of the configuration, whichever
+ * verb reads it. An issuer alone makes certificates and needs nothing else. */
+static int check_parts(const struct ha_session *session, struct ha_error *error)
+{
+    const struct ha_instance *first = session->payload_count ? session->payloads[0] : session->balancer;
+    const char *lacks = NULL;
+    char where[300];
+    if (!session->cloud && first)
+        lacks = "cloud, which makes the replicas, such as local";
+    else if (session->cloud && session->group_count == 0)
+        lacks = "member, which serves a group, such as etcd";
+    else if (session->cloud && !session->issuer)
+        lacks = "issuer, which makes the certificates, such as pki";
+    if (!lacks)
+        return 0;
+    if (session->cloud)
+        first = session->cloud;
+    ha_fail(error, HA_EXIT_USAGE, "%splugin instance %s is of no use alone: there is no plugin of the kind %s",
+            ha_source_text(first->conf->source, where, sizeof where), first->conf->instance, lacks);
+    ha_advise(error, "see conf/local.conf, or what `hactl init` writes, for a whole one");
+    return -1;
+}
+
+/* Every payload of a replica listens there: no number and no name twice. */
+static int check_port(const struct ha_session *session, int payload, const struct hactl_port *port,
+                      struct ha_error *error)
+{
+    const struct ha_instance *instance = session->payloads[payload];
+    char where[300];
+    for (int p = 0; p < payload; p++)
+        for (int i = 0; i < session->private->payloads[p].port_count; i++) {
+            const struct ha_port *other = &session->private->payloads[p].ports[i];
+            bool number = other->port == port->port;
+            if (!number && strcmp(other->name, port->name) != 0)
+                continue;
+            ha_source_text(instance->conf->source, where, sizeof where);
+            ha_fail(error, HA_EXIT_USAGE,
+                    "%splugin instance %s: its port %s (%u) is %s of %s; they would run side by side", where,
+                    instance->conf->instance, port->name, port->port, number ? "the port" : "also a port",
+                    session->payloads[p]->conf->instance);
+            ha_advise(error, "leave one of the two out, or give it names and ports of its own: hactl plugin info %.60s",
+                      instance->plugin->descriptor->name);
+            return -1;
+        }
+    return 0;
+}
+
 /* Components come after groups, so that an API server, once there is one, is
  * what the endpoint fronts. */
 static int learn_ports(struct ha_session *session, struct ha_error *error)
 {
+    int rc = 0;
     session->private->front = -1;
     for (int p = 0; p < session->payload_count; p++) {
         struct hactl_call *call = ha_ask_ports(session, p);
         int code = ha_call_wait(call);
         struct ha_payload_facts *facts = &session->private->payloads[p];
-        for (size_t i = 0; code == HACTL_OK && i < call->port_count; i++) {
+        for (size_t i = 0; code == HACTL_OK && rc == 0 && i < call->port_count; i++) {
             const struct hactl_port *port = &call->ports[i];
             if (facts->port_count < HA_PORTS) {
                 struct ha_port *kept = &facts->ports[facts->port_count++];
@@ -70,6 +118,7 @@ static int learn_ports(struct ha_session *session, struct ha_error *error)
                 kept->port = port->port;
                 kept->flags = port->flags;
             }
+            rc = check_port(session, p, port, error);
             if (port->flags & HACTL_PORT_OPERATOR)
                 facts->operator_port = port->port;
             if (port->flags & HACTL_PORT_ENDPOINT) {
@@ -79,9 +128,9 @@ static int learn_ports(struct ha_session *session, struct ha_error *error)
             }
         }
         if (code < 0)
-            ha_fail(error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance, call->text);
+            rc = ha_fail(error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance, call->text);
         ha_call_free(call);
-        if (code < 0)
+        if (rc)
             return -1;
     }
     int front = session->private->front;
@@ -120,12 +169,12 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
         return -1;
     if (needs & HA_NEED_PLUGINS &&
         (ha_plugins_open(session->configuration, &session->plugins, error) || take_parts(session, error) ||
-         check_keys_mode(session, error) || learn_ports(session, error)))
+         check_keys_mode(session, error) || check_parts(session, error) || learn_ports(session, error)))
         return -1;
     if (needs & HA_NEED_LOCK) {
         int64_t timeout_ms =
             options->lock_timeout_ms >= 0 ? options->lock_timeout_ms : session->configuration->lock_timeout_ms;
-        if (ha_store_lock(session->store, verb, timeout_ms, error))
+        if (ha_store_lock(session->store, options->command ? options->command : verb, timeout_ms, error))
             return -1;
     }
     return ha_store_read(session->store, &session->desired, error);
@@ -218,10 +267,19 @@ static const struct ha_member *successor(const struct ha_group *group, const cha
         if (!to && member->voter && !member->leader && member->healthy == HACTL_YES)
             best = member;
     }
-    if (!best)
-        ha_fail(error, HA_EXIT_REFUSED, to ? "%s has no member %s" : "%s has no other healthy voter%s", group->name,
-                to ? to : "");
-    return best;
+    if (best)
+        return best;
+    if (!to)
+        return ha_fail(error, HA_EXIT_REFUSED, "%s has no other healthy voter", group->name), NULL;
+    ha_fail(error, HA_EXIT_USAGE, "%s has no member %s", group->name, to);
+    ha_advise(error, "hactl etcd members");
+    return NULL;
+}
+
+int ha_session_successor(struct ha_session *session, const char *group, const char *to, struct ha_error *error)
+{
+    int g = group_named(session, group, error);
+    return g >= 0 && successor(&session->observed.model.groups[g], to, error) ? 0 : -1;
 }
 
 int ha_session_move_leader(struct ha_session *session, const char *group, const char *to, struct ha_error *error)

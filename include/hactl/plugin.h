@@ -437,7 +437,8 @@ struct hactl_host {
     void (*retry_after)(struct hactl_call *call, uint32_t ms);
     /* Until the call's deadline; 0 or less when it has passed. */
     int64_t (*ms_left)(struct hactl_call *call);
-    /* The user has asked to stop: return soon with HACTL_E_CANCELLED. */
+    /* The user has asked to stop, and this call need not come to its end, as a
+     * step must: return soon with HACTL_E_CANCELLED. */
     int (*cancelled)(struct hactl_call *call);
     /* The name of this intent, a UUID: in the journal before the operation is
      * entered, the same whenever this very intent is repeated, by whichever

@@ -291,12 +291,42 @@ static void test_stop_finishes_what_is_queued(void **state)
 
     (void)state;
     call->run = run_cancellable;
+    call->interruptible = true;
     ha_call_submit(call, completions);
     ha_cancel_set(true);
     ha_worker_stop(instance.worker);
     assert_ptr_equal(ha_completions_take(completions, 0), call);
     assert_int_equal(call->code, HACTL_E_TIMEOUT);
     ha_cancel_set(false);
+    ha_call_free(call);
+    ha_completions_free(completions);
+}
+
+static int run_a_while(struct hactl_call *call)
+{
+    for (int i = 0; i < 50; i++) {
+        if (ha_host.cancelled(call))
+            return ha_host.fail(call, HACTL_E_CANCELLED, "cut off");
+        nap(1);
+    }
+    return HACTL_OK;
+}
+
+/* What changes something is not cut off: the first interrupt only begins no more. */
+static void test_interrupt_lets_a_step_end(void **state)
+{
+    struct ha_completions *completions = ha_completions_new();
+    struct ha_instance instance = {.conf = &no_conf, .worker = ha_worker_start("end")};
+    struct hactl_call *call = ha_call_new(&instance, "member-add", 1000);
+
+    (void)state;
+    call->run = run_a_while;
+    ha_call_submit(call, completions);
+    ha_cancel_set(true);
+    assert_ptr_equal(ha_completions_take(completions, -1), call);
+    assert_int_equal(call->code, HACTL_OK);
+    ha_cancel_set(false);
+    ha_worker_stop(instance.worker);
     ha_call_free(call);
     ha_completions_free(completions);
 }
@@ -438,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_order_within_and_side_by_side),
         cmocka_unit_test(test_deadlines_and_polling),
         cmocka_unit_test(test_stop_finishes_what_is_queued),
+        cmocka_unit_test(test_interrupt_lets_a_step_end),
         cmocka_unit_test(test_wait_and_silent_failures),
         cmocka_unit_test(test_one_that_does_not_return),
         cmocka_unit_test(test_errors),

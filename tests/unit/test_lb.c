@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -610,6 +611,54 @@ static void test_unchecked(void **state)
     wait_detail(f, 1, "refused");
 }
 
+/* One command to haproxy, as somebody with socat would give it. */
+static void control(struct fixture *f, const char *format, ...)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), directory;
+    char path[512], command[256], answer[256];
+    va_list arguments;
+
+    snprintf(path, sizeof(path), "%s/run", f->directory);
+    directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0 && directory >= 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/stats.sock", directory);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    va_start(arguments, format);
+    vsnprintf(command, sizeof(command), format, arguments);
+    va_end(arguments);
+    assert_int_equal(send(fd, command, strlen(command), MSG_NOSIGNAL), (ssize_t)strlen(command));
+    while (recv(fd, answer, sizeof(answer), 0) > 0)
+        continue;
+    close(directory);
+    close(fd);
+}
+
+/* A server that somebody has drained, or put into maintenance, and that then
+ * failed its check: haproxy shows it as DOWN, and it must serve again. */
+static void test_drained_and_down(void **state)
+{
+    static const char *const states[] = {"drain", "maint"};
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 2; i++) {
+        whole(f, 2);
+        control(f, "set server members/demo-2 state %s\n", states[i]);
+        echo_stop(&f->echoes[1]);
+        echo_stop(&f->echoes[0]);
+        wait_detail(f, 0, "refused"); /* and so, by now, is the other one's check */
+        list(f);
+        assert_int_equal(f->listed->backend_count, 1); /* it is not behind the balancer */
+        echo_start(&f->echoes[0], 1);
+        echo_start(&f->echoes[1], 2);
+        assert_int_equal(backend(f, 1), HACTL_OK);
+        wait_healthy(f, 2);
+        control(f, "set server members/demo-2 state %s\n", states[i]);
+        assert_int_equal(doing(f, ENSURE, NULL, NULL), HACTL_OK);
+        wait_healthy(f, 2);
+    }
+}
+
 static void test_killed(void **state)
 {
     struct fixture *f = *state;
@@ -899,6 +948,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unchecked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_drained_and_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settings, setup, teardown),

@@ -539,6 +539,33 @@ static void test_dead_and_stopped(void **state)
     assert_non_null(strstr(world.call->deliveries[0].detail, "cannot work here"));
 }
 
+/* Somebody has removed the file by which a process is known: it is seen all
+ * the same, is not started twice, and goes with its replica. */
+static void test_lost_pid_file(void **state)
+{
+    pid_t pid;
+    (void)state;
+
+    make_instance("demo-1");
+    assert_int_equal(deliver_usual("demo-1"), HACTL_OK);
+    assert_true(ask_soon(at(11), PORT, "hello"));
+    pid = unit_pid("demo-1");
+    assert_int_equal(unlink(below("instances/%s/run/server.pid", "demo-1")), 0);
+    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
+    assert_int_equal(world.call->instances[0].state, HACTL_INSTANCE_RUNNING);
+    assert_int_equal(world.call->deliveries[0].running, HACTL_YES);
+    assert_int_equal(access(below("instances/%s/run/server.pid", "demo-1"), F_OK), -1); /* to look changes nothing */
+    assert_int_equal(ensure_again("demo-1"), HACTL_OK);
+    assert_int_equal(unit_pid("demo-1"), pid);
+    expect_processes(1);
+
+    assert_int_equal(unlink(below("instances/%s/run/server.pid", "demo-1")), 0);
+    assert_int_equal(destroy("demo-1"), HACTL_OK);
+    expect_processes(0);
+    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
+    assert_int_equal(world.call->instance_count, 0);
+}
+
 static void test_lost_data(void **state)
 {
     char data[512];
@@ -764,9 +791,9 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_addresses), EACH(test_networks),         EACH(test_settings),  EACH(test_deliver),
-        EACH(test_refusals),  EACH(test_dead_and_stopped), EACH(test_lost_data), EACH(test_relay),
-        EACH(test_destroy),   EACH(test_killed_anywhere),
+        EACH(test_addresses), EACH(test_networks),         EACH(test_settings),        EACH(test_deliver),
+        EACH(test_refusals),  EACH(test_dead_and_stopped), EACH(test_lost_data),       EACH(test_relay),
+        EACH(test_destroy),   EACH(test_lost_pid_file),    EACH(test_killed_anywhere),
     };
     ssize_t length;
 
