@@ -92,7 +92,7 @@ static const struct field reach_fields[] = {
 static const struct field certificate_fields[] = {
     STRING(certificate, purpose),  OPTIONAL(certificate, replica), TRISTATE(certificate, ready),
     OPTIONAL(certificate, reason), STRING(certificate, subject),   STRING(certificate, names),
-    OPTIONAL(certificate, path),
+    OPTIONAL(certificate, path),   OPTIONAL(certificate, wanted),
 };
 static const struct field credential_fields[] = {
     CONTENT(credential, content, content_size),

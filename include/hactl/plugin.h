@@ -195,6 +195,7 @@ struct hactl_certificate {
     const char *reason;   /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
     const char *subject;
     const char *names;    /* subject alternative names, comma-separated */
+    const char *wanted;   /* optional; the names that it is to have, each with why: "10.0.0.1 (internal address of demo-1)" */
     int64_t not_before_s, not_after_s; /* 0 when missing */
     const char *path;     /* optional; where it is kept, for people */
     int is_authority;
@@ -259,7 +260,7 @@ struct hactl_file {
     const char *content; /* optional; NULL: the credential below */
     size_t content_size;
     const char *purpose; /* optional; a certificate's purpose ... */
-    const char *part;    /* ... and "certificate", "key" or "authority" */
+    const char *part;    /* ... and "certificate", "key", "authority", "public" or "kubeconfig" */
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -518,7 +519,7 @@ struct hactl_issuer_ops {
                  const char *request);
     /* Puts a replica's certificates and keys out of use. */
     int (*retire)(void *self, struct hactl_call *call, const char *replica);
-    /* Emits one credential; `replica` NULL: the cluster's. */
+    /* Emits one credential; `replica` NULL: the cluster's. `part`: see hactl_file. */
     int (*credential)(void *self, struct hactl_call *call, const char *replica, const char *purpose,
                       const char *part);
     /* Everything, authorities included. */

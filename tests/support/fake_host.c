@@ -276,6 +276,7 @@ static const struct member certificate_members[] = {M(certificate, TEXT, purpose
                                                     M(certificate, TEXT, subject),
                                                     M(certificate, TEXT, names),
                                                     M(certificate, OPTIONAL_TEXT, path),
+                                                    M(certificate, OPTIONAL_TEXT, wanted),
                                                     M_END};
 static const struct member credential_members[] = {M_BYTES(credential, content), M(credential, OPTIONAL_TEXT, path),
                                                    M_END};
