@@ -67,11 +67,20 @@ static bool accept_zero(const struct ha_consent_context *context, const struct h
     return false;
 }
 
+/* Where there is no cloud nothing runs that a new certificate could disturb. */
+static bool only_issues(const struct ha_session *session, const struct ha_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->steps[i].kind != HA_STEP_AUTHORITY_CREATE && plan->steps[i].kind != HA_STEP_CERTIFICATE_ISSUE)
+            return false;
+    return session->cloud == NULL;
+}
+
 static bool accept_plan(const struct ha_consent_context *context, const struct ha_plan *plan)
 {
     const char *cluster = context->session->configuration->cluster_name;
 
-    if (context->session->options->yes)
+    if (context->session->options->yes || (!ha_output_interactive() && only_issues(context->session, plan)))
         return true;
     if (!ha_output_interactive()) {
         ha_fail(context->error, HA_EXIT_REFUSED,

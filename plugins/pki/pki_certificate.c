@@ -15,10 +15,11 @@
 #include <openssl/rand.h>
 
 /* OpenSSL 3's encoder costs ten times a signature, so the two common curves go
- * around it. */
-static int set_public_key(X509 *certificate, EVP_PKEY *key)
+ * around it. An authority is asked for its public key later, and only the
+ * general way keeps that. */
+static int set_public_key(X509 *certificate, EVP_PKEY *key, bool authority)
 {
-    return pki_key_is_elliptic(key) ? pki_key_point_set(X509_get_X509_PUBKEY(certificate), key)
+    return !authority && pki_key_is_elliptic(key) ? pki_key_point_set(X509_get_X509_PUBKEY(certificate), key)
                                     : X509_set_pubkey(certificate, key);
 }
 
@@ -202,7 +203,7 @@ X509 *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct 
         ASN1_TIME_set(X509_getm_notAfter(certificate), (time_t)issuance->not_after_s) != NULL &&
         pki_subject_set(X509_get_subject_name(certificate), issuance->common_name, issuance->organization) &&
         X509_set_issuer_name(certificate, X509_get_subject_name(issuer != NULL ? issuer : certificate)) &&
-        set_public_key(certificate, key) && add_basic_constraints(certificate, issuance->authority) &&
+        set_public_key(certificate, key, issuance->authority) && add_basic_constraints(certificate, issuance->authority) &&
         add_key_usage(certificate, key, issuance->authority) &&
         (issuance->authority || add_extended_key_usage(certificate, issuance->usage)) &&
         add_names(certificate, issuance->names) && add_constraints(certificate, issuance->constraints) &&

@@ -110,6 +110,18 @@ static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *
     return result;
 }
 
+static bool has_none(struct pki *pki, struct pki_store *store, const char *replica)
+{
+    char base[PKI_PATH_SIZE];
+    struct pki_blob blob;
+
+    for (size_t i = 0; i < COPY_COUNT; i++)
+        if (is_used(pki, &copies[i]) && copy_base(&copies[i], replica, base) &&
+            pki_store_stat(store, base, copies[i].ending, &blob) != -ENOENT)
+            return false;
+    return true;
+}
+
 int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica)
 {
     struct pki_state state = {.ready = HACTL_YES};
@@ -122,7 +134,9 @@ int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *st
                                        .path = path};
 
     snprintf(path, sizeof path, "%s/replicas/%s/pki", pki->directory, replica);
-    for (size_t i = 0; i < COPY_COUNT; i++)
+    if (has_none(pki, store, replica))
+        pki_state_finding(&state, "missing");
+    for (size_t i = 0; state.ready == HACTL_YES && i < COPY_COUNT; i++)
         if (is_used(pki, &copies[i]))
             one_copy(pki, store, NULL, &copies[i], replica, &state);
     record.ready = state.ready;
