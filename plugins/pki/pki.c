@@ -128,6 +128,8 @@ static void pki_close(void *self)
 
     if (pki == NULL)
         return;
+    for (size_t i = 0; i < pki_authority_count; i++)
+        X509_free(pki->verified[i]);
     pki_memory_free(pki->memory);
     pki_profiles_free(pki);
     pki_crypto_close(&pki->crypto);

@@ -62,6 +62,7 @@ struct pki {
     struct pki_profile *profiles;
     size_t profile_count;
     struct pki_memory *memory;
+    X509 *verified[8]; /* authorities a signature of which was checked by this process; one for each of the table */
 };
 
 /* ---- profiles ---- */
@@ -174,12 +175,23 @@ void pki_want_free(struct pki_want *want);
 
 /* ---- store ---- */
 
+#define PKI_PARENTS 8
+
+/* A directory that was used, as it often comes again. */
+struct pki_parent {
+    bool used;
+    int fd; /* or -ENOENT */
+    size_t length;
+    char path[PKI_PATH_SIZE];
+};
+
 struct pki_store {
     const char *directory;
     int root; /* -1: there is no directory, and the store was opened to read */
     int lock;
-    int parent; /* the directory used last, as it often comes again; -1: none */
-    char parent_path[PKI_PATH_SIZE];
+    bool reads_only;
+    struct pki_parent parents[PKI_PARENTS];
+    unsigned next_parent;
 };
 
 struct pki_identity {
@@ -333,9 +345,11 @@ struct pki_remembered {
     X509 *verified_by;                 /* the authority whose signature on it was found right */
     EVP_PKEY *matches;                 /* the key that was found to be the certificate's */
     uint64_t good_for;                 /* what is wanted of it, as a digest, when it was found to be so; 0: never */
+    struct pki_identity copy_of;       /* the file whose content it was found to have */
     struct pki_remembered *next;
 };
 
+bool pki_identity_same(const struct pki_identity *one, const struct pki_identity *other);
 struct pki_memory *pki_memory_new(void);
 void pki_memory_free(struct pki_memory *memory);
 /* NULL unless that very file was read. */
@@ -368,6 +382,9 @@ struct pki_authority {
     struct pki_state state;
 };
 
+/* What a file says, read anew unless it is known. 0 or a negative errno. */
+int pki_recall(struct pki *pki, struct pki_store *store, const char *base, const char *ending,
+               struct pki_remembered **out);
 void pki_state_note(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3);    /* worth saying */
 void pki_state_finding(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3); /* to be healed */
 void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,

@@ -82,7 +82,9 @@ static int parse(struct pki *pki, const char *ending, const struct pki_blob *blo
 {
     if (strcmp(ending, ".conf") == 0)
         return parse_kubeconfig(pki, blob, one);
-    if (strcmp(ending, ".key") == 0) {
+    if (strcmp(ending, ".pub") == 0) {
+        one->key = pki_public_key_read(&pki->crypto, blob->content, blob->size);
+    } else if (strcmp(ending, ".key") == 0) {
         one->sealed = pki_key_is_sealed(blob->content);
         one->key = one->sealed ? NULL : pki_key_read(&pki->crypto, blob->content, blob->size, NULL);
     } else {
@@ -91,9 +93,8 @@ static int parse(struct pki *pki, const char *ending, const struct pki_blob *blo
     return 0;
 }
 
-/* 0 and what the file says, or a negative errno. */
-static int recall(struct pki *pki, struct pki_store *store, const char *base, const char *ending,
-                  struct pki_remembered **out)
+int pki_recall(struct pki *pki, struct pki_store *store, const char *base, const char *ending,
+               struct pki_remembered **out)
 {
     struct pki_blob blob;
     int error = pki_store_stat(store, base, ending, &blob);
@@ -115,7 +116,7 @@ static struct pki_remembered *read_part(struct pki *pki, struct pki_store *store
                                         struct pki_state *state, bool *there)
 {
     struct pki_remembered *one = NULL;
-    int error = recall(pki, store, base, ending, &one);
+    int error = pki_recall(pki, store, base, ending, &one);
 
     *there = error != -ENOENT;
     if (error == 0 || error == -ENOENT)
@@ -241,10 +242,12 @@ void pki_state_free(struct pki_state *state)
 /* ---- authorities ---- */
 
 /* An intermediate authority has the rest of its chain after it, root last. */
-static void check_chain(struct pki_state *state)
+static void check_chain(const struct pki_remembered *file, struct pki_state *state)
 {
     int last = sk_X509_num(state->chain) - 1;
 
+    if (last == 0 && file->verified_by == state->certificate)
+        return;
     for (int i = 0; i <= last; i++) {
         X509 *one = sk_X509_value(state->chain, i), *above = sk_X509_value(state->chain, i < last ? i + 1 : i);
         EVP_PKEY *key = X509_get0_pubkey(above);
@@ -278,7 +281,7 @@ void pki_authority_check(struct pki *pki, struct pki_store *store, const struct 
         finding(state, "it is not an authority (basicConstraints)");
     else if ((X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) == 0)
         finding(state, "it may not sign certificates (keyUsage)");
-    check_chain(state);
+    check_chain(file, state);
     file->good_for = state->ready == HACTL_YES;
     pki_crypto_error();
 }

@@ -318,7 +318,6 @@ struct issue {
     struct pki_jobs jobs;
     struct pki_authority *authorities;
     struct pki_blob *trust; /* of each authority, once it was read */
-    bool *signed_before;    /* by each authority, in this call */
     struct pki_authority *external; /* one whose certificates others have to make */
     const struct hactl_inventory *inventory;
 };
@@ -390,8 +389,11 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     job->issuer = authority->state.certificate;
     job->issuer_key = authority->state.key;
     job->issuer_chain = authority->state.chain;
-    job->verify = !issue->signed_before[which];
-    issue->signed_before[which] = true;
+    job->verify = pki->verified[which] != job->issuer;
+    if (job->verify && X509_up_ref(job->issuer) == 1) {
+        X509_free(pki->verified[which]);
+        pki->verified[which] = job->issuer;
+    }
     job->issuance = (struct pki_issuance){.organization = job->want.profile->organization,
                                           .usage = job->want.profile->usage,
                                           .not_before_s = now_s - pki->backdate_s,
@@ -482,10 +484,9 @@ static int issue_open(struct issue *issue, struct pki *pki, struct hactl_call *c
 {
     *issue = (struct issue){.inventory = inventory,
                             .authorities = pki_authorities_new(),
-                            .trust = calloc(pki_authority_count, sizeof *issue->trust),
-                            .signed_before = calloc(pki_authority_count, sizeof *issue->signed_before)};
+                            .trust = calloc(pki_authority_count, sizeof *issue->trust)};
     pki_batch_open(&issue->batch, pki, call, store);
-    if (issue->authorities == NULL || issue->trust == NULL || issue->signed_before == NULL)
+    if (issue->authorities == NULL || issue->trust == NULL)
         return out_of_memory(&issue->batch);
     return HACTL_OK;
 }
@@ -495,7 +496,6 @@ static void issue_close(struct issue *issue)
     for (size_t i = 0; issue->trust != NULL && i < pki_authority_count; i++)
         pki_blob_free(&issue->trust[i]);
     free(issue->trust);
-    free(issue->signed_before);
     pki_authorities_free(issue->authorities);
 }
 

@@ -320,6 +320,15 @@ static void take_certificate(struct pki_remembered *one, const struct pki_job *j
         one->matches = job->key;
     if (job->issuer != NULL && X509_up_ref(job->issuer) == 1)
         one->verified_by = job->issuer;
+    else if (job->issuer == NULL && job->verify && X509_up_ref(job->certificate) == 1)
+        one->verified_by = job->certificate;
+}
+
+static void take_public(struct pki_remembered *one, const struct pki_job *job)
+{
+    take_key(one, job);
+    if (EVP_PKEY_up_ref(job->key) == 1)
+        one->matches = job->key;
 }
 
 static void take_kubeconfig(struct pki_remembered *one, const struct pki_job *job)
@@ -353,7 +362,9 @@ void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pk
         const struct pki_item *item = &batch->items[job->item];
         if (job->kind == PKI_JOB_KUBECONFIG)
             remember_one(pki, store, item, ".conf", job, take_kubeconfig);
-        if (job->kind == PKI_JOB_CERTIFICATE && item->new_key)
+        if (job->kind == PKI_JOB_ACCOUNT)
+            remember_one(pki, store, item, ".pub", job, take_public);
+        if (job->kind != PKI_JOB_KUBECONFIG && item->new_key)
             remember_one(pki, store, item, ".key", job, take_key);
         if (job->kind == PKI_JOB_CERTIFICATE)
             remember_one(pki, store, item, ".crt", job, take_certificate);

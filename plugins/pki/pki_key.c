@@ -401,28 +401,6 @@ int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *pa
 
 /* ---- public keys ---- */
 
-int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    int result = -1;
-
-    if (bio != NULL && PEM_write_bio_PUBKEY(bio, key) == 1)
-        result = pki_bio_take(bio, pem, size);
-    BIO_free(bio);
-    return result;
-}
-
-EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size)
-{
-    BIO *bio = BIO_new_mem_buf(pem, (int)size);
-    EVP_PKEY *key = NULL;
-
-    if (bio != NULL)
-        key = PEM_read_bio_PUBKEY_ex(bio, NULL, give_passphrase, NULL, crypto->library, NULL);
-    BIO_free(bio);
-    return key;
-}
-
 int pki_key_point_set(X509_PUBKEY *place, EVP_PKEY *key)
 {
     const struct curve *curve = curve_of(key);
@@ -436,6 +414,33 @@ int pki_key_point_set(X509_PUBKEY *place, EVP_PKEY *key)
         return 1;
     OPENSSL_free(point);
     return 0;
+}
+
+int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    X509_PUBKEY *place = curve_of(key) != NULL ? X509_PUBKEY_new() : NULL;
+    unsigned char *der = NULL;
+    int result = -1, length = place != NULL && pki_key_point_set(place, key) == 1 ? i2d_X509_PUBKEY(place, &der) : 0;
+
+    if (bio != NULL &&
+        (length > 0 ? PEM_write_bio(bio, "PUBLIC KEY", "", der, length) > 0 : PEM_write_bio_PUBKEY(bio, key) == 1))
+        result = pki_bio_take(bio, pem, size);
+    OPENSSL_free(der);
+    X509_PUBKEY_free(place);
+    BIO_free(bio);
+    return result;
+}
+
+EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size)
+{
+    BIO *bio = BIO_new_mem_buf(pem, (int)size);
+    EVP_PKEY *key = NULL;
+
+    if (bio != NULL)
+        key = PEM_read_bio_PUBKEY_ex(bio, NULL, give_passphrase, NULL, crypto->library, NULL);
+    BIO_free(bio);
+    return key;
 }
 
 bool pki_key_is_elliptic(EVP_PKEY *key)

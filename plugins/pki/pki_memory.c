@@ -34,6 +34,7 @@ static void clear(struct pki_remembered *one)
     one->verified_by = NULL;
     one->sealed = false;
     one->good_for = 0;
+    memset(&one->copy_of, 0, sizeof one->copy_of);
 }
 
 void pki_memory_free(struct pki_memory *memory)
@@ -66,7 +67,7 @@ static bool same_time(const struct timespec *one, const struct timespec *other)
     return one->tv_sec == other->tv_sec && one->tv_nsec == other->tv_nsec;
 }
 
-static bool is_same(const struct pki_identity *one, const struct pki_identity *other)
+bool pki_identity_same(const struct pki_identity *one, const struct pki_identity *other)
 {
     return one->device == other->device && one->inode == other->inode && one->size == other->size &&
            same_time(&one->modified, &other->modified) && same_time(&one->changed, &other->changed);
@@ -80,7 +81,7 @@ struct pki_remembered *pki_memory_find(struct pki_memory *memory, const char *ba
 
     snprintf(name, sizeof name, "%s%s", base, ending);
     one = *place_of(memory, name);
-    return one != NULL && is_same(&one->identity, &now->identity) ? one : NULL;
+    return one != NULL && pki_identity_same(&one->identity, &now->identity) ? one : NULL;
 }
 
 struct pki_remembered *pki_memory_add(struct pki_memory *memory, const char *base, const char *ending,

@@ -108,34 +108,41 @@ static int walk(const struct pki_store *store, const char *path, size_t length, 
     return fd;
 }
 
-static void forget_parent(struct pki_store *store)
+static void forget_parents(struct pki_store *store)
 {
-    if (store->parent >= 0)
-        close(store->parent);
-    store->parent = -1;
+    for (size_t i = 0; i < PKI_PARENTS; i++)
+        if (store->parents[i].used) {
+            if (store->parents[i].fd >= 0)
+                close(store->parents[i].fd);
+            store->parents[i].used = false;
+        }
 }
 
-/* The directory in which `path` lies; it stays open, and the store's, until
- * another is asked for. `*name` is the path's last component. */
+/* The directory in which `path` lies; it stays open, and the store's, for as
+ * long as few others are asked for. `*name` is the path's last component. Who
+ * only reads knows of one that was not there that it is not. */
 static int open_parent(struct pki_store *store, const char *path, bool make, const char **name)
 {
     const char *slash = strrchr(path, '/');
     size_t length = slash != NULL ? (size_t)(slash - path) : 0;
-    int fd;
+    struct pki_parent *parent;
 
     *name = slash != NULL ? slash + 1 : path;
-    if (length >= sizeof store->parent_path)
+    if (length >= sizeof parent->path)
         return -ENAMETOOLONG;
-    if (store->parent >= 0 && strlen(store->parent_path) == length && strncmp(store->parent_path, path, length) == 0)
-        return store->parent;
-    fd = walk(store, path, length, make);
-    if (fd < 0)
-        return fd;
-    forget_parent(store);
-    store->parent = fd;
-    memcpy(store->parent_path, path, length);
-    store->parent_path[length] = '\0';
-    return fd;
+    for (size_t i = 0; i < PKI_PARENTS; i++) {
+        parent = &store->parents[i];
+        if (parent->used && parent->length == length && memcmp(parent->path, path, length) == 0)
+            return parent->fd;
+    }
+    parent = &store->parents[store->next_parent++ % PKI_PARENTS];
+    if (parent->used && parent->fd >= 0)
+        close(parent->fd);
+    parent->fd = walk(store, path, length, make);
+    parent->used = parent->fd >= 0 || (parent->fd == -ENOENT && store->reads_only);
+    parent->length = length;
+    memcpy(parent->path, path, length);
+    return parent->fd;
 }
 
 static int open_file_parent(struct pki_store *store, const char *base, const char *ending, bool make,
@@ -202,7 +209,7 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 {
     int result;
 
-    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .parent = -1};
+    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write};
     result = open_root(pki, call, write, store);
     if (result == HACTL_OK)
         result = lock_root(pki, call, write, store);
@@ -217,18 +224,18 @@ void pki_store_close(struct pki_store *store)
         close(store->lock);
     if (store->root >= 0)
         close(store->root);
-    forget_parent(store);
-    *store = (struct pki_store){.root = -1, .lock = -1, .parent = -1};
+    forget_parents(store);
+    *store = (struct pki_store){.root = -1, .lock = -1};
 }
 
 struct pki_store pki_store_share(const struct pki_store *store)
 {
-    return (struct pki_store){.directory = store->directory, .root = store->root, .lock = -1, .parent = -1};
+    return (struct pki_store){.directory = store->directory, .root = store->root, .lock = -1};
 }
 
 void pki_store_unshare(struct pki_store *store)
 {
-    forget_parent(store);
+    forget_parents(store);
 }
 
 /* ---- files ---- */
@@ -327,7 +334,8 @@ static int write_new(int directory, const char *name, const char *content, size_
         content += written;
         size -= (size_t)written;
     }
-    if (result == 0 && fchmod(fd, mode) != 0)
+    /* What others may read, they may whatever the umask is. */
+    if (result == 0 && (mode & 0077) != 0 && fchmod(fd, mode) != 0)
         result = -errno;
     if (close(fd) != 0 && result == 0)
         result = -errno;
@@ -350,11 +358,11 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
     if (directory < 0)
         return directory;
     result = is_link(directory, name) ? -ELOOP : staged_name(staged, name);
-    /* The lock is held: a staged file is what a killed process left. */
-    if (result == 0 && unlinkat(directory, staged, 0) != 0 && errno != ENOENT)
-        result = -errno;
     if (result == 0)
         result = write_new(directory, staged, content, size, mode);
+    /* The lock is held: a staged file is what a killed process left. */
+    if (result == -EEXIST)
+        result = unlinkat(directory, staged, 0) == 0 ? write_new(directory, staged, content, size, mode) : -errno;
     return result;
 }
 
@@ -457,6 +465,7 @@ int pki_store_remove_directory(struct pki_store *store, const char *path)
     if (directory < 0)
         return directory == -ENOENT ? 0 : directory;
     result = unlinkat(directory, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+    forget_parents(store);
     return result;
 }
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ACCOUNT_FILE PKI_ACCOUNT_FILE
 
@@ -59,15 +58,8 @@ int pki_tree_each(const struct pki *pki, const char *replica,
 
 /* ---- copies ---- */
 
-/* Says in `state` what is wrong with it. True: it is to be written. */
-static bool check_copy(struct pki_store *store, const struct copy *copy, const char *base,
-                       const struct pki_blob *original, struct pki_state *state)
+static void say(const struct copy *copy, const char *base, int error, bool same, mode_t mode, struct pki_state *state)
 {
-    struct pki_blob blob;
-    int error = pki_store_read(store, base, copy->ending, &blob);
-    bool same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
-    bool exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
-
     if (error == -ENOENT)
         pki_state_finding(state, "%s%s is missing", base, copy->ending);
     else if (error != 0)
@@ -76,10 +68,30 @@ static bool check_copy(struct pki_store *store, const struct copy *copy, const c
         pki_state_finding(state, "%s%s is not %s%s as it is now", base, copy->ending,
                           copy->authority != NULL ? copy->authority : copy->base,
                           copy->authority != NULL ? "" : copy->ending);
-    else if (exposed)
-        pki_state_finding(state, "%s%s can be read by others (mode %04o)", base, copy->ending, (unsigned)blob.mode);
+    else
+        pki_state_finding(state, "%s%s can be read by others (mode %04o)", base, copy->ending, (unsigned)mode);
     if (error != 0 && error != -ENOENT && state->error == 0)
         state->error = error;
+}
+
+/* Says in `state` what is wrong with it. True: it is to be written. */
+static bool check_copy(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *base,
+                       const struct pki_blob *original, struct pki_state *state)
+{
+    struct pki_remembered *known;
+    struct pki_blob blob;
+    int error = pki_store_stat(store, base, copy->ending, &blob);
+    bool same, exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
+
+    known = error == 0 ? pki_memory_find(pki->memory, base, copy->ending, &blob) : NULL;
+    if (known != NULL && pki_identity_same(&known->copy_of, &original->identity) && !exposed)
+        return false;
+    error = pki_store_read(store, base, copy->ending, &blob);
+    same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
+    if (!same || exposed)
+        say(copy, base, error, same, blob.mode, state);
+    else if ((known = pki_memory_add(pki->memory, base, copy->ending, &blob)) != NULL)
+        known->copy_of = original->identity;
     pki_blob_free(&blob);
     return !same || exposed;
 }
@@ -103,7 +115,7 @@ static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *
     }
     if (!copy_base(copy, replica, item.base))
         result = HACTL_E_INVALID;
-    else if (check_copy(store, copy, item.base, &original, state) && batch != NULL)
+    else if (check_copy(pki, store, copy, item.base, &original, state) && batch != NULL)
         result = state->error == 0 ? pki_batch_file(batch, &item, original.content, original.size, copy->mode)
                                    : pki_store_fail(pki, batch->call, state->error, item.base, copy->ending);
     pki_blob_free(&original);
@@ -157,37 +169,36 @@ int pki_tree_ensure(struct pki_batch *batch, const char *replica)
 
 /* ---- service accounts ---- */
 
+static void say_account(struct pki_state *state, int error, const struct pki_remembered *file)
+{
+    if (error == -ENOENT)
+        pki_state_finding(state, "missing");
+    else if (error != 0)
+        pki_state_finding(state, ACCOUNT_FILE ".key %s", pki_store_error(error));
+    else if (file->key == NULL)
+        pki_state_finding(state, "damaged: " ACCOUNT_FILE ".key is not a PEM private key");
+    else if ((file->mode & 0077) != 0)
+        pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
+}
+
 /* A pair of keys without a certificate: tokens are signed with one and
- * checked with the other. */
+ * checked with the other. Returns the key, borrowed. */
 static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct pki_state *state)
 {
-    struct pki_blob private_part, public_part;
-    int private_error = pki_store_read(store, ACCOUNT_FILE, ".key", &private_part);
-    int public_error = pki_store_read(store, ACCOUNT_FILE, ".pub", &public_part);
-    EVP_PKEY *key = NULL, *public_key = NULL;
+    struct pki_remembered *private_part = NULL, *public_part = NULL;
+    int private_error = pki_recall(pki, store, ACCOUNT_FILE, ".key", &private_part);
+    int public_error = pki_recall(pki, store, ACCOUNT_FILE, ".pub", &public_part);
+    EVP_PKEY *key = private_part != NULL ? private_part->key : NULL;
 
     state->error = private_error != 0 && private_error != -ENOENT  ? private_error
                    : public_error != 0 && public_error != -ENOENT ? public_error
                                                                   : 0;
     state->has_key = private_error != -ENOENT;
-    if (private_error == 0)
-        key = pki_key_read(&pki->crypto, private_part.content, private_part.size, NULL);
-    if (public_error == 0)
-        public_key = pki_public_key_read(&pki->crypto, public_part.content, public_part.size);
-    if (private_error == -ENOENT)
-        pki_state_finding(state, "missing");
-    else if (private_error != 0)
-        pki_state_finding(state, ACCOUNT_FILE ".key %s", pki_store_error(private_error));
-    else if (key == NULL)
-        pki_state_finding(state, "damaged: " ACCOUNT_FILE ".key is not a PEM private key");
-    else if ((private_part.mode & 0077) != 0)
-        pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)private_part.mode);
-    if (key != NULL && (public_key == NULL || EVP_PKEY_eq(key, public_key) != 1))
+    state->exposed = private_part != NULL && (private_part->mode & 0077) != 0;
+    say_account(state, private_error, private_part);
+    if (key != NULL && (public_part == NULL || public_part->key == NULL ||
+                        (public_part->matches != key && EVP_PKEY_eq(key, public_part->key) != 1)))
         pki_state_finding(state, ACCOUNT_FILE ".pub is not the public half of " ACCOUNT_FILE ".key");
-    state->exposed = private_error == 0 && (private_part.mode & 0077) != 0;
-    EVP_PKEY_free(public_key);
-    pki_blob_free(&private_part);
-    pki_blob_free(&public_part);
     pki_crypto_error();
     return key;
 }
@@ -203,7 +214,7 @@ int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pk
                                        .path = path};
 
     snprintf(path, sizeof path, "%s/" ACCOUNT_FILE ".key", pki->directory);
-    EVP_PKEY_free(check_account(pki, store, &state));
+    check_account(pki, store, &state);
     record.ready = state.ready;
     record.reason = state.reason[0] != '\0' ? state.reason : NULL;
     return pki->host->emit_certificate(call, &record);
@@ -253,6 +264,5 @@ int pki_service_account_ensure(struct pki_batch *batch, bool *make)
     }
     if (result == HACTL_OK && key != NULL && state.ready != HACTL_YES && strstr(state.reason, ACCOUNT_FILE ".pub"))
         result = stage_public(batch, key, state.reason);
-    EVP_PKEY_free(key);
     return result;
 }
