@@ -469,8 +469,10 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
         break;
     case TO_ISSUER:
         a->want = ha_inventory_want(a->arena, session);
-        a->name =
-            step->replica >= 0 ? ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name) : NULL;
+        if (step->replica >= 0)
+            a->name = ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name);
+        else if (!session->cloud && step->kind == HA_STEP_CERTIFICATE_ISSUE)
+            a->name = HACTL_EVERYTHING;
         break;
     case TO_GROUP:
         a->want = ha_group_want(a->arena, session, step->group);

@@ -42,7 +42,7 @@ static bool issues(const struct ha_plan *plan, const struct ha_certificate *cert
         if (step->kind == HA_STEP_AUTHORITY_CREATE && certificate->is_authority)
             return true;
         if (step->kind == HA_STEP_CERTIFICATE_ISSUE && !certificate->is_authority &&
-            strcmp(replica, certificate->replica) == 0)
+            (strcmp(replica, certificate->replica) == 0 || (step->replica < 0 && !plan->end.has_cloud)))
             return true;
     }
     return false;

@@ -89,6 +89,8 @@ static void open_bench(struct bench *bench, const char *directory, const char *t
                                     .not_before_s = (int64_t)time(NULL),
                                     .not_after_s = (int64_t)time(NULL) + 3650 * (int64_t)PKI_DAY_S};
     struct pki_maker maker;
+    unsigned char *der;
+    size_t size;
     void *self = NULL;
 
     bench->call = fake_call_new(600000);
@@ -100,7 +102,11 @@ static void open_bench(struct bench *bench, const char *directory, const char *t
         fail(bench->call->text);
     pki_maker_open(&maker, &bench->pki->crypto);
     bench->authority_key = pki_key_generate(&maker, "ecdsa-p256");
-    bench->authority = pki_certificate_make(&maker, bench->authority_key, &issuance, NULL, bench->authority_key);
+    der = pki_certificate_make(&maker, bench->authority_key, &issuance, NULL, bench->authority_key, &size);
+    bench->authority = der != NULL ? pki_certificate_parse(&bench->pki->crypto, der, size) : NULL;
+    if (bench->authority == NULL)
+        fail("no authority");
+    free(der);
     pki_maker_close(&maker);
     for (size_t i = 0; i < sizeof leaf_names / sizeof leaf_names[0]; i++)
         pki_names_add(&bench->names, leaf_names[i], "bench");

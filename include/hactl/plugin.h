@@ -505,6 +505,9 @@ struct hactl_payload_ops {
     const char *operator_purpose;
 };
 
+/* In the place of a replica's name. */
+#define HACTL_EVERYTHING "*"
+
 /* Authorities and certificates. Names come from the inventory, never from a
  * request. */
 struct hactl_issuer_ops {
@@ -513,8 +516,8 @@ struct hactl_issuer_ops {
     int (*list)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
     /* Makes the authorities; never replaces one. */
     int (*authority_ensure)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
-    /* Issues what is missing or not as wanted, of one replica or (NULL) of the
-     * cluster itself. `request`: optional; a CSR in PEM for keys = "replica". */
+    /* Issues what is missing or not as wanted, of one replica, (NULL) of the
+     * cluster itself, or (HACTL_EVERYTHING) of both, all as one. `request`: optional; a CSR in PEM for keys = "replica". */
     int (*issue)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
                  const char *request);
     /* Puts a replica's certificates and keys out of use. */

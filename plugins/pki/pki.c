@@ -233,6 +233,9 @@ static int emit_state(const struct pki *pki, struct hactl_call *call, struct hac
         subject = pki_subject(state->certificate);
         if (pki_certificate_names(state->certificate, &have, &strange) == 0)
             names = pki_names_text(&have);
+    } else if (state->subject != NULL && state->names != NULL) {
+        subject = strdup(state->subject);
+        names = strdup(state->names);
     } else if (want != NULL) {
         names = pki_names_text(&want->names);
     }

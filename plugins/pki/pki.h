@@ -6,7 +6,8 @@
  *   pki_names       names, addresses and the address policy
  *   pki_inventory   what each certificate must say, and why, from the inventory
  *   pki_key         keys on libcrypto: making, reading, writing, encrypted ones
- *   pki_certificate certificates: making, reading, writing
+ *   pki_der         certificates: writing their DER
+ *   pki_certificate certificates: reading, and what they say
  *   pki_request     certificate requests: making, reading
  *   pki_kubeconfig  kubeconfigs: writing, reading
  *   pki_memory      what was read before and has not changed since
@@ -213,6 +214,8 @@ struct pki_blob {
  * keeps writers out, makes nothing. HACTL_E_BUSY while another holds it. */
 int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store);
 void pki_store_close(struct pki_store *store);
+/* As long as nobody else makes directories, those that are not there need not be looked for again. */
+void pki_store_looking(struct pki_store *store, bool looking);
 /* For a second thread: the same directory, under the same lock. */
 struct pki_store pki_store_share(const struct pki_store *store);
 void pki_store_unshare(struct pki_store *store);
@@ -273,8 +276,13 @@ EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t 
 int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
 int pki_bio_take(BIO *bio, char **text, size_t *size); /* a copy of what was written; caller frees */
 bool pki_key_is_elliptic(EVP_PKEY *key);
-/* Puts the public key of one that is elliptic there; 1 or 0. */
-int pki_key_point_set(X509_PUBKEY *place, EVP_PKEY *key);
+
+#define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
+#define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
+
+/* The public point of one that is elliptic, and what stands before it in its SubjectPublicKeyInfo; 0, NULL: another. */
+size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX]);
+const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size);
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key); /* for its signatures */
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size); /* "PUBLIC KEY"; caller frees */
 EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size);
@@ -291,16 +299,19 @@ struct pki_issuance {
     int64_t not_before_s, not_after_s;
 };
 
-/* `issuer` NULL: self-signed. */
-X509 *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance, X509 *issuer,
-                           EVP_PKEY *issuer_key);
+/* DER; caller frees. `issuer` NULL: self-signed. */
+unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                    X509 *issuer, EVP_PKEY *issuer_key, size_t *size);
+X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char *der, size_t size);
+char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size); /* caller frees */
 X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size); /* the first one */
 /* All of them, in order; NULL unless there is at least one. */
 STACK_OF(X509) * pki_chain_read(const struct pki_crypto *crypto, const char *pem, size_t size);
 int pki_certificate_write(X509 *certificate, char **pem, size_t *size);
 int64_t pki_time_s(const ASN1_TIME *time); /* 0 when it cannot be read */
 int pki_subject_set(X509_NAME *name, const char *common_name, const char *organization);
-char *pki_subject(X509 *certificate); /* caller frees */
+char *pki_name_text(const X509_NAME *name); /* caller frees */
+char *pki_subject(X509 *certificate);       /* caller frees */
 /* `*strange`: it has names of other kinds, or unreadable ones. */
 int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *strange);
 GENERAL_NAMES *pki_general_names(const struct pki_names *names);
@@ -338,7 +349,10 @@ struct pki_remembered {
     struct pki_identity identity;
     mode_t mode;
     uid_t owner;
-    STACK_OF(X509) * chain; /* NULL: it is no certificate */
+    STACK_OF(X509) * chain; /* NULL: it is no certificate, or: */
+    bool unparsed;          /* this process wrote it as it was wanted and has not read it since; what it says is: */
+    char *subject, *names;
+    int64_t not_before_s, not_after_s;
     EVP_PKEY *key;          /* NULL: it is no key, or sealed */
     bool sealed;
     struct pki_kubeconfig *kubeconfig; /* NULL: it is none; less its key, which is above */
@@ -355,6 +369,7 @@ void pki_memory_free(struct pki_memory *memory);
 /* NULL unless that very file was read. */
 struct pki_remembered *pki_memory_find(struct pki_memory *memory, const char *base, const char *ending,
                                        const struct pki_blob *now);
+void pki_memory_forget(struct pki_memory *memory, struct pki_remembered *one);
 /* Empty, instead of what was known under this name. NULL: out of memory. */
 struct pki_remembered *pki_memory_add(struct pki_memory *memory, const char *base, const char *ending,
                                       const struct pki_blob *now);
@@ -368,8 +383,9 @@ struct pki_state {
     bool has_certificate, has_key; /* something has that name */
     bool exposed;                  /* others can read the key, or own it */
     bool sealed;                   /* the key is there, encrypted, and was not read */
-    X509 *certificate;
-    STACK_OF(X509) * chain; /* the certificate and what comes after it in its file */
+    X509 *certificate;             /* NULL: it is not there, damaged, or was made by this very process, see below */
+    STACK_OF(X509) * chain;        /* the certificate and what comes after it in its file */
+    const char *subject, *names;   /* of one made by this very process, borrowed; else NULL */
     EVP_PKEY *key;          /* matches the certificate or stands alone; NULL when damaged */
     int64_t not_before_s, not_after_s;
 };
@@ -389,6 +405,8 @@ void pki_state_note(struct pki_state *state, const char *format, ...) HACTL_FORM
 void pki_state_finding(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3); /* to be healed */
 void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state);
+/* All that makes a certificate what is wanted, but for its times, as one number. */
+uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority);
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                     const struct pki_authority *authority, struct pki_state *state);
 void pki_state_free(struct pki_state *state);
@@ -397,6 +415,7 @@ struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *stor
 void pki_authorities_free(struct pki_authority *authorities);
 struct pki_authority *pki_authorities_new(void);
 /* What relying parties are to trust for that authority, in PEM; 0 or a negative errno. */
+int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob);
 int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob);
 
 /* ---- batch ---- */
@@ -410,6 +429,7 @@ struct pki_item {
     bool new_key;   /* a ".key" comes with it */
     bool authority; /* what is there is never replaced */
     bool secret;    /* its file holds a key itself */
+    bool replaces;  /* there is one of that name */
     char reason[PKI_REASON_SIZE];
 };
 
@@ -464,8 +484,12 @@ struct pki_job {
     const char *passphrase;        /* of the key's file; NULL: none */
     const char *trust, *cluster, *server; /* of a kubeconfig */
     struct pki_want want;                 /* of a leaf: what the above points into */
+    uint64_t digest;                      /* of that */
     bool verify;                          /* the first of its authority is checked with its public key */
-    X509 *certificate;                    /* the one that was made */
+    bool constrained;                     /* its authority may not vouch for every name */
+    unsigned char *der;                   /* the certificate that was made */
+    size_t der_size;
+    X509 *parsed; /* the same, of an authority */
     int code;
     char text[256]; /* why it could not be made */
 };

@@ -67,7 +67,7 @@ static int place(struct pki_batch *batch, const struct pki_item *item)
 {
     int error = 0;
 
-    if (item->new_key && !item->authority)
+    if (item->new_key && item->replaces)
         error = pki_store_remove(batch->store, item->base, item->ending);
     if (error == 0 && item->new_key)
         error = pki_store_place(batch->store, item->base, ".key", item->authority);

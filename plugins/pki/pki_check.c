@@ -173,6 +173,12 @@ static void take_parsed(struct pki_store *store, struct pki_remembered *certific
     }
     if (certificate != NULL)
         check_match(certificate, state);
+    if (certificate != NULL && certificate->unparsed) {
+        state->subject = certificate->subject;
+        state->names = certificate->names;
+        state->not_before_s = certificate->not_before_s;
+        state->not_after_s = certificate->not_after_s;
+    }
     if (state->certificate != NULL) {
         state->not_before_s = pki_time_s(X509_get0_notBefore(state->certificate));
         state->not_after_s = pki_time_s(X509_get0_notAfter(state->certificate));
@@ -196,7 +202,7 @@ static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store
         finding(state, "missing, though its key is there");
     else if (!state->has_key && !key_elsewhere)
         finding(state, "its key is missing");
-    if (certificate != NULL && certificate->chain == NULL)
+    if (certificate != NULL && certificate->chain == NULL && !certificate->unparsed)
         finding(state, "damaged: %s.crt is not a PEM certificate", base);
     if (key != NULL && key->key == NULL && !key->sealed)
         finding(state, "damaged: %s.key is not a PEM private key", base);
@@ -214,7 +220,7 @@ static struct pki_remembered *load_kubeconfig(struct pki *pki, struct pki_store 
     state->has_key = state->has_certificate;
     if (!state->has_certificate)
         finding(state, "missing");
-    if (file != NULL && (file->chain == NULL || file->key == NULL))
+    if (file != NULL && ((file->chain == NULL && !file->unparsed) || file->key == NULL))
         finding(state, "damaged: %s.conf is not a kubeconfig with a certificate and a key in it", base);
     take_parsed(store, file, file, state);
     return file;
@@ -313,6 +319,11 @@ void pki_authorities_free(struct pki_authority *authorities)
     for (size_t i = 0; authorities != NULL && i < pki_authority_count; i++)
         pki_state_free(&authorities[i].state);
     free(authorities);
+}
+
+int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob)
+{
+    return pki_store_stat(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
 }
 
 int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob)
@@ -441,7 +452,7 @@ static void check_names(const struct pki_want *want, struct pki_state *state)
 
 /* What the findings below depend on, as one number; they are not looked for
  * again while it stays the same. */
-static uint64_t digest_want(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority)
+uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority)
 {
     const char *texts[] = {want->common_name, want->profile->organization, pki_profile_key_type(pki, want->profile),
                            want->server, want->cluster};
@@ -484,21 +495,34 @@ static void check_content(struct pki *pki, struct pki_store *store, const struct
         check_kubeconfig(pki, store, want, file, state);
 }
 
+static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store, const struct pki_want *want,
+                                        struct pki_state *state)
+{
+    return want->profile->form == PKI_KUBECONFIG ? load_kubeconfig(pki, store, want->base, state)
+                                                 : load_pair(pki, store, want->base, false, state);
+}
+
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                     const struct pki_authority *authority, struct pki_state *state)
 {
-    bool kubeconfig = want->profile->form == PKI_KUBECONFIG;
-    struct pki_remembered *file =
-        kubeconfig ? load_kubeconfig(pki, store, want->base, state) : load_pair(pki, store, want->base, false, state);
-    uint64_t digest = digest_want(pki, want, &authority->state);
+    uint64_t digest = pki_want_digest(pki, want, &authority->state);
+    struct pki_remembered *file = load_leaf(pki, store, want, state);
 
-    if (state->key != NULL && !pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile)))
+    /* What is wanted has changed since it was written, or the key has: now it has to be read. */
+    if (file != NULL && file->unparsed &&
+        (file->good_for != digest || file->matches != state->key || state->ready != HACTL_YES)) {
+        pki_state_free(state);
+        pki_memory_forget(pki->memory, file);
+        file = load_leaf(pki, store, want, state);
+    }
+    if (state->key != NULL && (file == NULL || file->good_for != digest) &&
+        !pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile)))
         finding(state, "its key is not %s", pki_profile_key_type(pki, want->profile));
     if (authority->external && state->ready != HACTL_YES)
         note(state, "%s is an external authority: hactl pki request", want->profile->authority);
-    if (state->certificate == NULL)
+    if (file == NULL || (state->certificate == NULL && !file->unparsed))
         return;
-    if (file->good_for != digest || state->ready != HACTL_YES)
+    if (!file->unparsed && (file->good_for != digest || state->ready != HACTL_YES))
         check_content(pki, store, want, authority, file, state);
     file->good_for = state->ready == HACTL_YES ? digest : 0;
     check_lifetime(pki, want, &authority->state, state, (int64_t)time(NULL));

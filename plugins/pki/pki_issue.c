@@ -195,6 +195,7 @@ static int add_account(struct pki_batch *batch, struct pki_jobs *jobs)
 /* Runs what was collected and puts it in place. */
 static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
 {
+    pki_store_looking(batch->store, false);
     if (result == HACTL_OK)
         result = pki_jobs_run(batch, jobs);
     result = pki_batch_close(batch, result);
@@ -356,6 +357,7 @@ static void describe_item(struct pki_item *item, const struct pki_want *want, co
                               .purpose = want->profile->purpose,
                               .replica = want->replica,
                               .new_key = new_key && !kubeconfig,
+                              .replaces = state->has_certificate,
                               .secret = kubeconfig};
     memcpy(item->base, want->base, sizeof item->base);
     memcpy(item->reason, state->reason, sizeof item->reason);
@@ -384,11 +386,13 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
         job->key = state->key;
         state->key = NULL; /* handed over */
     }
+    job->digest = pki_want_digest(pki, want, &authority->state);
     job->want = *want;
     *want = (struct pki_want){.profile = job->want.profile}; /* handed over */
     job->issuer = authority->state.certificate;
     job->issuer_key = authority->state.key;
     job->issuer_chain = authority->state.chain;
+    job->constrained = X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
     job->verify = pki->verified[which] != job->issuer;
     if (job->verify && X509_up_ref(job->issuer) == 1) {
         X509_free(pki->verified[which]);
@@ -499,26 +503,40 @@ static void issue_close(struct issue *issue)
     pki_authorities_free(issue->authorities);
 }
 
+/* Of one replica, or (NULL) of the cluster. */
 static int collect(struct issue *issue, const struct hactl_replica *subject)
 {
     struct pki *pki = issue->batch.pki;
     enum pki_scope scope = subject != NULL ? PKI_REPLICA : PKI_CLUSTER;
     int result = HACTL_OK;
 
+    remove_leftovers(pki, issue->batch.store, scope, subject != NULL ? subject->name : NULL);
     for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
         if (pki->profiles[i].scope == scope)
             result = consider(issue, &pki->profiles[i], subject);
-    settle(&issue->jobs);
     if (result == HACTL_OK && subject != NULL)
         return pki_tree_ensure(&issue->batch, subject->name);
     return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;
+}
+
+/* Of the cluster, and of every replica that is there: one without an address
+ * is on its way out. */
+static int collect_all(struct issue *issue)
+{
+    int result = collect(issue, NULL);
+
+    for (size_t i = 0; result == HACTL_OK && i < issue->inventory->replica_count; i++)
+        if (issue->inventory->replicas[i]->internal_address != NULL)
+            result = collect(issue, issue->inventory->replicas[i]);
+    return result;
 }
 
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
               const char *request)
 {
     struct pki *pki = self;
-    const struct hactl_replica *subject;
+    bool everything = replica != NULL && strcmp(replica, HACTL_EVERYTHING) == 0;
+    const struct hactl_replica *subject = NULL;
     struct pki_store store;
     struct issue issue;
     int result;
@@ -527,17 +545,17 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
         return pki->host->fail(call, HACTL_E_UNSUPPORTED,
                                "one request says nothing of which certificate it is for; `hactl pki sign` is told that");
     result = pki_inventory_check(pki, call, inventory);
-    if (result == HACTL_OK)
+    if (result == HACTL_OK && !everything)
         result = find_replica(pki, call, inventory, replica, &subject);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)
         return result;
     result = issue_open(&issue, pki, call, &store, inventory);
-    if (result == HACTL_OK) {
-        remove_leftovers(pki, &store, replica != NULL ? PKI_REPLICA : PKI_CLUSTER, replica);
-        result = collect(&issue, subject);
-    }
+    pki_store_looking(&store, true);
+    if (result == HACTL_OK)
+        result = everything ? collect_all(&issue) : collect(&issue, subject);
+    settle(&issue.jobs);
     result = finish(&issue.batch, &issue.jobs, result);
     /* The others are in place by now. */
     if (result == HACTL_OK && issue.external != NULL)

@@ -35,7 +35,8 @@ struct pki_job *pki_jobs_add(struct pki_jobs *jobs)
 void pki_jobs_free(struct pki_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->count; i++) {
-        X509_free(jobs->list[i].certificate);
+        free(jobs->list[i].der);
+        X509_free(jobs->list[i].parsed);
         EVP_PKEY_free(jobs->list[i].key);
         pki_want_free(&jobs->list[i].want);
     }
@@ -96,35 +97,35 @@ static int stage_key(struct worker *worker, struct pki_job *job)
 }
 
 /* The certificate and the intermediate authorities after it. */
-static int chain_text(struct pki_job *job, char **text, size_t *size)
+static char *chain_text(struct pki_job *job, size_t *size)
 {
-    BIO *bio;
-    int count = job->issuer_chain != NULL ? sk_X509_num(job->issuer_chain) - 1 : 0, result = -1;
+    char *text = pki_pem("CERTIFICATE", job->der, job->der_size, size), *longer;
+    int count = job->issuer_chain != NULL ? sk_X509_num(job->issuer_chain) - 1 : 0;
 
-    if (count <= 0)
-        return pki_certificate_write(job->certificate, text, size);
-    bio = BIO_new(BIO_s_mem());
-    for (int i = -1; bio != NULL && i < count; i++) {
+    for (int i = 0; text != NULL && i < count; i++) {
         char *one = NULL;
         size_t length = 0;
-        if (pki_certificate_write(i < 0 ? job->certificate : sk_X509_value(job->issuer_chain, i), &one, &length) != 0)
-            goto out;
-        BIO_write(bio, one, (int)length);
+        if (pki_certificate_write(sk_X509_value(job->issuer_chain, i), &one, &length) != 0 ||
+            (longer = realloc(text, *size + length + 1)) == NULL) {
+            free(one);
+            free(text);
+            return NULL;
+        }
+        text = longer;
+        memcpy(text + *size, one, length + 1);
+        *size += length;
         free(one);
     }
-    result = bio != NULL ? pki_bio_take(bio, text, size) : -1;
-out:
-    BIO_free(bio);
-    return result;
+    return text;
 }
 
 static int stage_certificate(struct worker *worker, struct pki_job *job)
 {
-    char *pem = NULL;
     size_t size = 0;
+    char *pem = chain_text(job, &size);
     int result;
 
-    if (chain_text(job, &pem, &size) != 0)
+    if (pem == NULL)
         return job_fail(job, 1, "its certificate cannot be written: %s", pki_crypto_error());
     result = stage(worker, job, ".crt", pem, size, 0644);
     free(pem);
@@ -133,11 +134,11 @@ static int stage_certificate(struct worker *worker, struct pki_job *job)
 
 static int stage_kubeconfig(struct worker *worker, struct pki_job *job)
 {
-    char *certificate = NULL, *key = NULL, *text = NULL;
     size_t certificate_size = 0, key_size = 0, size = 0;
+    char *certificate = chain_text(job, &certificate_size), *key = NULL, *text = NULL;
     int result;
 
-    if (chain_text(job, &certificate, &certificate_size) != 0 ||
+    if (certificate == NULL ||
         pki_key_write(worker->maker.crypto, job->key, NULL, &key, &key_size) != 0 ||
         pki_kubeconfig_write(job->cluster, job->issuance.common_name, job->server, job->trust, certificate, key, &text,
                              &size) != 0)
@@ -166,22 +167,35 @@ static int stage_account(struct worker *worker, struct pki_job *job)
 }
 
 /* A signature made with a broken key or processor would be found by whoever
- * is shown it; the first of each authority is found here. */
+ * is shown it; the first of each authority is found here, and read back. */
+static int verify(struct worker *worker, struct pki_job *job, EVP_PKEY *signer)
+{
+    X509 *certificate = pki_certificate_parse(worker->maker.crypto, job->der, job->der_size);
+    int result = HACTL_OK;
+
+    if (certificate == NULL || (job->verify && X509_verify(certificate, signer) != 1))
+        result = job_fail(job, 1, "its own signature does not verify: %s", pki_crypto_error());
+    else if (job->issuer != NULL && !pki_constraints_allow(job->issuer, certificate))
+        result = job_fail(job, 2,
+                          "one of its names is outside of the name constraints of its authority %s; an authority that "
+                          "was constrained to other addresses has to be replaced first",
+                          job->want.profile != NULL ? job->want.profile->authority : "");
+    if (result == HACTL_OK && job->issuer == NULL) {
+        job->parsed = certificate;
+        certificate = NULL; /* handed over */
+    }
+    X509_free(certificate);
+    return result;
+}
+
 static int make_certificate(struct worker *worker, struct pki_job *job)
 {
     EVP_PKEY *signer = job->issuer_key != NULL ? job->issuer_key : job->key;
 
-    job->certificate = pki_certificate_make(&worker->maker, job->key, &job->issuance, job->issuer, signer);
-    if (job->certificate == NULL)
+    job->der = pki_certificate_make(&worker->maker, job->key, &job->issuance, job->issuer, signer, &job->der_size);
+    if (job->der == NULL)
         return job_fail(job, 1, "%s", pki_crypto_error());
-    if (job->issuer != NULL && !pki_constraints_allow(job->issuer, job->certificate))
-        return job_fail(job, 2,
-                        "one of its names is outside of the name constraints of its authority %s; an authority that "
-                        "was constrained to other addresses has to be replaced first",
-                        job->want.profile != NULL ? job->want.profile->authority : "");
-    if (job->verify && X509_verify(job->certificate, signer) != 1)
-        return job_fail(job, 1, "its own signature does not verify: %s", pki_crypto_error());
-    return HACTL_OK;
+    return job->verify || job->constrained ? verify(worker, job, signer) : HACTL_OK;
 }
 
 static int do_job(struct worker *worker, struct pki_job *job)
@@ -289,23 +303,6 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
 
 /* ---- afterwards ---- */
 
-static STACK_OF(X509) * chain_of(const struct pki_job *job)
-{
-    STACK_OF(X509) *chain = sk_X509_new_null();
-    int count = job->issuer_chain != NULL ? sk_X509_num(job->issuer_chain) - 1 : 0;
-
-    for (int i = -1; chain != NULL && i < count; i++) {
-        X509 *one = i < 0 ? job->certificate : sk_X509_value(job->issuer_chain, i);
-        if (sk_X509_push(chain, one) > 0) {
-            X509_up_ref(one);
-            continue;
-        }
-        sk_X509_pop_free(chain, X509_free);
-        return NULL;
-    }
-    return chain;
-}
-
 static void take_key(struct pki_remembered *one, const struct pki_job *job)
 {
     if (EVP_PKEY_up_ref(job->key) == 1)
@@ -313,15 +310,45 @@ static void take_key(struct pki_remembered *one, const struct pki_job *job)
     one->sealed = job->passphrase != NULL;
 }
 
-static void take_certificate(struct pki_remembered *one, const struct pki_job *job)
+/* "O=b,CN=a", as it is printed when it was read */
+static char *subject_text(const struct pki_issuance *issuance)
 {
-    one->chain = chain_of(job);
+    X509_NAME *name = X509_NAME_new();
+    char *text = NULL;
+
+    if (name != NULL && pki_subject_set(name, issuance->common_name, issuance->organization) == 1)
+        text = pki_name_text(name);
+    X509_NAME_free(name);
+    return text;
+}
+
+/* A leaf is not parsed, since nobody may ask what else it says. */
+static void take_leaf(struct pki_remembered *one, const struct pki_job *job)
+{
+    one->subject = subject_text(&job->issuance);
+    one->names = pki_names_text(job->issuance.names);
+    if (one->subject == NULL || one->names == NULL || X509_up_ref(job->issuer) != 1 || EVP_PKEY_up_ref(job->key) != 1)
+        return;
+    one->matches = job->key;
+    one->verified_by = job->issuer;
+    one->not_before_s = job->issuance.not_before_s;
+    one->not_after_s = job->issuance.not_after_s;
+    one->good_for = job->digest;
+    one->unparsed = true;
+}
+
+/* It verifies with its own key, which was seen when it was made. */
+static void take_authority(struct pki_remembered *one, const struct pki_job *job)
+{
+    one->chain = job->parsed != NULL ? sk_X509_new_null() : NULL;
+    if (one->chain == NULL)
+        return;
+    if (X509_up_ref(job->parsed) == 1)
+        one->verified_by = job->parsed;
     if (EVP_PKEY_up_ref(job->key) == 1)
         one->matches = job->key;
-    if (job->issuer != NULL && X509_up_ref(job->issuer) == 1)
-        one->verified_by = job->issuer;
-    else if (job->issuer == NULL && job->verify && X509_up_ref(job->certificate) == 1)
-        one->verified_by = job->certificate;
+    if (sk_X509_push(one->chain, job->parsed) > 0)
+        X509_up_ref(job->parsed);
 }
 
 static void take_public(struct pki_remembered *one, const struct pki_job *job)
@@ -334,7 +361,7 @@ static void take_public(struct pki_remembered *one, const struct pki_job *job)
 static void take_kubeconfig(struct pki_remembered *one, const struct pki_job *job)
 {
     take_key(one, job);
-    take_certificate(one, job);
+    take_leaf(one, job);
     one->kubeconfig = calloc(1, sizeof *one->kubeconfig);
     if (one->kubeconfig == NULL)
         return;
@@ -367,6 +394,6 @@ void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pk
         if (job->kind != PKI_JOB_KUBECONFIG && item->new_key)
             remember_one(pki, store, item, ".key", job, take_key);
         if (job->kind == PKI_JOB_CERTIFICATE)
-            remember_one(pki, store, item, ".crt", job, take_certificate);
+            remember_one(pki, store, item, ".crt", job, job->issuer != NULL ? take_leaf : take_authority);
     }
 }

@@ -34,6 +34,8 @@ struct curve {
     size_t head_size;
     unsigned char head[40];
     unsigned char middle[5];
+    size_t public_head_size; /* of SubjectPublicKeyInfo, before the point */
+    unsigned char public_head[32];
 };
 
 static const struct curve curves[] = {
@@ -44,7 +46,10 @@ static const struct curve curves[] = {
      36,
      {0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
       0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20},
-     {0xa1, 0x44, 0x03, 0x42, 0x00}},
+     {0xa1, 0x44, 0x03, 0x42, 0x00},
+     26,
+     {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+      0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00}},
     {"ecdsa-p384",
      "P-384",
      NID_secp384r1,
@@ -52,11 +57,14 @@ static const struct curve curves[] = {
      35,
      {0x30, 0x81, 0xb6, 0x02, 0x01, 0x00, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
       0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x04, 0x81, 0x9e, 0x30, 0x81, 0x9b, 0x02, 0x01, 0x01, 0x04, 0x30},
-     {0xa1, 0x64, 0x03, 0x62, 0x00}},
+     {0xa1, 0x64, 0x03, 0x62, 0x00},
+     23,
+     {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+      0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00}},
 };
 
 #define CURVE_COUNT (sizeof curves / sizeof curves[0])
-#define POINT_MAX   97
+#define POINT_MAX   PKI_POINT_MAX
 #define FRAME_MAX   200
 
 static size_t point_size(const struct curve *curve)
@@ -373,27 +381,28 @@ static int write_plain(BIO *bio, EVP_PKEY *key)
     return result;
 }
 
-static int write_frame(BIO *bio, EVP_PKEY *key, const struct curve *curve)
+static char *frame_text(EVP_PKEY *key, const struct curve *curve, size_t *size)
 {
     unsigned char frame[FRAME_MAX];
     size_t length = frame_write(key, curve, frame);
-    int result = length > 0 ? PEM_write_bio(bio, "PRIVATE KEY", "", frame, (long)length) : 0;
+    char *text = length > 0 ? pki_pem("PRIVATE KEY", frame, length, size) : NULL;
 
     OPENSSL_cleanse(frame, sizeof frame);
-    return result;
+    return text;
 }
 
 int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size)
 {
     const struct curve *curve = curve_of(key);
-    BIO *bio = BIO_new(BIO_s_secmem());
-    int written = 0, result = -1;
+    BIO *bio;
+    int result = -1;
 
-    if (bio != NULL && passphrase != NULL)
-        written = write_sealed(crypto, bio, key, passphrase);
-    else if (bio != NULL)
-        written = curve != NULL ? write_frame(bio, key, curve) : write_plain(bio, key);
-    if (written > 0)
+    if (passphrase == NULL && curve != NULL) {
+        *pem = frame_text(key, curve, size);
+        return *pem != NULL ? 0 : -1;
+    }
+    bio = BIO_new(BIO_s_secmem());
+    if (bio != NULL && (passphrase != NULL ? write_sealed(crypto, bio, key, passphrase) : write_plain(bio, key)) > 0)
         result = pki_bio_take(bio, pem, size);
     BIO_free(bio);
     return result;
@@ -401,33 +410,38 @@ int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *pa
 
 /* ---- public keys ---- */
 
-int pki_key_point_set(X509_PUBKEY *place, EVP_PKEY *key)
+size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX])
 {
     const struct curve *curve = curve_of(key);
-    unsigned char *point = curve != NULL ? OPENSSL_malloc(point_size(curve)) : NULL;
 
-    if (point == NULL)
-        return 0;
-    if (key_point(key, point, point_size(curve)) == point_size(curve) &&
-        X509_PUBKEY_set0_param(place, OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT, OBJ_nid2obj(curve->nid),
-                               point, (int)point_size(curve)) == 1)
-        return 1;
-    OPENSSL_free(point);
-    return 0;
+    return curve != NULL ? key_point(key, point, PKI_POINT_MAX) : 0;
+}
+
+const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size)
+{
+    const struct curve *curve = curve_of(key);
+
+    *size = curve != NULL ? curve->public_head_size : 0;
+    return curve != NULL ? curve->public_head : NULL;
 }
 
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size)
 {
-    BIO *bio = BIO_new(BIO_s_mem());
-    X509_PUBKEY *place = curve_of(key) != NULL ? X509_PUBKEY_new() : NULL;
-    unsigned char *der = NULL;
-    int result = -1, length = place != NULL && pki_key_point_set(place, key) == 1 ? i2d_X509_PUBKEY(place, &der) : 0;
+    unsigned char der[32 + PKI_POINT_MAX];
+    const struct curve *curve = curve_of(key);
+    BIO *bio;
+    int result = -1;
 
-    if (bio != NULL &&
-        (length > 0 ? PEM_write_bio(bio, "PUBLIC KEY", "", der, length) > 0 : PEM_write_bio_PUBKEY(bio, key) == 1))
+    if (curve != NULL) {
+        memcpy(der, curve->public_head, curve->public_head_size);
+        if (key_point(key, der + curve->public_head_size, PKI_POINT_MAX) != point_size(curve))
+            return -1;
+        *pem = pki_pem("PUBLIC KEY", der, curve->public_head_size + point_size(curve), size);
+        return *pem != NULL ? 0 : -1;
+    }
+    bio = BIO_new(BIO_s_mem());
+    if (bio != NULL && PEM_write_bio_PUBKEY(bio, key) == 1)
         result = pki_bio_take(bio, pem, size);
-    OPENSSL_free(der);
-    X509_PUBKEY_free(place);
     BIO_free(bio);
     return result;
 }

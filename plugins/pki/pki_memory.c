@@ -32,7 +32,10 @@ static void clear(struct pki_remembered *one)
     one->chain = NULL;
     one->key = one->matches = NULL;
     one->verified_by = NULL;
-    one->sealed = false;
+    one->sealed = one->unparsed = false;
+    free(one->subject);
+    free(one->names);
+    one->subject = one->names = NULL;
     one->good_for = 0;
     memset(&one->copy_of, 0, sizeof one->copy_of);
 }
@@ -106,4 +109,11 @@ struct pki_remembered *pki_memory_add(struct pki_memory *memory, const char *bas
     one->mode = now->mode;
     one->owner = now->owner;
     return one;
+}
+
+void pki_memory_forget(struct pki_memory *memory, struct pki_remembered *one)
+{
+    (void)memory;
+    clear(one);
+    memset(&one->identity, 0, sizeof one->identity);
 }

@@ -118,6 +118,19 @@ static void forget_parents(struct pki_store *store)
         }
 }
 
+static void forget_absent(struct pki_store *store)
+{
+    for (size_t i = 0; i < PKI_PARENTS; i++)
+        store->parents[i].used = store->parents[i].used && store->parents[i].fd >= 0;
+}
+
+void pki_store_looking(struct pki_store *store, bool looking)
+{
+    store->reads_only = looking;
+    if (!looking)
+        forget_absent(store);
+}
+
 /* The directory in which `path` lies; it stays open, and the store's, for as
  * long as few others are asked for. `*name` is the path's last component. Who
  * only reads knows of one that was not there that it is not. */
@@ -132,12 +145,15 @@ static int open_parent(struct pki_store *store, const char *path, bool make, con
         return -ENAMETOOLONG;
     for (size_t i = 0; i < PKI_PARENTS; i++) {
         parent = &store->parents[i];
-        if (parent->used && parent->length == length && memcmp(parent->path, path, length) == 0)
+        if (parent->used && parent->length == length && memcmp(parent->path, path, length) == 0 &&
+            (parent->fd >= 0 || !make))
             return parent->fd;
     }
     parent = &store->parents[store->next_parent++ % PKI_PARENTS];
     if (parent->used && parent->fd >= 0)
         close(parent->fd);
+    if (make)
+        forget_absent(store);
     parent->fd = walk(store, path, length, make);
     parent->used = parent->fd >= 0 || (parent->fd == -ENOENT && store->reads_only);
     parent->length = length;
@@ -357,7 +373,7 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
 
     if (directory < 0)
         return directory;
-    result = is_link(directory, name) ? -ELOOP : staged_name(staged, name);
+    result = staged_name(staged, name);
     if (result == 0)
         result = write_new(directory, staged, content, size, mode);
     /* The lock is held: a staged file is what a killed process left. */

@@ -37,6 +37,12 @@ static bool copy_base(const struct copy *copy, const char *replica, char base[PK
     return snprintf(base, PKI_PATH_SIZE, "replicas/%s/pki/%s", replica, copy->base) < PKI_PATH_SIZE;
 }
 
+static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+{
+    return copy->authority != NULL ? pki_trust_stat(store, copy->authority, blob)
+                                   : pki_store_stat(store, copy->base, copy->ending, blob);
+}
+
 static int read_original(const struct pki *pki, struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
 {
     return copy->authority != NULL ? pki_trust_read(pki, store, copy->authority, blob)
@@ -80,20 +86,30 @@ static bool check_copy(struct pki *pki, struct pki_store *store, const struct co
 {
     struct pki_remembered *known;
     struct pki_blob blob;
-    int error = pki_store_stat(store, base, copy->ending, &blob);
-    bool same, exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
-
-    known = error == 0 ? pki_memory_find(pki->memory, base, copy->ending, &blob) : NULL;
-    if (known != NULL && pki_identity_same(&known->copy_of, &original->identity) && !exposed)
-        return false;
-    error = pki_store_read(store, base, copy->ending, &blob);
-    same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
+    int error = pki_store_read(store, base, copy->ending, &blob);
+    bool exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
+    bool same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
     if (!same || exposed)
         say(copy, base, error, same, blob.mode, state);
     else if ((known = pki_memory_add(pki->memory, base, copy->ending, &blob)) != NULL)
         known->copy_of = original->identity;
     pki_blob_free(&blob);
     return !same || exposed;
+}
+
+/* It was compared before, and neither file has changed since. */
+static bool is_known(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *replica)
+{
+    char base[PKI_PATH_SIZE];
+    struct pki_blob original, now;
+    struct pki_remembered *known;
+
+    if (!copy_base(copy, replica, base) || stat_original(store, copy, &original) != 0 ||
+        pki_store_stat(store, base, copy->ending, &now) != 0)
+        return false;
+    known = pki_memory_find(pki->memory, base, copy->ending, &now);
+    return known != NULL && pki_identity_same(&known->copy_of, &original.identity) &&
+           ((copy->mode & 0077) != 0 || (now.mode & 0077) == 0);
 }
 
 /* One copy: looked at, and with a batch staged if need be. */
@@ -106,8 +122,11 @@ static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *
                             .secret = strcmp(copy->ending, ".key") == 0,
                             .reason = "copy"};
     struct pki_blob original;
-    int error = read_original(pki, store, copy, &original), result = HACTL_OK;
+    int error, result = HACTL_OK;
 
+    if (is_known(pki, store, copy, replica))
+        return HACTL_OK;
+    error = read_original(pki, store, copy, &original);
     if (error != 0) {
         pki_state_finding(state, "%s, of which it is to have a copy, is not there",
                           copy->authority != NULL ? copy->authority : "the service accounts' key");
