@@ -381,12 +381,24 @@ static void remember_one(struct pki *pki, struct pki_store *store, const struct 
     take(one, job);
 }
 
+/* Whose own signature was checked need not be checked again with its first leaf. */
+static void note_verified(struct pki *pki, const struct pki_item *item, const struct pki_job *job)
+{
+    size_t which = pki_authority_find(item->purpose);
+
+    if (job->parsed == NULL || which == pki_authority_count || X509_up_ref(job->parsed) != 1)
+        return;
+    X509_free(pki->verified[which]);
+    pki->verified[which] = job->parsed;
+}
+
 void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pki_batch *batch,
                        const struct pki_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->count; i++) {
         const struct pki_job *job = &jobs->list[i];
         const struct pki_item *item = &batch->items[job->item];
+        note_verified(pki, item, job);
         if (job->kind == PKI_JOB_KUBECONFIG)
             remember_one(pki, store, item, ".conf", job, take_kubeconfig);
         if (job->kind == PKI_JOB_ACCOUNT)
