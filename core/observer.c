@@ -65,9 +65,13 @@ static void observe_listed(struct ha_session *session)
     model->address = HACTL_YES;
     SET(model->external_address, configuration->endpoint_address);
     for (size_t i = 0; i < configuration->listed_replica_count; i++) {
+        const char *zone = configuration->replicas[i].zone;
         int at = ha_model_replica(model, configuration->replicas[i].name);
         if (at < 0)
+            at = ha_model_add_replica(model, configuration->replicas[i].name, zone ? zone : "");
+        if (at < 0)
             continue;
+        model->replicas[at].wanted = !model->destroy;
         model->replicas[at].address = HACTL_YES;
         SET(model->replicas[at].internal_address, configuration->replicas[i].address);
     }

@@ -527,6 +527,18 @@ struct hactl_issuer_ops {
                       const char *part);
     /* Everything, authorities included. */
     int (*destroy)(void *self, struct hactl_call *call);
+    /* [O] Signs a request (PEM) that somebody else made, for the certificate
+     * `purpose` of that replica (NULL: of the cluster). What the certificate
+     * says is not the request's to say; one that asks for more is
+     * HACTL_E_INVALID. Emits one credential: the certificate and its chain. */
+    int (*sign)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
+                const char *purpose, const char *request);
+    /* [O] Makes keys and requests for what is due of authorities whose keys are
+     * elsewhere, of one replica or (NULL) of all. Emits one credential for each request. */
+    int (*request)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica);
+    /* [O] Takes in the answer to such a request: one certificate (PEM) with its chain. */
+    int (*import)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
+                  const char *certificate);
 };
 
 /* What holds the public address once there are two replicas. */

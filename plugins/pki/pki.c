@@ -93,8 +93,9 @@ static const struct hactl_key pki_keys[] = {
      .help = "One for each replica (the default), or one for the cluster."},
     {.name = "profiles.*.form",
      .type = HACTL_KEY_STRING,
-     .choices = "pair|kubeconfig",
-     .help = "A certificate and its key (the default), or both in a kubeconfig."},
+     .choices = "pair|kubeconfig|request",
+     .help = "A certificate and its key (the default), both in a kubeconfig, or a certificate that is made only of "
+             "requests, with hactl pki sign."},
     {.name = "profiles.*.server",
      .type = HACTL_KEY_STRING,
      .choices = "endpoint|local",
@@ -303,7 +304,7 @@ static int list_scope(struct pki *pki, struct hactl_call *call, struct pki_store
     int result = HACTL_OK;
 
     for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
-        if (pki->profiles[i].scope == scope)
+        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
             result = list_leaf(pki, call, store, authorities, inventory, &pki->profiles[i], replica);
     if (result != HACTL_OK)
         return result;
@@ -440,6 +441,9 @@ static const struct hactl_issuer_ops pki_issuer = {
     .retire = pki_retire,
     .credential = pki_credential,
     .destroy = pki_destroy,
+    .sign = pki_sign,
+    .request = pki_request,
+    .import = pki_import,
 };
 
 const struct hactl_plugin hactl_plugin = {

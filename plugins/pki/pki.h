@@ -69,7 +69,7 @@ struct pki {
 /* ---- profiles ---- */
 
 enum pki_scope { PKI_CLUSTER, PKI_REPLICA };
-enum pki_form { PKI_PAIR, PKI_KUBECONFIG };
+enum pki_form { PKI_PAIR, PKI_KUBECONFIG, PKI_SIGN_ONLY }; /* the last is made of requests only */
 enum pki_server { PKI_SERVER_ENDPOINT, PKI_SERVER_LOCAL }; /* whom a kubeconfig names */
 
 #define PKI_SERVER           1u
@@ -409,6 +409,9 @@ void pki_authority_check(struct pki *pki, struct pki_store *store, const struct 
 uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority);
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                     const struct pki_authority *authority, struct pki_state *state);
+/* The same judgement of a certificate that is not on disk yet. */
+void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
+                       STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state);
 void pki_state_free(struct pki_state *state);
 struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
                                          const char *purpose);
@@ -513,6 +516,9 @@ void pki_jobs_free(struct pki_jobs *jobs);
 /* Ready to sign: its key is there, and decrypted if need be. */
 int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                          struct pki_authority *authority);
+/* Refuses to sign under one that ends before what it signs would be renewed. */
+int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
+                          const struct pki_profile *profile);
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
               const char *request);
@@ -522,8 +528,7 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
 int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
              const char *purpose, const char *request);
 int pki_request(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica);
-int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-               const char *purpose, const char *certificate);
+int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate);
 
 /* ---- retire ---- */
 

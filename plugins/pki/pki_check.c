@@ -376,7 +376,7 @@ static int64_t minimum(int64_t one, int64_t other)
 /* A leaf that was shortened to its authority's end gains nothing from being
  * issued again, so that is said but asked of nobody. */
 static void check_lifetime(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority,
-                           struct pki_state *state, int64_t now_s)
+                           bool foreign, struct pki_state *state, int64_t now_s)
 {
     int64_t end_s = authority->certificate != NULL ? authority->not_after_s : INT64_MAX;
     int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_profile_renew_s(pki, want->profile);
@@ -387,10 +387,13 @@ static void check_lifetime(const struct pki *pki, const struct pki_want *want, c
     check_validity(state, now_s);
     if (now_s >= state->not_after_s)
         return;
-    if (difference_s > 3600 || difference_s < -3600)
+    /* How long what others sign lives is theirs to say. */
+    if (!foreign && (difference_s > 3600 || difference_s < -3600))
         finding(state, "its lifetime is %.1f days, not %.1f",
                 (double)(state->not_after_s - state->not_before_s) / PKI_DAY_S,
                 (double)(wanted_s - state->not_before_s) / PKI_DAY_S);
+    if (foreign)
+        renew_s = minimum(renew_s, (state->not_after_s - state->not_before_s) / 3);
     if (state->not_after_s - now_s >= renew_s)
         return;
     if (minimum(now_s + life_s, end_s) > state->not_after_s)
@@ -525,6 +528,33 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
     if (!file->unparsed && (file->good_for != digest || state->ready != HACTL_YES))
         check_content(pki, store, want, authority, file, state);
     file->good_for = state->ready == HACTL_YES ? digest : 0;
-    check_lifetime(pki, want, &authority->state, state, (int64_t)time(NULL));
+    check_lifetime(pki, want, &authority->state, authority->external, state, (int64_t)time(NULL));
+    pki_crypto_error();
+}
+
+void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
+                       STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state)
+{
+    struct pki_remembered file = {.name = NULL};
+
+    *state = (struct pki_state){.ready = HACTL_YES, .has_certificate = true, .has_key = true};
+    state->chain = X509_chain_up_ref(chain);
+    state->certificate = state->chain != NULL ? sk_X509_value(state->chain, 0) : NULL;
+    if (state->certificate == NULL || EVP_PKEY_up_ref(key) != 1) {
+        finding(state, "out of memory");
+        return;
+    }
+    state->key = key;
+    state->not_before_s = pki_time_s(X509_get0_notBefore(state->certificate));
+    state->not_after_s = pki_time_s(X509_get0_notAfter(state->certificate));
+    if (!pki_key_has_type(key, pki_profile_key_type(pki, want->profile)))
+        finding(state, "its key is not %s", pki_profile_key_type(pki, want->profile));
+    check_issuer(want, &authority->state, &file, state);
+    check_chain_sent(want, &authority->state, state);
+    check_subject(want, state);
+    check_usage(want, state);
+    check_names(want, state);
+    check_validity(state, (int64_t)time(NULL));
+    X509_free(file.verified_by);
     pki_crypto_error();
 }

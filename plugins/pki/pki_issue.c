@@ -276,8 +276,8 @@ static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *st
 
 /* What is issued under an authority that ends within the time in which it
  * would be renewed would be due at once, again and again. */
-static int check_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
-                         const struct pki_profile *profile)
+int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
+                          const struct pki_profile *profile)
 {
     int64_t left_s = authority->state.not_after_s - (int64_t)time(NULL);
     int64_t renew_s = pki_profile_renew_s(pki, profile);
@@ -442,7 +442,7 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
     } else if (state.ready != HACTL_YES) {
         result = pki_authority_usable(pki, call, issue->batch.store, authority);
         if (result == HACTL_OK)
-            result = check_horizon(pki, call, authority, profile);
+            result = pki_authority_horizon(pki, call, authority, profile);
         if (result == HACTL_OK)
             result = add_leaf(issue, &want, authority, &state);
     }
@@ -459,7 +459,7 @@ static void remove_leftovers(struct pki *pki, struct pki_store *store, enum pki_
 
     for (size_t i = 0; i < pki->profile_count; i++) {
         const struct pki_profile *profile = &pki->profiles[i];
-        if (profile->scope != scope || !pki_base(profile, replica, base))
+        if (profile->scope != scope || profile->form == PKI_SIGN_ONLY || !pki_base(profile, replica, base))
             continue;
         if (profile->form == PKI_KUBECONFIG)
             pki_store_remove(store, base, ".conf" PKI_STAGED);
@@ -512,7 +512,7 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
 
     remove_leftovers(pki, issue->batch.store, scope, subject != NULL ? subject->name : NULL);
     for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
-        if (pki->profiles[i].scope == scope)
+        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
         return pki_tree_ensure(&issue->batch, subject->name);

@@ -276,7 +276,9 @@ static int take_choices(const struct reading *reading)
     if (scope != NULL)
         profile->scope = strcmp(scope, "replica") == 0 ? PKI_REPLICA : PKI_CLUSTER;
     if (form != NULL)
-        profile->form = strcmp(form, "kubeconfig") == 0 ? PKI_KUBECONFIG : PKI_PAIR;
+        profile->form = strcmp(form, "kubeconfig") == 0 ? PKI_KUBECONFIG
+                        : strcmp(form, "request") == 0  ? PKI_SIGN_ONLY
+                                                        : PKI_PAIR;
     if (server != NULL)
         profile->server = strcmp(server, "local") == 0 ? PKI_SERVER_LOCAL : PKI_SERVER_ENDPOINT;
     if (days > 0)
@@ -304,6 +306,8 @@ static int check_profile(const struct reading *reading)
                           "profiles.%s.authority: there is no authority \"%.60s\"; there are kubernetes-ca, etcd-ca, "
                           "etcd-peer-ca and front-proxy-ca",
                           profile->purpose, profile->authority);
+    if (profile->form == PKI_SIGN_ONLY && profile->file == NULL)
+        reading->profile->file = profile->purpose; /* of no consequence */
     if (profile->file == NULL || !file_is_sound(profile->file))
         return host->fail(reading->call, HACTL_E_INVALID,
                           "profiles.%s.file: a path below the directory of its scope is needed, without .crt or .key, "
