@@ -191,6 +191,20 @@ static int run_credential(struct hactl_call *c)
     return OPS(c, issuer)->credential(SELF(c), c, a->name, a->other, a->third);
 }
 
+static int run_sign(struct hactl_call *c)
+{
+    const struct arguments *a = ARGUMENTS(c);
+    return OPS(c, issuer)->sign(SELF(c), c, a->want, a->name, a->other, a->third);
+}
+static int run_request(struct hactl_call *c)
+{
+    return OPS(c, issuer)->request(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name);
+}
+static int run_import(struct hactl_call *c)
+{
+    return OPS(c, issuer)->import(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->third);
+}
+
 static int run_group_list(struct hactl_call *c)
 {
     return OPS(c, member)->list(SELF(c), c, ARGUMENTS(c)->want);
@@ -504,8 +518,10 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
         break;
     case TO_ISSUER:
         a->want = ha_inventory_want(a->arena, session);
-        a->name =
-            step->replica >= 0 ? ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name) : NULL;
+        if (step->replica >= 0)
+            a->name = ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name);
+        else if (!session->cloud && step->kind == HA_STEP_CERTIFICATE_ISSUE)
+            a->name = HACTL_EVERYTHING;
         break;
     case TO_GROUP:
         a->want = ha_group_want(a->arena, session, step->group);
@@ -550,6 +566,52 @@ struct hactl_call *ha_ask_credential(struct ha_session *session, const char *rep
     a->name = ha_arena_string(a->arena, replica);
     a->other = ha_arena_string(a->arena, purpose);
     a->third = ha_arena_string(a->arena, part);
+    return call;
+}
+
+enum { ISSUER_TIMEOUT_MS = 60000 };
+
+static struct hactl_call *ask_issuer(struct ha_session *session, bool offered, int (*run)(struct hactl_call *),
+                                     const char *what, struct arguments **a)
+{
+    if (!offered)
+        return NULL;
+    struct hactl_call *call = ask(session, session->issuer, run, what, ISSUER_TIMEOUT_MS, a);
+    (*a)->want = ha_inventory_want((*a)->arena, session);
+    return call;
+}
+
+#define OFFERS(session, operation) \
+    ((session)->issuer && (session)->issuer->plugin->descriptor->issuer->operation != NULL)
+
+struct hactl_call *ha_ask_sign(struct ha_session *session, const char *replica, const char *purpose,
+                               const char *request)
+{
+    struct arguments *a;
+    struct hactl_call *call = ask_issuer(session, OFFERS(session, sign), run_sign, "sign", &a);
+    if (!call)
+        return NULL;
+    a->name = ha_arena_string(a->arena, replica);
+    a->other = ha_arena_string(a->arena, purpose);
+    a->third = ha_arena_string(a->arena, request);
+    return call;
+}
+
+struct hactl_call *ha_ask_request(struct ha_session *session, const char *replica)
+{
+    struct arguments *a;
+    struct hactl_call *call = ask_issuer(session, OFFERS(session, request), run_request, "request", &a);
+    if (call)
+        a->name = ha_arena_string(a->arena, replica);
+    return call;
+}
+
+struct hactl_call *ha_ask_import(struct ha_session *session, const char *certificate)
+{
+    struct arguments *a;
+    struct hactl_call *call = ask_issuer(session, OFFERS(session, import), run_import, "import", &a);
+    if (call)
+        a->third = ha_arena_string(a->arena, certificate);
     return call;
 }
 

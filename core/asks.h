@@ -50,6 +50,11 @@ struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *i
 struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms);
 struct hactl_call *ha_ask_credential(struct ha_session *session, const char *replica, const char *purpose,
                                      const char *part);
+/* What an issuer may offer beside its steps; NULL: this one does not. */
+struct hactl_call *ha_ask_sign(struct ha_session *session, const char *replica, const char *purpose,
+                               const char *request);
+struct hactl_call *ha_ask_request(struct ha_session *session, const char *replica);
+struct hactl_call *ha_ask_import(struct ha_session *session, const char *certificate);
 /* Delivers what `rendered` emitted; its files must all have content by now. */
 struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica,
                                   const struct hactl_call *rendered, const char *digest, int64_t timeout_ms);

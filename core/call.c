@@ -134,6 +134,7 @@ static const struct field certificate_fields[] = {
     PROSE(certificate, subject),
     PROSE(certificate, names),
     OPTIONAL(certificate, path, PATH_MAX_BYTES),
+    OPTIONAL_PROSE(certificate, wanted),
 };
 static const struct field credential_fields[] = {
     CONTENT(credential, content, content_size),

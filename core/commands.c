@@ -98,6 +98,21 @@ const struct ha_command ha_commands[] = {
     {"pki", "check", NULL, "[--warn DURATION] [--crit DURATION]", 0, 0, LIMITS, ha_cmd_pki_check,
      "warns of certificates that expire", "pki check\npki check --warn 90d --crit 30d",
      "Exits with 0 when all are well, 10 for warnings, 9 when one has expired, is missing or expires within --crit."},
+    {"pki", "sign", NULL, "PURPOSE REQUEST [REPLICA]", 2, 3, 0, ha_cmd_pki_sign,
+     "signs a certificate request that somebody else made",
+     "pki sign kubelet node.csr demo-2 >node.crt\npki sign ingress ingress.csr -o json",
+     "Prints the certificate and its chain. What it says comes from the certificate PURPOSE of the configuration and "
+     "from the inventory; the request gives its key. A request for another subject, or for a name that the certificate "
+     "is not to have, is refused, and so is one whose signature is not by its own key."},
+    {"pki", "request", NULL, "[REPLICA]", 0, 1, 0, ha_cmd_pki_request,
+     "makes keys and requests for an authority that is elsewhere", "pki request\npki request demo-1",
+     "For every certificate that is due and whose authority is named in the setting external of the issuer. Prints the "
+     "paths of the requests; keys stay beside them. What the authority answers is taken in with hactl pki import."},
+    {"pki", "import", NULL, "CERTIFICATE...", 1, 6, 0, ha_cmd_pki_import,
+     "takes in certificates that an authority elsewhere has signed", "pki import from-ca/*.crt",
+     "Each file holds one certificate with its chain, its own first. It is taken in only if it belongs to a key that "
+     "is "
+     "waiting, is signed by the authority whose certificate is here, and says what it is wanted to say."},
     {"stage", "list", NULL, "", 0, 0, 0, ha_cmd_stage_list, "lists stages and pipelines", "stage list", ""},
     {"stage", "run", NULL, "NAME", 1, 1, DETAILED, ha_cmd_stage_run, "runs one stage alone",
      "stage run certificates\nstage run endpoint --dry-run",

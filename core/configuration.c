@@ -134,6 +134,26 @@ static int keep_sets(struct ha_parsed *parsed, const char *const *sets, struct h
     return 0;
 }
 
+/* --set pki.directory=X, where pki is an instance, is plugins.pki.directory. */
+static int complete_sets(struct ha_parsed *parsed, struct ha_error *error)
+{
+    for (size_t i = 0; i < parsed->set_count; i++) {
+        struct ha_set *set = &parsed->sets[i];
+        size_t length = strcspn(set->key, ".");
+        char path[128], *whole;
+
+        snprintf(path, sizeof path, "plugins.%.*s", (int)(length < 60 ? length : 60), set->key);
+        if (set->key[length] != '.' || config_lookup(&parsed->own.config, path) == NULL ||
+            ha_section_is_known(set->key, length))
+            continue;
+        if (asprintf(&whole, "plugins.%s", set->key) < 0)
+            return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+        free(set->key);
+        set->key = whole;
+    }
+    return 0;
+}
+
 int ha_configuration_read(const char *path, const char *const *sets, struct ha_configuration **out,
                           struct ha_error *error)
 {
@@ -153,8 +173,9 @@ int ha_configuration_read(const char *path, const char *const *sets, struct ha_c
         goto out;
     }
     if ((file == NULL && find_file(&file, error) != 0) || keep_sets(parsed, sets, error) != 0 ||
-        ha_document_read(&parsed->own, file, error) != 0 || ha_core_settings_read(configuration, error) != 0 ||
-        ha_instances_read(configuration, error) != 0 || ha_pipelines_read(configuration, error) != 0)
+        ha_document_read(&parsed->own, file, error) != 0 || complete_sets(parsed, error) != 0 ||
+        ha_core_settings_read(configuration, error) != 0 || ha_instances_read(configuration, error) != 0 ||
+        ha_pipelines_read(configuration, error) != 0)
         goto out;
     if (strcmp(file, "-") != 0) {
         configuration->file = file;
@@ -207,6 +228,7 @@ void ha_configuration_free(struct ha_configuration *configuration)
     free(configuration->pipelines);
     free(configuration->stages);
     ha_settings_free(configuration->core_settings, configuration->core_setting_count);
+    free(configuration->replicas);
     free(configuration->state_directory);
     free(configuration->file);
     parsed_free(configuration->internal); /* last: sources point into it */

@@ -5,6 +5,7 @@
  * for a misspelt key what was probably meant.
  *
  *   cluster = { name = "demo"; replicas = 3; zones = ["a", "b", "c"]; };
+ *   replicas = { demo-1 = { address = "10.0.0.11"; }; ... };   # without a cloud plugin
  *   endpoint = { port = 2379; mode = "auto"; };
  *   state = { directory = "..."; };
  *   plugins = {
@@ -38,6 +39,13 @@ struct ha_setting {
     const struct hactl_conf *instance; /* INSTANCE: the one that `string` names */
     int64_t integer;                   /* INTEGER, BOOLEAN */
     char **list;                       /* STRING_LIST; ends with NULL */
+    struct hactl_key *own_key;         /* of a name with a `*`: what `key` points at */
+};
+
+/* A replica that the file itself lists. */
+struct ha_listed_replica {
+    const char *name, *address;
+    const char *zone; /* NULL: not said */
 };
 
 /* What plugins see as an opaque `struct hactl_conf`: one instance's settings. */
@@ -76,6 +84,9 @@ struct ha_configuration {
     char **cluster_zones; /* order of preference; empty: the cloud's own */
     char **cluster_names; /* extra names or addresses for API certificates */
     char *cluster_service_address, *cluster_dns_domain;
+    struct ha_listed_replica *replicas;
+    size_t listed_replica_count;
+    char *endpoint_address;  /* NULL: the cloud's */
     int64_t endpoint_port;   /* 0: the port that the payload declares */
     char *endpoint_mode;     /* auto|balancer */
     char *keys_mode;         /* operator|replica */

@@ -57,12 +57,24 @@ struct ha_key_group {
 int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out,
                       size_t *count, struct ha_error *error);
 void ha_settings_free(struct ha_setting *settings, size_t count);
+bool ha_section_is_known(const char *name, size_t length); /* of the file: cluster, plugins, ... */
 int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error);
 const char *ha_set_value(const struct ha_parsed *parsed, const char *key); /* NULL: not set */
 int ha_fail_at(struct ha_error *error, struct ha_source source, const char *format, ...) HACTL_FORMAT(3, 4);
 bool ha_name_is_label(const char *name);
 /* Refuses a name of a cluster or an instance that is no label; `what` it is the name of. */
 int ha_name_check(struct ha_source source, const char *what, const char *name, struct ha_error *error);
+
+/* configuration_wildcards.c */
+enum ha_key_match { HA_KEY_NONE, HA_KEY_CONTAINS, HA_KEY_IS }; /* CONTAINS: keys begin with it and a dot */
+enum ha_key_match ha_key_match(const struct hactl_key *keys, const char *name);
+/* The words that may follow `part` ("cluster."), at most `limit`, and `reserved` (optional); ends with NULL. */
+void ha_key_candidates(const struct hactl_key *keys, const char *part, const char *reserved, const char **out,
+                       size_t limit, char *words, size_t size);
+bool ha_key_is_named(const struct hactl_key *keys, const char *name);
+/* One setting for each key, yet without a value; those with a `*` for each name, after the list of names. */
+int ha_keys_expand(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **settings,
+                   size_t *count);
 
 /* configuration_instances.c */
 int ha_instances_read(struct ha_configuration *configuration, struct ha_error *error);

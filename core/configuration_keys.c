@@ -3,6 +3,7 @@
  * Settings against tables of keys: the core's own, a stage's, a plugin's. A
  * value comes from --set, else from the file, else from the table's default.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,11 @@ static const struct hactl_key core_keys[] = {
     {"cluster.service_address", HACTL_KEY_STRING, 0, "10.0.0.1", 0, 0, NULL,
      "The first address of the cluster's service range."},
     {"cluster.dns_domain", HACTL_KEY_STRING, 0, "cluster.local", 0, 0, NULL, "The cluster's own DNS domain."},
+    {"replicas.*.address", HACTL_KEY_STRING, HACTL_KEY_REQUIRED, NULL, 0, 0, NULL,
+     "The internal address of that replica, where no cloud plugin says it."},
+    {"replicas.*.zone", HACTL_KEY_STRING, 0, NULL, 0, 0, NULL, "The zone of that replica."},
+    {"endpoint.address", HACTL_KEY_STRING, 0, NULL, 0, 0, NULL,
+     "The cluster's one public address, where no cloud plugin keeps it."},
     {"endpoint.port", HACTL_KEY_INTEGER, 0, "0", 0, 65535, NULL,
      "The port of the public endpoint; 0 takes the one that the payload declares."},
     {"endpoint.mode", HACTL_KEY_STRING, 0, "auto", 0, 0, "auto|balancer",
@@ -42,8 +48,8 @@ static const struct hactl_key core_keys[] = {
     {NULL, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
-static const char *const sections[] = {"cluster", "endpoint", "keys",      "state", "lock",
-                                       "plugins", "stages",   "pipelines", NULL};
+static const char *const sections[] = {"cluster", "replicas", "endpoint", "keys",      "state",
+                                       "lock",    "plugins",  "stages",   "pipelines", NULL};
 
 static const char *const type_names[] = {
     [HACTL_KEY_STRING] = "a string",       [HACTL_KEY_INTEGER] = "an integer",
@@ -283,21 +289,6 @@ static int read_setting(const struct ha_key_group *group, const struct hactl_key
     return -1;
 }
 
-/* The keys of one group of the file: those of the table whose names begin
- * with `part` ("cluster."), less that part. */
-static size_t candidates_of(const struct hactl_key *keys, const char *part, const char *reserved, const char **out)
-{
-    size_t count = 0, length = strlen(part);
-
-    for (; keys != NULL && keys->name != NULL && count < CANDIDATES_MAX; keys++)
-        if (strncmp(keys->name, part, length) == 0)
-            out[count++] = keys->name + length;
-    if (reserved != NULL)
-        out[count++] = reserved;
-    out[count] = NULL;
-    return count;
-}
-
 static bool is_among(const char *word, const char *const *candidates)
 {
     for (; *candidates != NULL; candidates++)
@@ -318,50 +309,80 @@ static int refuse_unknown(struct ha_source source, const char *prefix, const cha
     return -1;
 }
 
+/* The keys of one group of the file, `part` of the table ("cluster."). */
+static int refuse_unknown_in(const struct ha_key_group *group, const struct hactl_key *keys, const char *part,
+                             const config_setting_t *setting, struct ha_error *error)
+{
+    const char *candidates[CANDIDATES_MAX + 2];
+    char prefix[300], name[300], words[CANDIDATES_MAX * 4];
+
+    ha_key_candidates(keys, part, part[0] == '\0' ? group->reserved : NULL, candidates, CANDIDATES_MAX, words,
+                      sizeof words);
+    snprintf(prefix, sizeof prefix, "%s%s", group->prefix, part);
+    for (int i = 0; setting != NULL && i < config_setting_length(setting); i++) {
+        const config_setting_t *child = config_setting_get_elem(setting, (unsigned)i);
+        struct ha_source source = ha_document_source(group->document, child);
+        enum ha_key_match match;
+
+        snprintf(name, sizeof name, "%s%.100s", part, config_setting_name(child));
+        match = ha_key_match(keys, name);
+        if (match == HA_KEY_IS || (part[0] == '\0' && group->reserved != NULL && strcmp(name, group->reserved) == 0))
+            continue;
+        if (match == HA_KEY_NONE)
+            return refuse_unknown(source, prefix, config_setting_name(child), candidates, error);
+        if (!config_setting_is_group(child))
+            return ha_fail_at(error, source, "%s%s must be a group: %s = { ... };", prefix, config_setting_name(child),
+                              config_setting_name(child));
+        if (ha_key_is_named(keys, name) && ha_name_check(source, name, config_setting_name(child), error) != 0)
+            return -1;
+        snprintf(name, sizeof name, "%s%.100s.", part, config_setting_name(child));
+        if (refuse_unknown_in(group, keys, name, child, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int refuse_unknown_keys(const struct ha_key_group *group, const struct hactl_key *keys, const char *part,
                                struct ha_error *error)
 {
     const char *candidates[CANDIDATES_MAX + 2];
-    char prefix[200];
-    size_t length;
+    char prefix[300], words[CANDIDATES_MAX * 4];
+    size_t length, whole = strlen(group->prefix);
+    struct ha_source source = {"--set", 0};
 
-    candidates_of(keys, part, group->reserved, candidates);
+    if (refuse_unknown_in(group, keys, part, group->setting, error) != 0)
+        return -1;
+    ha_key_candidates(keys, part, group->reserved, candidates, CANDIDATES_MAX, words, sizeof words);
     length = (size_t)snprintf(prefix, sizeof prefix, "%s%s", group->prefix, part);
-    for (int i = 0; group->setting != NULL && i < config_setting_length(group->setting); i++) {
-        const config_setting_t *child = config_setting_get_elem(group->setting, (unsigned)i);
-
-        if (!is_among(config_setting_name(child), candidates))
-            return refuse_unknown(ha_document_source(group->document, child), prefix, config_setting_name(child),
-                                  candidates, error);
-    }
     for (size_t i = 0; i < group->parsed->set_count; i++) {
         const char *key = group->parsed->sets[i].key;
-        struct ha_source source = {"--set", 0};
 
-        if (strncmp(key, prefix, length) == 0 && !is_among(key + length, candidates))
+        if (strncmp(key, prefix, length) == 0 && ha_key_match(keys, key + whole) != HA_KEY_IS &&
+            (group->reserved == NULL || strcmp(key + whole, group->reserved) != 0))
             return refuse_unknown(source, prefix, key + length, candidates, error);
     }
     return 0;
 }
 
+/* Those of a table that stand for themselves, and those whose `*` stands for
+ * each of the names that the file or --set gives. */
 int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out,
                       size_t *count, struct ha_error *error)
 {
-    struct ha_setting *settings;
-    size_t key_count = 0;
+    struct ha_setting *settings = NULL;
+    size_t expanded = 0, done = 0;
 
-    while (keys != NULL && keys[key_count].name != NULL)
-        key_count++;
-    settings = calloc(key_count + 1, sizeof *settings);
-    if (settings == NULL)
+    if (ha_keys_expand(group, keys, &settings, &expanded) != 0) {
+        ha_settings_free(settings, expanded);
         return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
-    for (size_t i = 0; i < key_count; i++)
-        if (read_setting(group, &keys[i], &settings[i], error) != 0) {
-            ha_settings_free(settings, i + 1);
+    }
+    for (; done < expanded; done++)
+        if (settings[done].list == NULL && read_setting(group, settings[done].key, &settings[done], error) != 0) {
+            ha_settings_free(settings, expanded);
             return -1;
         }
     *out = settings;
-    *count = key_count;
+    *count = expanded;
     return 0;
 }
 
@@ -374,11 +395,22 @@ void ha_settings_free(struct ha_setting *settings, size_t count)
         for (size_t j = 0; settings[i].list != NULL && settings[i].list[j] != NULL; j++)
             free(settings[i].list[j]);
         free(settings[i].list);
+        if (settings[i].own_key != NULL)
+            free((char *)(uintptr_t)settings[i].own_key->name);
+        free(settings[i].own_key);
     }
     free(settings);
 }
 
 /* ---- the core's own */
+
+bool ha_section_is_known(const char *name, size_t length)
+{
+    for (size_t i = 0; sections[i] != NULL; i++)
+        if (strncmp(sections[i], name, length) == 0 && sections[i][length] == '\0')
+            return true;
+    return false;
+}
 
 /* "replicas = 3" outside of any group is a likely slip. */
 static const char *core_key_ending(const char *name)
@@ -403,6 +435,9 @@ static int check_section(const struct ha_configuration *configuration, const con
             return ha_fail_at(error, source, "unknown setting %s; did you mean \"%s\"?", name, core_key_ending(name));
         return refuse_unknown(source, "", name, sections, error);
     }
+    if (!config_setting_is_group(section) && core_key_ending(name) != NULL)
+        return ha_fail_at(error, source, "%s must be a group: %s = { ... }; did you mean \"%s\"?", name, name,
+                          core_key_ending(name));
     if (!config_setting_is_group(section))
         return ha_fail_at(error, source, "%s must be a group: %s = { ... };", name, name);
     if (strcmp(name, "plugins") == 0 || strcmp(name, "stages") == 0 || strcmp(name, "pipelines") == 0)
@@ -416,12 +451,15 @@ static int check_sets(const struct ha_parsed *parsed, struct ha_error *error)
 {
     const char *candidates[CANDIDATES_MAX + 2];
     struct ha_source source = {"--set", 0};
+    size_t count = 0;
 
-    candidates_of(core_keys, "", NULL, candidates);
+    for (const struct hactl_key *key = core_keys; key->name != NULL && count < CANDIDATES_MAX; key++)
+        candidates[count++] = key->name;
+    candidates[count] = NULL;
     for (size_t i = 0; i < parsed->set_count; i++) {
         const char *key = parsed->sets[i].key;
 
-        if (strncmp(key, "plugins.", 8) == 0 || is_among(key, candidates))
+        if (strncmp(key, "plugins.", 8) == 0 || ha_key_match(core_keys, key) == HA_KEY_IS)
             continue;
         if (strncmp(key, "stages.", 7) == 0 || strncmp(key, "pipelines.", 10) == 0)
             return ha_fail_at(error, source, "%s: stages and pipelines are written in the file only", key);
@@ -485,6 +523,45 @@ static char **list_of(struct ha_configuration *configuration, const char *name)
     return setting->list;
 }
 
+static int check_address(const struct ha_setting *setting, struct ha_error *error)
+{
+    unsigned char octets[16];
+
+    if (setting->string == NULL || inet_pton(AF_INET, setting->string, octets) == 1 ||
+        inet_pton(AF_INET6, setting->string, octets) == 1)
+        return 0;
+    return ha_fail_at(error, setting->source, "%s is \"%s\", which is not an IP address", setting->key->name,
+                      setting->string);
+}
+
+/* Replicas that the file itself lists, for work that needs no cloud. */
+static int take_replicas(struct ha_configuration *configuration, struct ha_error *error)
+{
+    char **names = list_of(configuration, "replicas.*");
+    char key[128];
+    size_t count = 0;
+
+    while (names != NULL && names[count] != NULL)
+        count++;
+    configuration->replicas = calloc(count + 1, sizeof *configuration->replicas);
+    if (names == NULL || configuration->replicas == NULL)
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        struct ha_listed_replica *replica = &configuration->replicas[configuration->listed_replica_count++];
+        const struct ha_setting *address;
+
+        snprintf(key, sizeof key, "replicas.%s.address", names[i]);
+        address = core_setting(configuration, key);
+        if (check_address(address, error) != 0)
+            return -1;
+        replica->name = names[i];
+        replica->address = address->string;
+        snprintf(key, sizeof key, "replicas.%s.zone", names[i]);
+        replica->zone = core_setting(configuration, key)->string;
+    }
+    return 0;
+}
+
 static int take_core(struct ha_configuration *configuration, struct ha_error *error)
 {
     struct ha_setting *state = core_setting(configuration, "state.directory");
@@ -500,9 +577,12 @@ static int take_core(struct ha_configuration *configuration, struct ha_error *er
     configuration->cluster_dns_domain = core_setting(configuration, "cluster.dns_domain")->string;
     configuration->endpoint_port = core_setting(configuration, "endpoint.port")->integer;
     configuration->endpoint_mode = core_setting(configuration, "endpoint.mode")->string;
+    configuration->endpoint_address = core_setting(configuration, "endpoint.address")->string;
     configuration->keys_mode = core_setting(configuration, "keys.mode")->string;
     if (ha_name_check(name->source, "cluster.name", name->string, error) != 0 ||
-        take_duration(core_setting(configuration, "lock.timeout"), &configuration->lock_timeout_ms, error) != 0)
+        take_duration(core_setting(configuration, "lock.timeout"), &configuration->lock_timeout_ms, error) != 0 ||
+        check_address(core_setting(configuration, "endpoint.address"), error) != 0 ||
+        take_replicas(configuration, error) != 0)
         return -1;
     if (state->string == NULL || configuration->cluster_zones == NULL || configuration->cluster_names == NULL ||
         asprintf(&configuration->state_directory, "%s/%s", state->string, name->string) < 0) {

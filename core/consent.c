@@ -81,11 +81,22 @@ int ha_consent_plain(const struct ha_options *options, const char *question, str
     return answer() ? 0 : ha_fail(error, HA_EXIT_REFUSED, "not consented to; nothing was changed");
 }
 
+/* Where there is no cloud nothing runs that a new certificate could disturb. */
+static bool only_issues(const struct ha_session *session, const struct ha_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->steps[i].kind != HA_STEP_AUTHORITY_CREATE && plan->steps[i].kind != HA_STEP_CERTIFICATE_ISSUE)
+            return false;
+    return session->cloud == NULL;
+}
+
 static bool accept_plan(const struct ha_consent_context *context, const struct ha_plan *plan)
 {
     const char *cluster = context->session->configuration->cluster_name;
     char question[160];
 
+    if (!ha_output_interactive() && only_issues(context->session, plan))
+        return true;
     if (context->destroys)
         snprintf(question, sizeof question, "Delete the cluster \"%s\" with all its data, keys and authorities?",
                  cluster);

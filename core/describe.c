@@ -196,13 +196,13 @@ json_t *ha_json_groups(const struct ha_session *session)
 
 json_t *ha_json_certificate(const struct ha_certificate *certificate)
 {
-    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "purpose", certificate->purpose, "replica",
-                     ha_json_text_or_null(certificate->replica), "authority", certificate->is_authority, "ready",
-                     ha_json_tristate((int)certificate->ready), "reason", ha_json_text_or_null(certificate->reason),
-                     "subject", ha_json_text_or_null(certificate->subject), "names",
-                     ha_json_text_or_null(certificate->names), "not_before", ha_json_time(certificate->not_before_s),
-                     "not_after", ha_json_time(certificate->not_after_s), "path",
-                     ha_json_text_or_null(certificate->path));
+    return json_pack(
+        "{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "purpose", certificate->purpose, "replica",
+        ha_json_text_or_null(certificate->replica), "authority", certificate->is_authority, "ready",
+        ha_json_tristate((int)certificate->ready), "reason", ha_json_text_or_null(certificate->reason), "subject",
+        ha_json_text_or_null(certificate->subject), "names", ha_json_text_or_null(certificate->names), "not_before",
+        ha_json_time(certificate->not_before_s), "not_after", ha_json_time(certificate->not_after_s), "path",
+        ha_json_text_or_null(certificate->path), "wanted", ha_json_text_or_null(certificate->wanted));
 }
 
 json_t *ha_json_budget(const struct ha_model *model, const struct ha_budget *budget)

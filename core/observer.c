@@ -56,6 +56,28 @@ void ha_observe_desired(struct ha_session *session)
             }
 }
 
+/* Without a cloud the file says what addresses there are. */
+static void observe_listed(struct ha_session *session)
+{
+    const struct ha_configuration *configuration = session->configuration;
+    struct ha_model *model = &session->observed.model;
+    if (session->cloud)
+        return;
+    model->address = HACTL_YES;
+    SET(model->external_address, configuration->endpoint_address);
+    for (size_t i = 0; i < configuration->listed_replica_count; i++) {
+        const char *zone = configuration->replicas[i].zone;
+        int at = ha_model_replica(model, configuration->replicas[i].name);
+        if (at < 0)
+            at = ha_model_add_replica(model, configuration->replicas[i].name, zone ? zone : "");
+        if (at < 0)
+            continue;
+        model->replicas[at].wanted = !model->destroy;
+        model->replicas[at].address = HACTL_YES;
+        SET(model->replicas[at].internal_address, configuration->replicas[i].address);
+    }
+}
+
 void ha_observe_begin(struct ha_session *session)
 {
     struct ha_model *model = &session->observed.model;
@@ -74,6 +96,7 @@ void ha_observe_begin(struct ha_session *session)
     for (int g = 0; g < session->group_count; g++)
         SET(model->groups[g].name, session->payloads[g]->conf->instance);
     ha_observe_desired(session);
+    observe_listed(session);
 }
 
 /* ---- who holds the address: told by the cloud and by the balancer */
@@ -317,6 +340,7 @@ static void keep_certificate(struct ha_observation *observed, const struct hactl
     SET(c->subject, found->subject);
     SET(c->names, found->names);
     SET(c->path, found->path);
+    SET(c->wanted, found->wanted);
     c->not_before_s = found->not_before_s;
     c->not_after_s = found->not_after_s;
     c->ready = found->ready;

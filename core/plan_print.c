@@ -32,6 +32,52 @@ static void print_step(const struct ha_session *session, const char *verb, const
         ha_table_shade(table, 5, HA_SHADE_BAD);
 }
 
+/* ---- what issuing is about: which certificate, why, and why each of its names */
+
+static bool issues(const struct ha_plan *plan, const struct ha_certificate *certificate)
+{
+    for (int i = 0; i < plan->count; i++) {
+        const struct ha_step *step = &plan->steps[i];
+        const char *replica = step->replica >= 0 ? plan->end.replicas[step->replica].name : "";
+        if (step->kind == HA_STEP_AUTHORITY_CREATE && certificate->is_authority)
+            return true;
+        if (step->kind == HA_STEP_CERTIFICATE_ISSUE && !certificate->is_authority &&
+            (strcmp(replica, certificate->replica) == 0 || (step->replica < 0 && !plan->end.has_cloud)))
+            return true;
+    }
+    return false;
+}
+
+static void print_certificates(const struct ha_session *session, const struct ha_plan *plan, FILE *stream)
+{
+    const struct ha_observation *observed = &session->observed;
+    bool heading = false;
+
+    for (size_t i = 0; i < observed->certificate_count; i++) {
+        const struct ha_certificate *certificate = &observed->certificates[i];
+        if (certificate->ready == HACTL_YES || !issues(plan, certificate))
+            continue;
+        if (!heading)
+            fputs("\nCertificates, and why each is made:\n", stream);
+        heading = true;
+        fprintf(stream, "  %s%s%s: %s\n", certificate->purpose, certificate->replica[0] != '\0' ? " of " : "",
+                certificate->replica, certificate->reason);
+        if (certificate->wanted[0] != '\0')
+            fprintf(stream, "      for %s\n", certificate->wanted);
+    }
+}
+
+static json_t *json_certificates(const struct ha_session *session, const struct ha_plan *plan)
+{
+    const struct ha_observation *observed = &session->observed;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < observed->certificate_count; i++)
+        if (observed->certificates[i].ready != HACTL_YES && issues(plan, &observed->certificates[i]))
+            json_array_append_new(list, ha_json_certificate(&observed->certificates[i]));
+    return list;
+}
+
 void ha_plan_print_table(const struct ha_session *session, const char *verb, const struct ha_plan *plan,
                          const char (*warnings)[256], int warning_count, FILE *stream)
 {
@@ -50,6 +96,7 @@ void ha_plan_print_table(const struct ha_session *session, const char *verb, con
         ha_table_print(table, stream);
         fprintf(stream, "\n%s; \"tolerates\" is how many more voters may fail without stopping writes.\n",
                 ha_plural(plan->count, "step", steps, sizeof steps));
+        print_certificates(session, plan, stream);
     } else if (plan->blocked_count == 0) {
         fprintf(stream, "Nothing to do: \"%s\" is as it is wanted.\n", session->configuration->cluster_name);
     }
@@ -93,8 +140,9 @@ json_t *ha_plan_to_json(const struct ha_session *session, const char *verb, cons
         json_array_append_new(said, ha_json_text_or_null(warnings[i]));
     for (int i = 0; i < plan->blocked_count; i++)
         json_array_append_new(blocked, ha_json_text_or_null(plan->blocked[i]));
-    return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o}", "schema", "hactl.plan/1", "cluster",
+    return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o, s:o}", "schema", "hactl.plan/1", "cluster",
                      session->configuration->cluster_name, "verb", verb, "generation",
                      (json_int_t)session->desired.generation, "nothing_to_do", plan->count == 0 && plan->converged,
-                     "ends_as_wanted", plan->converged, "steps", steps, "warnings", said, "blocked", blocked);
+                     "ends_as_wanted", plan->converged, "steps", steps, "warnings", said, "blocked", blocked,
+                     "certificates", json_certificates(session, plan));
 }

@@ -153,7 +153,10 @@ static void name_subject(const struct ha_model *model, struct ha_step *step)
     const char *replica = step->replica >= 0 ? model->replicas[step->replica].name : NULL;
     const char *group = step->group >= 0 && step->group < model->group_count ? model->groups[step->group].name : NULL;
     if (!replica && !step->subject[0])
-        replica = group ? group : strstr(ha_step_types[step->kind].says, "%s") ? "the operator" : NULL;
+        replica = group                                           ? group
+                  : !strstr(ha_step_types[step->kind].says, "%s") ? NULL
+                  : model->has_cloud                              ? "the operator"
+                                                                  : "every replica";
     if (replica)
         snprintf(step->subject, sizeof step->subject, "%s%s%s", replica, step->replica >= 0 && group ? " in " : "",
                  step->replica >= 0 && group ? group : "");

@@ -159,6 +159,10 @@ bool ha_rule_certificate_issue(RULE_ARGUMENTS)
         return false;
     if (model->operator_certificates == HA_CERTIFICATES_NONE || model->operator_certificates == HA_CERTIFICATES_STALE)
         return true;
+    /* Without a cloud nothing runs on them that would have to be restarted one by one: all are one batch. */
+    struct ha_step ignored = *out;
+    if (!model->has_cloud)
+        return first_replica(model, lacks_certificates, &ignored);
     return model->address == HACTL_YES && first_replica(model, lacks_certificates, out);
 }
 

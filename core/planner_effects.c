@@ -140,6 +140,9 @@ static void issue(struct ha_model *model, const struct ha_step *step)
 {
     if (step->replica < 0) {
         model->operator_certificates = HA_CERTIFICATES_READY;
+        for (int i = 0; !model->has_cloud && i < model->replica_count; i++)
+            if (model->replicas[i].wanted)
+                model->replicas[i].certificates = HA_CERTIFICATES_READY;
         return;
     }
     struct ha_replica *r = replica_of(model, step);
@@ -433,6 +436,14 @@ static bool replica_holds(const struct ha_model *model, const struct ha_step *st
     }
 }
 
+static bool listed_are_ready(const struct ha_model *model)
+{
+    for (int i = 0; !model->has_cloud && i < model->replica_count; i++)
+        if (model->replicas[i].wanted && model->replicas[i].certificates != HA_CERTIFICATES_READY)
+            return false;
+    return true;
+}
+
 bool ha_step_holds(const struct ha_model *model, const struct ha_step *step)
 {
     switch (step->kind) {
@@ -469,7 +480,7 @@ bool ha_step_holds(const struct ha_model *model, const struct ha_step *step)
         return model->endpoint_answers == HACTL_YES;
     default:
         if (step->kind == HA_STEP_CERTIFICATE_ISSUE && step->replica < 0)
-            return model->operator_certificates == HA_CERTIFICATES_READY;
+            return model->operator_certificates == HA_CERTIFICATES_READY && listed_are_ready(model);
         return step->replica >= 0 && replica_holds(model, step);
     }
 }

@@ -108,10 +108,38 @@ static void shrink_to(struct ha_desired *desired, int count)
     }
 }
 
+/* Without a cloud the replicas are those that the file lists: one that is no
+ * longer in it leaves. */
+static int want_listed(struct ha_session *session, struct ha_desired *desired, struct ha_error *error)
+{
+    const struct ha_configuration *configuration = session->configuration;
+    for (int i = 0; i < desired->replica_count; i++)
+        desired->replicas[i].leaving = true;
+    for (size_t i = 0; i < configuration->listed_replica_count; i++) {
+        const struct ha_listed_replica *listed = &configuration->replicas[i];
+        const char *zone = listed->zone ? listed->zone : "";
+        int at = ha_desired_find(desired, listed->name);
+        if (at < 0)
+            at = ha_desired_add(desired, configuration->cluster_name, listed->name, zone, error);
+        if (at < 0)
+            return -1;
+        desired->replicas[at].leaving = false;
+        snprintf(desired->replicas[at].zone, sizeof desired->replicas[at].zone, "%s", zone);
+    }
+    if (configuration->listed_replica_count > 0)
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "the configuration has neither a cloud plugin nor a list of replicas");
+    ha_advise(error, "replicas = { %s-1 = { address = \"10.0.0.11\"; }; }; or see conf/pki.conf",
+              configuration->cluster_name);
+    return -1;
+}
+
 static int want_up(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
                    struct ha_error *error)
 {
     desired->destroy = false;
+    if (!session->cloud)
+        return want_listed(session, desired, error);
     if (present(desired) == 0) {
         int count = request->replicas ? request->replicas : (int)session->configuration->cluster_replicas;
         return grow_to(session, desired, count, true, error);
@@ -395,7 +423,7 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
 {
     int wanted = ha_model_wanted(end);
     *count = 0;
-    if (end->destroy)
+    if (end->destroy || end->group_count == 0)
         return;
     if (wanted > 0 && wanted % 2 == 0)
         snprintf(warnings[(*count)++], 256,

@@ -100,6 +100,24 @@ static int check_port(const struct ha_session *session, int payload, const struc
     return 0;
 }
 
+/* Either a cloud knows the replicas, or the file lists them. */
+static int check_listed(const struct ha_session *session, struct ha_error *error)
+{
+    const struct ha_configuration *configuration = session->configuration;
+    const char *what = configuration->listed_replica_count > 0   ? "replicas"
+                       : configuration->endpoint_address != NULL ? "endpoint.address"
+                                                                 : NULL;
+    if (session->cloud && what) {
+        ha_fail(error, HA_EXIT_USAGE, "%s is given, and so is the cloud \"%s\", which keeps addresses itself", what,
+                session->cloud->conf->instance);
+        ha_advise(error, "remove one of them");
+        return -1;
+    }
+    if (configuration->listed_replica_count > HA_REPLICAS)
+        return ha_fail(error, HA_EXIT_USAGE, "replicas: %d are the most that hactl handles", (int)HA_REPLICAS);
+    return 0;
+}
+
 /* Components come after groups, so that an API server, once there is one, is
  * what the endpoint fronts. */
 static int learn_ports(struct ha_session *session, struct ha_error *error)
@@ -169,7 +187,8 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
         return -1;
     if (needs & HA_NEED_PLUGINS &&
         (ha_plugins_open(session->configuration, &session->plugins, error) || take_parts(session, error) ||
-         check_keys_mode(session, error) || check_parts(session, error) || learn_ports(session, error)))
+         check_keys_mode(session, error) || check_listed(session, error) || check_parts(session, error) ||
+         learn_ports(session, error)))
         return -1;
     if (needs & HA_NEED_LOCK) {
         int64_t timeout_ms =

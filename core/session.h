@@ -31,7 +31,8 @@ struct ha_options {
 
 /* A certificate as observed, for reports. */
 struct ha_certificate {
-    char purpose[HA_NAME], replica[HA_NAME], reason[192], subject[128], names[512], path[256];
+    char purpose[HA_NAME], replica[HA_NAME], reason[512], subject[128], names[1024], path[512];
+    char wanted[2048]; /* the names it is to have, each with why */
     int64_t not_before_s, not_after_s;
     enum hactl_tristate ready;
     bool is_authority;

@@ -9,6 +9,13 @@ packages_build="gcc make autoconf automake libtool pkg-config libc6-dev
 packages_run="etcd-server haproxy"
 # shellcheck disable=SC2034
 packages_test="clang g++ valgrind libcmocka-dev mandoc shellcheck openssl curl jq procps xz-utils"
+# Those who judge certificates (tests/judges), and the peers of bench/pki. Of node and kubectl there are packages
+# of other names, too, that cannot be installed beside Debian's.
+packages_judges="openssl gnutls-bin golang-go etcd-server etcd-client"
+command -v node >/dev/null || packages_judges+=" nodejs"
+command -v kubectl >/dev/null || packages_judges+=" kubernetes-client"
+# shellcheck disable=SC2034
+packages_bench_pki="openssl gnutls-bin golang-cfssl strongswan-pki libstrongswan-standard-plugins easy-rsa golang-go valgrind jq"
 
 # The services that the packages of packages_run would start.
 packages_services="etcd haproxy"

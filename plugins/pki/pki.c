@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The issuer "pki": authorities and certificates as files of a directory, in
- * kubeadm's layout where kubeadm has one. */
+ * kubeadm's layout. Settings, listing, credentials. */
 #include "plugins/pki/pki.h"
+
+#include "lib/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +19,7 @@ static const struct hactl_key pki_keys[] = {
     {.name = "key_type",
      .type = HACTL_KEY_STRING,
      .default_value = "ecdsa-p256",
-     .choices = "ecdsa-p256|ecdsa-p384|rsa-2048",
+     .choices = PKI_KEY_TYPES,
      .help = "Kind of every new key; authorities that exist keep theirs."},
     {.name = "leaf_days",
      .type = HACTL_KEY_INTEGER,
@@ -37,6 +39,87 @@ static const struct hactl_key pki_keys[] = {
      .minimum = 0,
      .maximum = 3650,
      .help = "A certificate with less than this many days left is issued anew; 0: a third of leaf_days."},
+    {.name = "backdate_minutes",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "5",
+     .minimum = 0,
+     .maximum = 1440,
+     .help = "How long before it is made a certificate begins to be valid, for clocks that are behind."},
+    {.name = "etcd_authorities",
+     .type = HACTL_KEY_STRING,
+     .default_value = "separate",
+     .choices = "separate|single",
+     .help = "separate: etcd's members have an authority of their own; single: one for members and clients, as kubeadm "
+             "has it."},
+    {.name = "constrain",
+     .type = HACTL_KEY_BOOLEAN,
+     .default_value = "false",
+     .help = "New authorities may vouch for private addresses, the external address and those of the replicas only "
+             "(critical name constraints)."},
+    {.name = "external",
+     .type = HACTL_KEY_STRING_LIST,
+     .help = "Authorities whose keys are elsewhere: their certificates are asked for with hactl pki request and taken "
+             "in with hactl pki import."},
+    {.name = "passphrase_file",
+     .type = HACTL_KEY_PATH,
+     .help = "A file whose first line is the pass phrase with which authorities' keys are encrypted."},
+    {.name = "passphrase_descriptor",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "-1",
+     .minimum = -1,
+     .maximum = 1023,
+     .help = "The same, from an open file descriptor; -1: none."},
+    {.name = "api_port",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "6443",
+     .minimum = 1,
+     .maximum = 65535,
+     .help = "The port of each replica's own API server, for the kubeconfigs of its controller manager and scheduler."},
+    {.name = "threads",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "0",
+     .minimum = 0,
+     .maximum = 64,
+     .help = "How many threads make keys and certificates; 0: one for each processor, as far as that is faster."},
+    {.name = "without",
+     .type = HACTL_KEY_STRING_LIST,
+     .help = "Certificates that are not to be made, by their purpose."},
+    {.name = "profiles.*.authority",
+     .type = HACTL_KEY_STRING,
+     .help = "Who signs it: kubernetes-ca (the default), etcd-ca, etcd-peer-ca or front-proxy-ca."},
+    {.name = "profiles.*.scope",
+     .type = HACTL_KEY_STRING,
+     .choices = "replica|cluster",
+     .help = "One for each replica (the default), or one for the cluster."},
+    {.name = "profiles.*.form",
+     .type = HACTL_KEY_STRING,
+     .choices = "pair|kubeconfig|request",
+     .help = "A certificate and its key (the default), both in a kubeconfig, or a certificate that is made only of "
+             "requests, with hactl pki sign."},
+    {.name = "profiles.*.server",
+     .type = HACTL_KEY_STRING,
+     .choices = "endpoint|local",
+     .help = "Whom a kubeconfig names: the cluster's endpoint (the default), or the replica's own API server."},
+    {.name = "profiles.*.file",
+     .type = HACTL_KEY_STRING,
+     .help = "Its path without ending, below the directory of the replica or of the cluster."},
+    {.name = "profiles.*.common_name",
+     .type = HACTL_KEY_STRING,
+     .help = "The common name; %s stands for the replica's name, which is the default."},
+    {.name = "profiles.*.organization", .type = HACTL_KEY_STRING, .help = "The organization: a group of Kubernetes'."},
+    {.name = "profiles.*.usage", .type = HACTL_KEY_STRING_LIST, .help = "server, client or both."},
+    {.name = "profiles.*.names",
+     .type = HACTL_KEY_STRING_LIST,
+     .help = "Names and addresses, and @replica, @internal, @external, @loopback, @service, @extra."},
+    {.name = "profiles.*.days",
+     .type = HACTL_KEY_INTEGER,
+     .minimum = 0,
+     .maximum = 3650,
+     .help = "Its lifetime in days; without it, leaf_days."},
+    {.name = "profiles.*.key_type",
+     .type = HACTL_KEY_STRING,
+     .choices = PKI_KEY_TYPES,
+     .help = "The kind of its key; without it, key_type."},
     {.name = NULL},
 };
 
@@ -46,16 +129,61 @@ static void pki_close(void *self)
 
     if (pki == NULL)
         return;
+    for (size_t i = 0; i < pki_authority_count; i++)
+        X509_free(pki->verified[i]);
+    pki_memory_free(pki->memory);
+    pki_profiles_free(pki);
+    pki_crypto_close(&pki->crypto);
+    ha_secret_free(pki->passphrase, pki->passphrase != NULL ? strlen(pki->passphrase) : 0);
+    free(pki->passphrase_file);
     free(pki->directory);
     free(pki->key_type);
     free(pki);
 }
 
+static int take_external(struct pki *pki, const struct hactl_conf *conf, struct hactl_call *call)
+{
+    const char *purpose;
+
+    for (size_t i = 0; (purpose = pki->host->conf_list(conf, "external", i)) != NULL; i++) {
+        size_t which = pki_authority_find(purpose);
+        if (which == pki_authority_count)
+            return pki->host->fail(call, HACTL_E_INVALID, "external: there is no authority \"%.60s\"", purpose);
+        pki->external |= 1u << which;
+    }
+    return HACTL_OK;
+}
+
+static int take_settings(struct pki *pki, const struct hactl_conf *conf, struct hactl_call *call)
+{
+    const struct hactl_host *host = pki->host;
+    const char *directory = host->conf_string(conf, "directory"), *file = host->conf_string(conf, "passphrase_file");
+    int64_t renew_days = host->conf_integer(conf, "renew_days");
+
+    pki->directory = strdup(directory != NULL ? directory : host->conf_directory(conf));
+    pki->key_type = strdup(host->conf_string(conf, "key_type"));
+    pki->passphrase_file = file != NULL ? strdup(file) : NULL;
+    pki->memory = pki_memory_new();
+    if (pki->directory == NULL || pki->key_type == NULL || pki->memory == NULL ||
+        (file != NULL && pki->passphrase_file == NULL))
+        return host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    pki->passphrase_fd = (int)host->conf_integer(conf, "passphrase_descriptor");
+    pki->leaf_s = host->conf_integer(conf, "leaf_days") * PKI_DAY_S;
+    pki->authority_s = host->conf_integer(conf, "authority_days") * PKI_DAY_S;
+    pki->renew_s = renew_days > 0 ? renew_days * PKI_DAY_S : pki->leaf_s / 3;
+    pki->backdate_s = host->conf_integer(conf, "backdate_minutes") * 60;
+    pki->single_etcd = strcmp(host->conf_string(conf, "etcd_authorities"), "single") == 0;
+    pki->constrain = host->conf_boolean(conf, "constrain");
+    pki->api_port = (uint16_t)host->conf_integer(conf, "api_port");
+    pki->threads = (unsigned)host->conf_integer(conf, "threads");
+    return take_external(pki, conf, call);
+}
+
 static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)
 {
-    const char *directory = host->conf_string(conf, "directory");
     int64_t leaf_days = host->conf_integer(conf, "leaf_days"), renew_days = host->conf_integer(conf, "renew_days");
     struct pki *pki;
+    int result;
 
     if (renew_days >= leaf_days)
         return host->fail(call, HACTL_E_INVALID, "renew_days (%lld) must be less than leaf_days (%lld)",
@@ -64,15 +192,15 @@ static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf
     if (pki == NULL)
         return host->fail(call, HACTL_E_INTERNAL, "out of memory");
     pki->host = host;
-    pki->directory = strdup(directory != NULL ? directory : host->conf_directory(conf));
-    pki->key_type = strdup(host->conf_string(conf, "key_type"));
-    if (pki->directory == NULL || pki->key_type == NULL) {
+    result = take_settings(pki, conf, call);
+    if (result == HACTL_OK && pki_crypto_open(&pki->crypto) != 0)
+        result = host->fail(call, HACTL_E_INTERNAL, "libcrypto cannot be used: %s", pki_crypto_error());
+    if (result == HACTL_OK)
+        result = pki_profiles_load(pki, conf, call);
+    if (result != HACTL_OK) {
         pki_close(pki);
-        return host->fail(call, HACTL_E_INTERNAL, "out of memory");
+        return result;
     }
-    pki->leaf_s = leaf_days * PKI_DAY_S;
-    pki->authority_s = host->conf_integer(conf, "authority_days") * PKI_DAY_S;
-    pki->renew_s = renew_days > 0 ? renew_days * PKI_DAY_S : pki->leaf_s / 3;
     *self = pki;
     return HACTL_OK;
 }
@@ -94,12 +222,11 @@ static int pki_check(void *self, struct hactl_call *call)
 /* ---- list ---- */
 
 static int emit_state(const struct pki *pki, struct hactl_call *call, struct hactl_certificate *record,
-                      struct pki_state *state, const char *base, const char *wanted_subject,
-                      const struct pki_names *wanted_names)
+                      struct pki_state *state, const char *base, const char *ending, const struct pki_want *want)
 {
     char path[4096 + PKI_PATH_SIZE];
     struct pki_names have = {0};
-    char *subject = NULL, *names = NULL;
+    char *subject = NULL, *names = NULL, *wanted = NULL;
     bool strange = false;
     int result;
 
@@ -107,15 +234,22 @@ static int emit_state(const struct pki *pki, struct hactl_call *call, struct hac
         subject = pki_subject(state->certificate);
         if (pki_certificate_names(state->certificate, &have, &strange) == 0)
             names = pki_names_text(&have);
-    } else if (wanted_names != NULL) {
-        names = pki_names_text(wanted_names);
+    } else if (state->subject != NULL && state->names != NULL) {
+        subject = strdup(state->subject);
+        names = strdup(state->names);
+    } else if (want != NULL) {
+        names = pki_names_text(&want->names);
     }
-    snprintf(path, sizeof path, "%s/%s.crt", pki->directory, base);
+    if (want != NULL)
+        wanted = pki_names_explain(&want->names);
+    snprintf(path, sizeof path, "%s/%s%s", pki->directory, base, ending);
     record->struct_size = sizeof *record;
     record->ready = state->ready;
     record->reason = state->reason[0] != '\0' ? state->reason : NULL;
-    record->subject = subject != NULL ? subject : wanted_subject;
+    if (subject != NULL)
+        record->subject = subject;
     record->names = names != NULL ? names : "";
+    record->wanted = wanted;
     record->not_before_s = state->not_before_s;
     record->not_after_s = state->not_after_s;
     record->path = path;
@@ -123,58 +257,64 @@ static int emit_state(const struct pki *pki, struct hactl_call *call, struct hac
     pki_names_free(&have);
     free(subject);
     free(names);
+    free(wanted);
     return result;
 }
 
-static int list_authority(const struct pki *pki, struct hactl_call *call, const struct pki_store *store,
+static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                           struct pki_authority *authorities, const struct pki_authority_profile *profile)
 {
-    struct pki_authority *authority = pki_authority_load(store, authorities, profile->purpose);
-    struct hactl_certificate record = {.purpose = profile->purpose, .is_authority = 1};
+    struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->purpose);
     char subject[128];
+    struct hactl_certificate record = {.purpose = profile->purpose, .is_authority = 1, .subject = subject};
 
     snprintf(subject, sizeof subject, "CN=%s", profile->common_name);
-    return emit_state(pki, call, &record, &authority->state, profile->file, subject, NULL);
+    return emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
 }
 
-static int list_leaf(const struct pki *pki, struct hactl_call *call, const struct pki_store *store,
+static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                      struct pki_authority *authorities, const struct hactl_inventory *inventory,
                      const struct pki_profile *profile, const struct hactl_replica *replica)
 {
-    struct pki_authority *authority = pki_authority_load(store, authorities, profile->authority);
-    struct hactl_certificate record = {.purpose = profile->purpose, .replica = replica != NULL ? replica->name : NULL};
+    struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->authority);
+    char subject[256];
+    struct hactl_certificate record = {.purpose = profile->purpose,
+                                       .replica = replica != NULL ? replica->name : NULL,
+                                       .subject = subject};
     struct pki_state state;
     struct pki_want want;
-    char subject[256];
     int result = pki_want_make(pki, call, inventory, profile, replica, &want);
 
     if (result != HACTL_OK)
         return result;
-    pki_leaf_check(pki, store, &want, &authority->state, &state);
+    pki_leaf_check(pki, store, &want, authority, &state);
     snprintf(subject, sizeof subject, "CN=%s%s%s", want.common_name, profile->organization != NULL ? ",O=" : "",
              profile->organization != NULL ? profile->organization : "");
-    result = emit_state(pki, call, &record, &state, want.base, subject, &want.names);
+    result = emit_state(pki, call, &record, &state, want.base, pki_ending(profile), &want);
     pki_state_free(&state);
     pki_want_free(&want);
     return result;
 }
 
-static int list_scope(const struct pki *pki, struct hactl_call *call, const struct pki_store *store,
+static int list_scope(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                       struct pki_authority *authorities, const struct hactl_inventory *inventory,
                       const struct hactl_replica *replica)
 {
     enum pki_scope scope = replica != NULL ? PKI_REPLICA : PKI_CLUSTER;
     int result = HACTL_OK;
 
-    for (size_t i = 0; result == HACTL_OK && i < pki_profile_count; i++)
-        if (pki_profiles[i].scope == scope)
-            result = list_leaf(pki, call, store, authorities, inventory, &pki_profiles[i], replica);
-    return result;
+    for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
+        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
+            result = list_leaf(pki, call, store, authorities, inventory, &pki->profiles[i], replica);
+    if (result != HACTL_OK)
+        return result;
+    return replica != NULL ? pki_tree_list(pki, call, store, replica->name)
+                           : pki_service_account_list(pki, call, store);
 }
 
 static int pki_list(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
 {
-    const struct pki *pki = self;
+    struct pki *pki = self;
     struct pki_authority *authorities;
     struct pki_store store;
     int result = pki_inventory_check(pki, call, inventory);
@@ -187,7 +327,8 @@ static int pki_list(void *self, struct hactl_call *call, const struct hactl_inve
     if (authorities == NULL)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)
-        result = list_authority(pki, call, &store, authorities, &pki_authorities[i]);
+        if (pki_authority_used(pki, &pki_authorities[i]))
+            result = list_authority(pki, call, &store, authorities, &pki_authorities[i]);
     if (result == HACTL_OK)
         result = list_scope(pki, call, &store, authorities, inventory, NULL);
     for (size_t i = 0; result == HACTL_OK && i < inventory->replica_count; i++)
@@ -199,29 +340,67 @@ static int pki_list(void *self, struct hactl_call *call, const struct hactl_inve
 
 /* ---- credential ---- */
 
+/* Which file that is, without reading it. */
+static int authority_file(const struct pki *pki, struct hactl_call *call, size_t authority, const char *part,
+                          char base[PKI_PATH_SIZE])
+{
+    if (strcmp(part, "key") == 0)
+        return pki->host->fail(call, HACTL_E_DENIED, "the key of authority %s is given to nobody",
+                               pki_authorities[authority].purpose);
+    snprintf(base, PKI_PATH_SIZE, "%s", pki_authorities[authority].file);
+    return HACTL_OK;
+}
+
+static int account_file(const struct pki *pki, struct hactl_call *call, const char *part, char base[PKI_PATH_SIZE],
+                        const char **ending)
+{
+    *ending = strcmp(part, "key") == 0 ? ".key" : ".pub";
+    snprintf(base, PKI_PATH_SIZE, "%s", PKI_ACCOUNT_FILE);
+    return strcmp(part, "key") == 0 || strcmp(part, "public") == 0
+               ? HACTL_OK
+               : pki->host->fail(call, HACTL_E_INVALID, "%s has a key and a public part, no \"%s\"", PKI_SERVICE_ACCOUNT,
+                                 part);
+}
+
+static bool has_part(const struct pki_profile *profile, const char *part)
+{
+    if (strcmp(part, "authority") == 0)
+        return true;
+    if (profile != NULL && profile->form == PKI_KUBECONFIG)
+        return strcmp(part, "kubeconfig") == 0;
+    return strcmp(part, "certificate") == 0 || strcmp(part, "key") == 0;
+}
+
+static int leaf_file(const struct pki *pki, struct hactl_call *call, const struct pki_profile *profile,
+                     const char *replica, const char *part, char base[PKI_PATH_SIZE], const char **ending)
+{
+    if (strcmp(part, "authority") == 0)
+        return authority_file(pki, call, pki_authority_find(profile->authority), part, base);
+    if (profile->form == PKI_KUBECONFIG)
+        *ending = ".conf";
+    if (profile->scope == PKI_REPLICA && (replica == NULL || !pki_replica_name_valid(replica)))
+        return pki->host->fail(call, HACTL_E_INVALID, "certificate %s is a replica's, and none is named",
+                               profile->purpose);
+    if (!pki_base(profile, replica, base))
+        return pki->host->fail(call, HACTL_E_INVALID, "replica %s: its name is too long", replica);
+    return HACTL_OK;
+}
+
 static int credential_file(const struct pki *pki, struct hactl_call *call, const char *replica, const char *purpose,
                            const char *part, char base[PKI_PATH_SIZE], const char **ending)
 {
-    size_t leaf = pki_profile_find(purpose), authority = pki_authority_find(purpose);
+    size_t leaf = pki_profile_find(pki, purpose), authority = pki_authority_find(purpose);
+    const struct pki_profile *profile = leaf < pki->profile_count ? &pki->profiles[leaf] : NULL;
 
-    *ending = strcmp(part, "key") == 0 ? ".key" : ".crt";
-    if (strcmp(part, "certificate") != 0 && strcmp(part, "key") != 0 && strcmp(part, "authority") != 0)
-        return pki->host->fail(call, HACTL_E_INVALID, "a credential has no part \"%s\"", part);
-    if (leaf < pki_profile_count && strcmp(part, "authority") == 0)
-        authority = pki_authority_find(pki_profiles[leaf].authority);
-    if (authority < pki_authority_count) {
-        if (strcmp(part, "key") == 0)
-            return pki->host->fail(call, HACTL_E_DENIED, "the key of authority %s is given to nobody", purpose);
-        snprintf(base, PKI_PATH_SIZE, "%s", pki_authorities[authority].file);
-        return HACTL_OK;
-    }
-    if (leaf == pki_profile_count)
+    if (strcmp(purpose, PKI_SERVICE_ACCOUNT) == 0)
+        return account_file(pki, call, part, base, ending);
+    if (profile == NULL && authority == pki_authority_count)
         return pki->host->fail(call, HACTL_E_INVALID, "there is no certificate for \"%s\"", purpose);
-    if (pki_profiles[leaf].scope == PKI_REPLICA && (replica == NULL || !pki_replica_name_valid(replica)))
-        return pki->host->fail(call, HACTL_E_INVALID, "certificate %s is a replica's, and none is named", purpose);
-    if (pki_base(&pki_profiles[leaf], replica, base) != HACTL_OK)
-        return pki->host->fail(call, HACTL_E_INVALID, "replica %s: its name is too long", replica);
-    return HACTL_OK;
+    if (!has_part(profile, part))
+        return pki->host->fail(call, HACTL_E_INVALID, "a credential of %s has no part \"%s\"", purpose, part);
+    *ending = strcmp(part, "key") == 0 ? ".key" : ".crt";
+    return profile != NULL ? leaf_file(pki, call, profile, replica, part, base, ending)
+                           : authority_file(pki, call, authority, part, base);
 }
 
 static int pki_credential(void *self, struct hactl_call *call, const char *replica, const char *purpose,
@@ -232,7 +411,7 @@ static int pki_credential(void *self, struct hactl_call *call, const char *repli
     struct hactl_credential record = {.struct_size = sizeof record, .path = path};
     struct pki_store store;
     struct pki_blob blob;
-    const char *ending;
+    const char *ending = "";
     int error, result = credential_file(pki, call, replica, purpose, part, base, &ending);
 
     if (result == HACTL_OK)
@@ -254,141 +433,6 @@ static int pki_credential(void *self, struct hactl_call *call, const char *repli
     return result;
 }
 
-/* ---- retire and destroy ---- */
-
-static const char *const key_endings[] = {".key", ".key" PKI_STAGED};
-static const char *const endings[] = {".crt", ".crt" PKI_STAGED, ".key", ".key" PKI_STAGED};
-
-/* Two passes over the same files: overwritten keys are of use only if their
- * zeros reach the disk before the names go. */
-enum pass { PASS_OVERWRITE, PASS_REMOVE };
-
-/* What lies behind a link or in the place of a directory is not ours. */
-static int unless_foreign(int error)
-{
-    return error == -ELOOP || error == -ENOTDIR || error == -ENOTEMPTY || error == -EEXIST ? 0 : error;
-}
-
-static int clear_pair(const struct pki_store *store, const char *base, enum pass pass)
-{
-    int result = 0;
-
-    if (pass == PASS_OVERWRITE) {
-        for (size_t i = 0; i < sizeof key_endings / sizeof key_endings[0]; i++)
-            pki_store_overwrite(store, base, key_endings[i]);
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        int one = unless_foreign(pki_store_remove(store, base, endings[i]));
-        if (result == 0)
-            result = one;
-    }
-    return result;
-}
-
-struct clearing {
-    const struct pki_store *store;
-    enum pass pass;
-};
-
-static int clear_replica(void *data, const char *name)
-{
-    const struct clearing *clearing = data;
-    char base[PKI_PATH_SIZE];
-    int result = 0;
-
-    for (size_t i = 0; result == 0 && i < pki_profile_count; i++)
-        if (pki_profiles[i].scope == PKI_REPLICA && pki_base(&pki_profiles[i], name, base) == HACTL_OK)
-            result = clear_pair(clearing->store, base, clearing->pass);
-    if (result != 0 || clearing->pass == PASS_OVERWRITE)
-        return result;
-    snprintf(base, sizeof base, "replicas/%s", name);
-    return unless_foreign(pki_store_remove_directory(clearing->store, base));
-}
-
-static int clear_all(struct clearing *clearing)
-{
-    int result = 0;
-
-    for (size_t i = 0; result == 0 && i < pki_profile_count; i++)
-        if (pki_profiles[i].scope == PKI_CLUSTER)
-            result = clear_pair(clearing->store, pki_profiles[i].file, clearing->pass);
-    for (size_t i = 0; result == 0 && i < pki_authority_count; i++)
-        result = clear_pair(clearing->store, pki_authorities[i].file, clearing->pass);
-    if (result == 0)
-        result = unless_foreign(pki_store_each_directory(clearing->store, "replicas", clear_replica, clearing));
-    return result;
-}
-
-static int pki_retire(void *self, struct hactl_call *call, const char *replica)
-{
-    const struct pki *pki = self;
-    struct pki_store store;
-    struct clearing clearing = {.store = &store};
-    int error, result;
-
-    if (!pki_replica_name_valid(replica))
-        return pki->host->fail(call, HACTL_E_INVALID, "\"%.100s\" is no replica's name", replica);
-    if (access(pki->directory, F_OK) != 0 && errno == ENOENT)
-        return HACTL_OK;
-    result = pki_store_open(pki, call, true, &store);
-    if (result != HACTL_OK)
-        return result;
-    clear_replica(&clearing, replica);
-    pki_store_sync(&store);
-    clearing.pass = PASS_REMOVE;
-    error = clear_replica(&clearing, replica);
-    if (error != 0)
-        result = pki_store_fail(pki, call, error, "replicas/", replica);
-    else
-        pki->host->log(call, HACTL_LOG_INFO, "certificates and keys of %s removed", replica);
-    pki_store_close(&store);
-    return result;
-}
-
-/* Only what has a name of ours goes; a directory goes if that empties it. */
-static int remove_directories(const struct pki *pki, struct hactl_call *call, struct pki_store *store)
-{
-    static const char *const directories[] = {"replicas", "operator", "etcd"};
-    int error;
-
-    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
-        error = unless_foreign(pki_store_remove_directory(store, directories[i]));
-        if (error != 0)
-            return pki_store_fail(pki, call, error, directories[i], "");
-    }
-    error = pki_store_remove(store, ".lock", "");
-    if (error != 0)
-        return pki_store_fail(pki, call, error, ".lock", "");
-    if (rmdir(pki->directory) == 0 || errno == ENOENT || errno == EBUSY || errno == EACCES || errno == EPERM)
-        return HACTL_OK;
-    if (errno == ENOTEMPTY || errno == EEXIST)
-        pki->host->log(call, HACTL_LOG_WARNING, "%s holds files that hactl did not make; they were left",
-                       pki->directory);
-    return HACTL_OK;
-}
-
-static int pki_destroy(void *self, struct hactl_call *call)
-{
-    const struct pki *pki = self;
-    struct pki_store store;
-    struct clearing clearing = {.store = &store};
-    int error, result;
-
-    if (access(pki->directory, F_OK) != 0 && errno == ENOENT)
-        return HACTL_OK;
-    result = pki_store_open(pki, call, true, &store);
-    if (result != HACTL_OK)
-        return result;
-    clear_all(&clearing);
-    pki_store_sync(&store);
-    clearing.pass = PASS_REMOVE;
-    error = clear_all(&clearing);
-    result = error != 0 ? pki_store_fail(pki, call, error, "", "") : remove_directories(pki, call, &store);
-    pki_store_close(&store);
-    return result;
-}
-
 static const struct hactl_issuer_ops pki_issuer = {
     .struct_size = sizeof pki_issuer,
     .list = pki_list,
@@ -397,6 +441,9 @@ static const struct hactl_issuer_ops pki_issuer = {
     .retire = pki_retire,
     .credential = pki_credential,
     .destroy = pki_destroy,
+    .sign = pki_sign,
+    .request = pki_request,
+    .import = pki_import,
 };
 
 const struct hactl_plugin hactl_plugin = {

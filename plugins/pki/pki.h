@@ -2,12 +2,23 @@
 /*
  * Inside of the pki plugin.
  *
- *   pki_profiles   what certificates there are: two tables, no code
- *   pki_inventory  what each must say, from the inventory; the address policy
- *   pki_crypto     keys, certificates and PEM on libcrypto
- *   pki_check      what is on disk against what is wanted, with the reason
- *   pki_issue      making what is missing or not as wanted, as one batch
- *   pki_store      the directory: descriptors, lock, staging, placing
+ *   pki_profiles    what certificates there are: two tables, and the user's own
+ *   pki_names       names, addresses and the address policy
+ *   pki_inventory   what each certificate must say, and why, from the inventory
+ *   pki_key         keys on libcrypto: making, reading, writing, encrypted ones
+ *   pki_der         certificates: writing their DER
+ *   pki_certificate certificates: reading, and what they say
+ *   pki_request     certificate requests: making, reading
+ *   pki_kubeconfig  kubeconfigs: writing, reading
+ *   pki_memory      what was read before and has not changed since
+ *   pki_check       what is on disk against what is wanted, with the reason
+ *   pki_tree        what else a replica's tree holds: trust, service-account keys
+ *   pki_batch       making a number of files durable and giving them their names
+ *   pki_job         keys and certificates made on every processor
+ *   pki_issue       making what is missing or not as wanted
+ *   pki_foreign     requests of others, and certificates by others
+ *   pki_retire      removing
+ *   pki_store       the directory: descriptors, lock, staging, placing
  */
 #ifndef HACTL_PLUGINS_PKI_H
 #define HACTL_PLUGINS_PKI_H
@@ -19,34 +30,57 @@
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
-#define PKI_BACKDATE_S  300
 #define PKI_DAY_S       86400
 #define PKI_FILE_LIMIT  (256 * 1024)
 #define PKI_PATH_SIZE   320 /* relative: "replicas/" and a DNS name and a file */
 #define PKI_REASON_SIZE 512
+#define PKI_CHAIN_LIMIT 8
+
+/* libcrypto with a context of its own: nothing of /etc/ssl/openssl.cnf, and
+ * algorithms that are fetched once. */
+struct pki_crypto {
+    OSSL_LIB_CTX *library;
+    OSSL_PROVIDER *provider;
+    EVP_MD *sha256, *sha384;
+};
 
 struct pki {
     const struct hactl_host *host;
+    struct pki_crypto crypto;
     char *directory;
     char *key_type;
-    int64_t leaf_s, authority_s, renew_s;
+    int64_t leaf_s, authority_s, renew_s, backdate_s;
+    uint16_t api_port;
+    unsigned threads; /* 0: one for each processor */
+    bool single_etcd; /* kubeadm's one authority for etcd */
+    bool constrain;
+    unsigned external; /* authorities whose keys are elsewhere: a bit for each of the table */
+    char *passphrase_file; /* of authorities' keys; NULL: they are not encrypted */
+    int passphrase_fd;     /* -1: none */
+    char *passphrase;      /* once it was read */
+    struct pki_profile *profiles;
+    size_t profile_count;
+    struct pki_memory *memory;
+    X509 *verified[8]; /* authorities a signature of which was checked by this process; one for each of the table */
 };
 
 /* ---- profiles ---- */
 
 enum pki_scope { PKI_CLUSTER, PKI_REPLICA };
+enum pki_form { PKI_PAIR, PKI_KUBECONFIG, PKI_SIGN_ONLY }; /* the last is made of requests only */
+enum pki_server { PKI_SERVER_ENDPOINT, PKI_SERVER_LOCAL }; /* whom a kubeconfig names */
 
-#define PKI_SERVER          1u
-#define PKI_CLIENT          2u
+#define PKI_SERVER           1u
+#define PKI_CLIENT           2u
 
-#define PKI_NAME_REPLICA    1u  /* the replica's name */
-#define PKI_NAME_INTERNAL   2u  /* its internal address */
-#define PKI_NAME_EXTERNAL   4u  /* the cluster's one external address */
-#define PKI_NAME_LOOPBACK   8u  /* localhost, 127.0.0.1 */
-#define PKI_NAME_LOOPBACK_6 16u /* ::1 */
-#define PKI_NAME_SERVICE    32u /* kubernetes, ..., and the service address */
-#define PKI_NAME_EXTRA      64u /* extra_names of the cluster */
+#define PKI_NAME_REPLICA     1u  /* the replica's name */
+#define PKI_NAME_INTERNAL    2u  /* its internal address */
+#define PKI_NAME_EXTERNAL    4u  /* the cluster's one external address */
+#define PKI_NAME_LOOPBACK    8u  /* localhost, 127.0.0.1, ::1 */
+#define PKI_NAME_SERVICE     16u /* kubernetes, ..., and the service address */
+#define PKI_NAME_EXTRA       32u /* extra_names of the cluster */
 
 struct pki_authority_profile {
     const char *purpose;
@@ -58,29 +92,44 @@ struct pki_profile {
     const char *purpose;
     const char *authority; /* purpose of the one that signs it */
     enum pki_scope scope;
-    const char *file;         /* relative to the scope's directory */
-    const char *common_name;  /* NULL: the replica's name */
+    enum pki_form form;
+    const char *file;         /* relative to the scope's directory, without ending */
+    const char *common_name;  /* NULL: the replica's name; "%s" in it stands for that name */
     const char *organization; /* NULL: none */
     unsigned usage;
     unsigned names;
+    enum pki_server server;
+    const char *key_type; /* NULL: the instance's */
+    int64_t life_s;       /* 0: the instance's */
+    char **more_names;    /* of its own; NULL: none; ends with NULL */
+    char *owned[6];       /* strings of a user's profile */
 };
 
 extern const struct pki_authority_profile pki_authorities[];
 extern const size_t pki_authority_count;
-extern const struct pki_profile pki_profiles[];
-extern const size_t pki_profile_count;
 
 /* Indexes into the tables, or the count when there is none. */
 size_t pki_authority_find(const char *purpose);
-size_t pki_profile_find(const char *purpose);
+size_t pki_profile_find(const struct pki *pki, const char *purpose);
+/* False for etcd's second authority where there is only one. */
+bool pki_authority_used(const struct pki *pki, const struct pki_authority_profile *authority);
+int pki_profiles_load(struct pki *pki, const struct hactl_conf *conf, struct hactl_call *call);
+void pki_profiles_free(struct pki *pki);
+const char *pki_profile_key_type(const struct pki *pki, const struct pki_profile *profile);
+int64_t pki_profile_life_s(const struct pki *pki, const struct pki_profile *profile);
+/* Less than this much left: it is due. */
+int64_t pki_profile_renew_s(const struct pki *pki, const struct pki_profile *profile);
 
-/* ---- inventory ---- */
+/* ---- names ---- */
+
+#define PKI_WHY_SIZE 96
 
 struct pki_name {
     bool is_address;
     unsigned char octets[16];
     size_t octet_count;
-    char text[256]; /* canonical */
+    char text[256];         /* canonical */
+    char why[PKI_WHY_SIZE]; /* "internal address of demo-1"; "" when read from a certificate */
 };
 
 struct pki_names {
@@ -88,24 +137,38 @@ struct pki_names {
     size_t count;
 };
 
+bool pki_replica_name_valid(const char *name);
+/* False: not a DNS name and not an address that a certificate may carry. */
+bool pki_name_parse(const char *text, struct pki_name *name);
+int pki_names_add(struct pki_names *names, const char *text, const char *why); /* HACTL_OK or a code */
+bool pki_names_have(const struct pki_names *names, const struct pki_name *name);
+char *pki_names_text(const struct pki_names *names);     /* comma-separated; caller frees */
+char *pki_names_explain(const struct pki_names *names);  /* "10.0.0.1 (internal address of demo-1), ..." */
+void pki_names_free(struct pki_names *names);
+/* Refuses what no certificate of this cluster may carry, by name. */
+int pki_inventory_check(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory);
+/* The policy alone: is that address one that certificates of this cluster may carry? */
+bool pki_address_allowed(const struct hactl_inventory *inventory, const struct pki_name *name);
+/* What a constrained authority may vouch for. */
+NAME_CONSTRAINTS *pki_constraints_make(const struct hactl_inventory *inventory);
+
+/* ---- inventory ---- */
+
 struct pki_want {
     const struct pki_profile *profile;
     const char *replica; /* NULL: of the cluster */
     char base[PKI_PATH_SIZE];
     char common_name[65];
     struct pki_names names;
+    char server[300];    /* of a kubeconfig: "https://10.0.0.1:6443" */
+    const char *cluster; /* of a kubeconfig */
 };
 
-bool pki_replica_name_valid(const char *name);
-/* False: not a DNS name and not an address that a certificate may carry. */
-bool pki_name_parse(const char *text, struct pki_name *name);
-bool pki_names_have(const struct pki_names *names, const struct pki_name *name);
-char *pki_names_text(const struct pki_names *names); /* comma-separated; caller frees */
-void pki_names_free(struct pki_names *names);
 const struct hactl_replica *pki_replica_find(const struct hactl_inventory *inventory, const char *name);
-/* Refuses what no certificate of this cluster may carry, by name. */
-int pki_inventory_check(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory);
-int pki_base(const struct pki_profile *profile, const char *replica, char base[PKI_PATH_SIZE]);
+/* False when it does not fit. */
+bool pki_base(const struct pki_profile *profile, const char *replica, char base[PKI_PATH_SIZE]);
+/* ".crt", or ".conf" of a kubeconfig */
+const char *pki_ending(const struct pki_profile *profile);
 /* `replica` NULL for a profile of the cluster. Free with pki_want_free. */
 int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
                   const struct pki_profile *profile, const struct hactl_replica *replica, struct pki_want *out);
@@ -113,10 +176,30 @@ void pki_want_free(struct pki_want *want);
 
 /* ---- store ---- */
 
+#define PKI_PARENTS 8
+
+/* A directory that was used, as it often comes again. */
+struct pki_parent {
+    bool used;
+    int fd; /* or -ENOENT */
+    size_t length;
+    char path[PKI_PATH_SIZE];
+};
+
 struct pki_store {
-    char *directory;
+    const char *directory;
     int root; /* -1: there is no directory, and the store was opened to read */
     int lock;
+    bool reads_only;
+    struct pki_parent parents[PKI_PARENTS];
+    unsigned next_parent;
+};
+
+struct pki_identity {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec modified, changed;
 };
 
 struct pki_blob {
@@ -124,32 +207,39 @@ struct pki_blob {
     size_t size;
     mode_t mode;
     uid_t owner;
+    struct pki_identity identity;
 };
 
 /* To write: makes the directory if need be and locks others out. To read:
  * keeps writers out, makes nothing. HACTL_E_BUSY while another holds it. */
 int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store);
 void pki_store_close(struct pki_store *store);
+/* As long as nobody else makes directories, those that are not there need not be looked for again. */
+void pki_store_looking(struct pki_store *store, bool looking);
+/* For a second thread: the same directory, under the same lock. */
+struct pki_store pki_store_share(const struct pki_store *store);
+void pki_store_unshare(struct pki_store *store);
 
 /* These take base and ending ("etcd/ca", ".crt"), follow no symbolic link at
  * any level below the directory, and return 0 or a negative errno. */
-int pki_store_read(const struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob);
+int pki_store_read(struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob);
 void pki_blob_free(struct pki_blob *blob);
+int pki_store_stat(struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob);
 /* Writes beside the final name, exclusively, a leftover removed first. */
-int pki_store_stage(const struct pki_store *store, const char *base, const char *ending, const char *content,
-                    size_t size, mode_t mode);
-int pki_store_sync(const struct pki_store *store);
+int pki_store_stage(struct pki_store *store, const char *base, const char *ending, const char *content, size_t size,
+                    mode_t mode);
+int pki_store_sync(struct pki_store *store);
 /* The staged file takes its name; `keep_old`: -EEXIST when that is taken. */
-int pki_store_place(const struct pki_store *store, const char *base, const char *ending, bool keep_old);
-int pki_store_sync_directory(const struct pki_store *store, const char *base);
-int pki_store_remove(const struct pki_store *store, const char *base, const char *ending);
-int pki_store_restrict(const struct pki_store *store, const char *base, const char *ending);
+int pki_store_place(struct pki_store *store, const char *base, const char *ending, bool keep_old);
+int pki_store_sync_directory(struct pki_store *store, const char *base);
+int pki_store_remove(struct pki_store *store, const char *base, const char *ending);
+int pki_store_restrict(struct pki_store *store, const char *base, const char *ending);
 /* Best effort: the bytes of a key, before it is removed. */
-void pki_store_overwrite(const struct pki_store *store, const char *base, const char *ending);
+void pki_store_overwrite(struct pki_store *store, const char *base, const char *ending);
 /* Removes the directory when it is empty. */
-int pki_store_remove_directory(const struct pki_store *store, const char *path);
+int pki_store_remove_directory(struct pki_store *store, const char *path);
 /* Calls `each` with the names of directories in `path`. */
-int pki_store_each_directory(const struct pki_store *store, const char *path, int (*each)(void *data, const char *name),
+int pki_store_each_directory(struct pki_store *store, const char *path, int (*each)(void *data, const char *name),
                              void *data);
 const char *pki_store_error(int error);
 /* One line about an errno, with the code that fits. */
@@ -159,30 +249,130 @@ int pki_store_fail(const struct pki *pki, struct hactl_call *call, int error, co
 
 /* ---- crypto ---- */
 
-struct pki_request {
+int pki_crypto_open(struct pki_crypto *crypto); /* 0 or -1 */
+void pki_crypto_close(struct pki_crypto *crypto);
+const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
+
+#define PKI_KEY_TYPES "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
+
+/* What one thread makes keys and signatures with; contexts that are used again. */
+struct pki_maker {
+    const struct pki_crypto *crypto;
+    EVP_PKEY_CTX *generate;
+    const char *generates; /* the key type of that */
+    EVP_MD_CTX *sign;
+    EVP_PKEY *signs_with; /* borrowed */
+};
+
+void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto);
+void pki_maker_close(struct pki_maker *maker);
+EVP_PKEY *pki_key_generate(struct pki_maker *maker, const char *key_type);
+const char *pki_key_type(EVP_PKEY *key); /* NULL: of none that is used here */
+bool pki_key_has_type(EVP_PKEY *key, const char *key_type);
+bool pki_key_is_sealed(const char *pem); /* it takes a pass phrase to read it */
+/* `passphrase` NULL: an encrypted one cannot be read. */
+EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t size, const char *passphrase);
+/* PEM of PKCS#8, encrypted (PBES2) when there is a pass phrase; free with ha_secret_free. */
+int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
+int pki_bio_take(BIO *bio, char **text, size_t *size); /* a copy of what was written; caller frees */
+bool pki_key_is_elliptic(EVP_PKEY *key);
+
+#define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
+#define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
+
+/* The public point of one that is elliptic, and what stands before it in its SubjectPublicKeyInfo; 0, NULL: another. */
+size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX]);
+const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size);
+const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key); /* for its signatures */
+int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size); /* "PUBLIC KEY"; caller frees */
+EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size);
+/* Of authorities' keys. HACTL_OK with `*out` NULL when there is none. */
+int pki_passphrase(struct pki *pki, struct hactl_call *call, const char **out);
+
+struct pki_issuance {
     const char *common_name;
-    const char *organization;
+    const char *organization;      /* NULL: none */
     const struct pki_names *names; /* NULL: none */
     unsigned usage;
     bool authority;
+    const NAME_CONSTRAINTS *constraints; /* of an authority; NULL: none */
     int64_t not_before_s, not_after_s;
 };
 
-EVP_PKEY *pki_key_generate(const char *key_type);
-bool pki_key_has_type(EVP_PKEY *key, const char *key_type);
-EVP_PKEY *pki_key_read(const char *pem, size_t size);
-/* PEM of PKCS#8; free with ha_secret_free. */
-int pki_key_write(EVP_PKEY *key, char **pem, size_t *size);
-/* `issuer` NULL: self-signed. */
-X509 *pki_certificate_make(EVP_PKEY *key, const struct pki_request *request, X509 *issuer, EVP_PKEY *issuer_key);
-X509 *pki_certificate_read(const char *pem, size_t size);
+/* DER; caller frees. `issuer` NULL: self-signed. */
+unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                    X509 *issuer, EVP_PKEY *issuer_key, size_t *size);
+X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char *der, size_t size);
+char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size); /* caller frees */
+X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size); /* the first one */
+/* All of them, in order; NULL unless there is at least one. */
+STACK_OF(X509) * pki_chain_read(const struct pki_crypto *crypto, const char *pem, size_t size);
 int pki_certificate_write(X509 *certificate, char **pem, size_t *size);
 int64_t pki_time_s(const ASN1_TIME *time); /* 0 when it cannot be read */
 int pki_subject_set(X509_NAME *name, const char *common_name, const char *organization);
-char *pki_subject(X509 *certificate); /* caller frees */
+char *pki_name_text(const X509_NAME *name); /* caller frees */
+char *pki_subject(X509 *certificate);       /* caller frees */
 /* `*strange`: it has names of other kinds, or unreadable ones. */
 int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *strange);
-const char *pki_crypto_error(void); /* libcrypto's own words; clears its queue */
+GENERAL_NAMES *pki_general_names(const struct pki_names *names);
+int pki_general_names_read(const GENERAL_NAMES *list, struct pki_names *names, bool *strange);
+/* Names of it, and of what is wanted of it, that its authority's constraints forbid: 0 none. */
+bool pki_constraints_allow(X509 *authority, X509 *certificate);
+
+/* ---- requests ---- */
+
+X509_REQ *pki_request_make(struct pki_maker *maker, EVP_PKEY *key, const char *common_name, const char *organization,
+                           const struct pki_names *names);
+X509_REQ *pki_request_read(const struct pki_crypto *crypto, const char *pem, size_t size);
+int pki_request_write(X509_REQ *request, char **pem, size_t *size);
+int pki_request_names(X509_REQ *request, struct pki_names *names, bool *strange);
+
+/* ---- kubeconfigs ---- */
+
+struct pki_kubeconfig {
+    char *server;
+    char *authority, *certificate, *key; /* PEM; NULL: it does not say, or not so that it can be read */
+    size_t authority_size, certificate_size, key_size;
+};
+
+/* Free with ha_secret_free. */
+int pki_kubeconfig_write(const char *cluster, const char *user, const char *server, const char *authority,
+                         const char *certificate, const char *key, char **text, size_t *size);
+void pki_kubeconfig_read(const char *text, size_t size, struct pki_kubeconfig *out);
+void pki_kubeconfig_free(struct pki_kubeconfig *kubeconfig);
+
+/* ---- memory ---- */
+
+/* One file as it was read: what it says is known as long as it is the same file. */
+struct pki_remembered {
+    char *name; /* base and ending */
+    struct pki_identity identity;
+    mode_t mode;
+    uid_t owner;
+    STACK_OF(X509) * chain; /* NULL: it is no certificate, or: */
+    bool unparsed;          /* this process wrote it as it was wanted and has not read it since; what it says is: */
+    char *subject, *names;
+    int64_t not_before_s, not_after_s;
+    EVP_PKEY *key;          /* NULL: it is no key, or sealed */
+    bool sealed;
+    struct pki_kubeconfig *kubeconfig; /* NULL: it is none; less its key, which is above */
+    X509 *verified_by;                 /* the authority whose signature on it was found right */
+    EVP_PKEY *matches;                 /* the key that was found to be the certificate's */
+    uint64_t good_for;                 /* what is wanted of it, as a digest, when it was found to be so; 0: never */
+    struct pki_identity copy_of;       /* the file whose content it was found to have */
+    struct pki_remembered *next;
+};
+
+bool pki_identity_same(const struct pki_identity *one, const struct pki_identity *other);
+struct pki_memory *pki_memory_new(void);
+void pki_memory_free(struct pki_memory *memory);
+/* NULL unless that very file was read. */
+struct pki_remembered *pki_memory_find(struct pki_memory *memory, const char *base, const char *ending,
+                                       const struct pki_blob *now);
+void pki_memory_forget(struct pki_memory *memory, struct pki_remembered *one);
+/* Empty, instead of what was known under this name. NULL: out of memory. */
+struct pki_remembered *pki_memory_add(struct pki_memory *memory, const char *base, const char *ending,
+                                      const struct pki_blob *now);
 
 /* ---- check ---- */
 
@@ -192,8 +382,11 @@ struct pki_state {
     int error;                     /* not 0: what keeps it from being read, and so from being healed */
     bool has_certificate, has_key; /* something has that name */
     bool exposed;                  /* others can read the key, or own it */
-    X509 *certificate;
-    EVP_PKEY *key; /* matches the certificate or stands alone; NULL when damaged */
+    bool sealed;                   /* the key is there, encrypted, and was not read */
+    X509 *certificate;             /* NULL: it is not there, damaged, or was made by this very process, see below */
+    STACK_OF(X509) * chain;        /* the certificate and what comes after it in its file */
+    const char *subject, *names;   /* of one made by this very process, borrowed; else NULL */
+    EVP_PKEY *key;          /* matches the certificate or stands alone; NULL when damaged */
     int64_t not_before_s, not_after_s;
 };
 
@@ -201,23 +394,145 @@ struct pki_state {
 struct pki_authority {
     const struct pki_authority_profile *profile;
     bool loaded;
+    bool external; /* its key is elsewhere, and that is as it should be */
     struct pki_state state;
 };
 
-void pki_authority_check(const struct pki_store *store, const struct pki_authority_profile *profile,
+/* What a file says, read anew unless it is known. 0 or a negative errno. */
+int pki_recall(struct pki *pki, struct pki_store *store, const char *base, const char *ending,
+               struct pki_remembered **out);
+void pki_state_note(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3);    /* worth saying */
+void pki_state_finding(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3); /* to be healed */
+void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state);
-void pki_leaf_check(const struct pki *pki, const struct pki_store *store, const struct pki_want *want,
-                    const struct pki_state *authority, struct pki_state *state);
+/* All that makes a certificate what is wanted, but for its times, as one number. */
+uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority);
+void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
+                    const struct pki_authority *authority, struct pki_state *state);
+/* The same judgement of a certificate that is not on disk yet. */
+void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
+                       STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state);
 void pki_state_free(struct pki_state *state);
-struct pki_authority *pki_authority_load(const struct pki_store *store, struct pki_authority *authorities,
+struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
                                          const char *purpose);
 void pki_authorities_free(struct pki_authority *authorities);
 struct pki_authority *pki_authorities_new(void);
+/* What relying parties are to trust for that authority, in PEM; 0 or a negative errno. */
+int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob);
+int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob);
+
+/* ---- batch ---- */
+
+/* One file, or a certificate and its key, that is staged and then placed. */
+struct pki_item {
+    char base[PKI_PATH_SIZE];
+    const char *ending; /* of what is not a key: ".crt", ".conf", ".pub" */
+    const char *purpose;
+    const char *replica;
+    bool new_key;   /* a ".key" comes with it */
+    bool authority; /* what is there is never replaced */
+    bool secret;    /* its file holds a key itself */
+    bool replaces;  /* there is one of that name */
+    char reason[PKI_REASON_SIZE];
+};
+
+struct pki_batch {
+    struct pki *pki;
+    struct hactl_call *call;
+    struct pki_store *store;
+    struct pki_item *items;
+    size_t count, room;
+    bool placing; /* from here on what is staged is for the next run to finish */
+};
+
+void pki_batch_open(struct pki_batch *batch, struct pki *pki, struct hactl_call *call, struct pki_store *store);
+/* Takes its place in the batch before it is staged, so that it is discarded with it. NULL: out of memory. */
+struct pki_item *pki_batch_add(struct pki_batch *batch, const struct pki_item *item);
+/* Stages one file alone, content given. */
+int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const char *content, size_t size, mode_t mode);
+/* Commits unless `result` is a failure; then discards. Returns how it went. */
+int pki_batch_close(struct pki_batch *batch, int result);
+void pki_batch_free(struct pki_batch *batch);
+
+/* ---- tree ---- */
+
+#define PKI_SERVICE_ACCOUNT "service-account"
+#define PKI_ACCOUNT_FILE    "sa"
+#define PKI_TRUST           "trust"
+
+int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pki_store *store);
+/* `*make`: there is none, and one is to be made. */
+int pki_service_account_ensure(struct pki_batch *batch, bool *make);
+int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica);
+int pki_tree_ensure(struct pki_batch *batch, const char *replica);
+/* Calls `each` with base and ending of every file of a replica's tree that is a copy. */
+int pki_tree_each(const struct pki *pki, const char *replica,
+                  int (*each)(void *data, const char *base, const char *ending), void *data);
+
+/* ---- jobs ---- */
+
+enum pki_job_kind { PKI_JOB_CERTIFICATE, PKI_JOB_KUBECONFIG, PKI_JOB_ACCOUNT };
+
+/* One key with its certificate (or none) that is to be made and staged. All
+ * that it points at lives until the jobs have been run. */
+struct pki_job {
+    enum pki_job_kind kind;
+    size_t item; /* of the batch */
+    const char *key_type;
+    EVP_PKEY *key; /* one that is kept, or NULL; then the one that was made */
+    struct pki_issuance issuance;
+    X509 *issuer; /* NULL: self-signed */
+    EVP_PKEY *issuer_key;
+    STACK_OF(X509) * issuer_chain; /* what is sent along, less the root; NULL: nothing */
+    const char *passphrase;        /* of the key's file; NULL: none */
+    const char *trust, *cluster, *server; /* of a kubeconfig */
+    struct pki_want want;                 /* of a leaf: what the above points into */
+    uint64_t digest;                      /* of that */
+    bool verify;                          /* the first of its authority is checked with its public key */
+    bool constrained;                     /* its authority may not vouch for every name */
+    unsigned char *der;                   /* the certificate that was made */
+    size_t der_size;
+    X509 *parsed; /* the same, of an authority */
+    int code;
+    char text[256]; /* why it could not be made */
+};
+
+struct pki_jobs {
+    struct pki_job *list;
+    size_t count, room;
+};
+
+/* Empty, at the end of the list; NULL: out of memory. */
+struct pki_job *pki_jobs_add(struct pki_jobs *jobs);
+/* Makes and stages all of them on as many threads as are worth it, which have ended when it returns. */
+int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs);
+/* After the batch: what was written need not be read again. */
+void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pki_batch *batch,
+                       const struct pki_jobs *jobs);
+void pki_jobs_free(struct pki_jobs *jobs);
 
 /* ---- issue ---- */
 
+/* Ready to sign: its key is there, and decrypted if need be. */
+int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_store *store,
+                         struct pki_authority *authority);
+/* Refuses to sign under one that ends before what it signs would be renewed. */
+int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
+                          const struct pki_profile *profile);
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
               const struct hactl_request *const *requests, size_t request_count);
+
+/* ---- foreign ---- */
+
+int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
+             const char *purpose, const char *request);
+int pki_request(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica);
+int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate);
+
+/* ---- retire ---- */
+
+int pki_retire(void *self, struct hactl_call *call, const char *replica);
+int pki_destroy(void *self, struct hactl_call *call);
 
 #endif

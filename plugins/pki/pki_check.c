@@ -12,10 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/x509v3.h>
-
-static void note(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3);
-static void finding(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3);
+static void add_reason(struct pki_state *state, const char *format, va_list arguments) HACTL_FORMAT(2, 0);
 
 static void add_reason(struct pki_state *state, const char *format, va_list arguments)
 {
@@ -29,7 +26,7 @@ static void add_reason(struct pki_state *state, const char *format, va_list argu
 }
 
 /* Worth saying, but nothing that issuing anew would mend. */
-static void note(struct pki_state *state, const char *format, ...)
+void pki_state_note(struct pki_state *state, const char *format, ...)
 {
     va_list arguments;
 
@@ -38,7 +35,7 @@ static void note(struct pki_state *state, const char *format, ...)
     va_end(arguments);
 }
 
-static void finding(struct pki_state *state, const char *format, ...)
+void pki_state_finding(struct pki_state *state, const char *format, ...)
 {
     va_list arguments;
 
@@ -48,6 +45,9 @@ static void finding(struct pki_state *state, const char *format, ...)
     add_reason(state, format, arguments);
     va_end(arguments);
 }
+
+#define finding pki_state_finding
+#define note    pki_state_note
 
 static const char *date_text(int64_t time_s, char text[32])
 {
@@ -59,78 +59,171 @@ static const char *date_text(int64_t time_s, char text[32])
     return text;
 }
 
-/* ---- the pair of files ---- */
+/* ---- reading ---- */
 
-static bool read_part(const struct pki_store *store, const char *base, const char *ending, struct pki_state *state,
-                      struct pki_blob *blob, bool *there)
+static int parse_kubeconfig(struct pki *pki, const struct pki_blob *blob, struct pki_remembered *one)
 {
-    int error = pki_store_read(store, base, ending, blob);
+    struct pki_kubeconfig *read = calloc(1, sizeof *read);
+
+    if (read == NULL)
+        return -ENOMEM;
+    pki_kubeconfig_read(blob->content, blob->size, read);
+    if (read->certificate != NULL)
+        one->chain = pki_chain_read(&pki->crypto, read->certificate, read->certificate_size);
+    if (read->key != NULL) {
+        one->key = pki_key_read(&pki->crypto, read->key, read->key_size, NULL);
+        OPENSSL_cleanse(read->key, read->key_size);
+    }
+    one->kubeconfig = read;
+    return 0;
+}
+
+static int parse(struct pki *pki, const char *ending, const struct pki_blob *blob, struct pki_remembered *one)
+{
+    if (strcmp(ending, ".conf") == 0)
+        return parse_kubeconfig(pki, blob, one);
+    if (strcmp(ending, ".pub") == 0) {
+        one->key = pki_public_key_read(&pki->crypto, blob->content, blob->size);
+    } else if (strcmp(ending, ".key") == 0) {
+        one->sealed = pki_key_is_sealed(blob->content);
+        one->key = one->sealed ? NULL : pki_key_read(&pki->crypto, blob->content, blob->size, NULL);
+    } else {
+        one->chain = pki_chain_read(&pki->crypto, blob->content, blob->size);
+    }
+    return 0;
+}
+
+int pki_recall(struct pki *pki, struct pki_store *store, const char *base, const char *ending,
+               struct pki_remembered **out)
+{
+    struct pki_blob blob;
+    int error = pki_store_stat(store, base, ending, &blob);
+
+    *out = error == 0 ? pki_memory_find(pki->memory, base, ending, &blob) : NULL;
+    if (error != 0 || *out != NULL)
+        return error;
+    error = pki_store_read(store, base, ending, &blob);
+    if (error != 0)
+        return error;
+    *out = pki_memory_add(pki->memory, base, ending, &blob);
+    error = *out != NULL ? parse(pki, ending, &blob, *out) : -ENOMEM;
+    pki_blob_free(&blob);
+    return error;
+}
+
+/* One file of a pair; NULL when it is not there or cannot be read. */
+static struct pki_remembered *read_part(struct pki *pki, struct pki_store *store, const char *base, const char *ending,
+                                        struct pki_state *state, bool *there)
+{
+    struct pki_remembered *one = NULL;
+    int error = pki_recall(pki, store, base, ending, &one);
 
     *there = error != -ENOENT;
     if (error == 0 || error == -ENOENT)
-        return error == 0;
+        return one;
     if (state->error == 0)
         state->error = error;
     finding(state, "%s%s %s", base, ending, pki_store_error(error));
     if (error != -ELOOP && error != -EMEDIUMTYPE && error != -EFBIG)
         state->ready = HACTL_UNKNOWN;
-    return false;
+    return NULL;
 }
 
-static void check_key_file(const struct pki_store *store, const struct pki_blob *blob, struct pki_state *state)
+static void check_key_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
 {
     struct stat directory;
 
-    if ((blob->mode & 0077) != 0) {
-        finding(state, "its key can be read by others (mode %04o)", (unsigned)blob->mode);
+    if ((file->mode & 0077) != 0) {
+        finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
         state->exposed = true;
     }
-    if (blob->owner != geteuid() && fstat(store->root, &directory) == 0 && blob->owner != directory.st_uid) {
-        finding(state, "its key belongs to user %u", (unsigned)blob->owner);
+    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
+        finding(state, "its key belongs to user %u", (unsigned)file->owner);
         state->exposed = true;
     }
 }
 
-static void check_match(struct pki_state *state)
+static void check_match(struct pki_remembered *certificate, struct pki_state *state)
 {
-    if (state->certificate == NULL || state->key == NULL)
+    if (state->certificate == NULL || state->key == NULL || certificate->matches == state->key)
         return;
-    if (X509_check_private_key(state->certificate, state->key) == 1)
+    if (X509_check_private_key(state->certificate, state->key) == 1) {
+        EVP_PKEY_up_ref(state->key);
+        EVP_PKEY_free(certificate->matches);
+        certificate->matches = state->key;
         return;
+    }
     finding(state, "its key is not the one that it was issued for");
     EVP_PKEY_free(state->key);
     state->key = NULL;
 }
 
-static void load_pair(const struct pki_store *store, const char *base, struct pki_state *state)
+static void take_parsed(struct pki_store *store, struct pki_remembered *certificate, struct pki_remembered *key,
+                        struct pki_state *state)
 {
-    struct pki_blob certificate, key;
-    bool read_certificate, read_key;
-
-    memset(state, 0, sizeof *state);
-    state->ready = HACTL_YES;
-    read_certificate = read_part(store, base, ".crt", state, &certificate, &state->has_certificate);
-    read_key = read_part(store, base, ".key", state, &key, &state->has_key);
-    if (!state->has_certificate && !state->has_key)
-        finding(state, "missing");
-    else if (!state->has_certificate)
-        finding(state, "missing, though its key is there");
-    else if (!state->has_key)
-        finding(state, "its key is missing");
-    if (read_certificate && (state->certificate = pki_certificate_read(certificate.content, certificate.size)) == NULL)
-        finding(state, "damaged: %s.crt is not a PEM certificate (%s)", base, pki_crypto_error());
-    if (read_key && (state->key = pki_key_read(key.content, key.size)) == NULL)
-        finding(state, "damaged: %s.key is not a PEM private key (%s)", base, pki_crypto_error());
-    if (read_key)
-        check_key_file(store, &key, state);
-    check_match(state);
+    if (certificate != NULL && certificate->chain != NULL) {
+        state->chain = X509_chain_up_ref(certificate->chain);
+        state->certificate = state->chain != NULL ? sk_X509_value(state->chain, 0) : NULL;
+    }
+    if (key != NULL && key->key != NULL && EVP_PKEY_up_ref(key->key) == 1)
+        state->key = key->key;
+    if (key != NULL) {
+        state->sealed = key->sealed && key->key == NULL;
+        check_key_file(store, key, state);
+    }
+    if (certificate != NULL)
+        check_match(certificate, state);
+    if (certificate != NULL && certificate->unparsed) {
+        state->subject = certificate->subject;
+        state->names = certificate->names;
+        state->not_before_s = certificate->not_before_s;
+        state->not_after_s = certificate->not_after_s;
+    }
     if (state->certificate != NULL) {
         state->not_before_s = pki_time_s(X509_get0_notBefore(state->certificate));
         state->not_after_s = pki_time_s(X509_get0_notAfter(state->certificate));
     }
-    pki_blob_free(&certificate);
-    pki_blob_free(&key);
     pki_crypto_error();
+}
+
+/* `key_elsewhere`: that there is none is as it should be. The certificate's
+ * file is what is returned. */
+static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base, bool key_elsewhere,
+                                        struct pki_state *state)
+{
+    struct pki_remembered *certificate, *key;
+
+    *state = (struct pki_state){.ready = HACTL_YES};
+    certificate = read_part(pki, store, base, ".crt", state, &state->has_certificate);
+    key = read_part(pki, store, base, ".key", state, &state->has_key);
+    if (!state->has_certificate && !state->has_key)
+        finding(state, "missing");
+    else if (!state->has_certificate)
+        finding(state, "missing, though its key is there");
+    else if (!state->has_key && !key_elsewhere)
+        finding(state, "its key is missing");
+    if (certificate != NULL && certificate->chain == NULL && !certificate->unparsed)
+        finding(state, "damaged: %s.crt is not a PEM certificate", base);
+    if (key != NULL && key->key == NULL && !key->sealed)
+        finding(state, "damaged: %s.key is not a PEM private key", base);
+    take_parsed(store, certificate, key, state);
+    return certificate;
+}
+
+static struct pki_remembered *load_kubeconfig(struct pki *pki, struct pki_store *store, const char *base,
+                                              struct pki_state *state)
+{
+    struct pki_remembered *file;
+
+    *state = (struct pki_state){.ready = HACTL_YES};
+    file = read_part(pki, store, base, ".conf", state, &state->has_certificate);
+    state->has_key = state->has_certificate;
+    if (!state->has_certificate)
+        finding(state, "missing");
+    if (file != NULL && ((file->chain == NULL && !file->unparsed) || file->key == NULL))
+        finding(state, "damaged: %s.conf is not a kubeconfig with a certificate and a key in it", base);
+    take_parsed(store, file, file, state);
+    return file;
 }
 
 static void check_validity(struct pki_state *state, int64_t now_s)
@@ -145,31 +238,58 @@ static void check_validity(struct pki_state *state, int64_t now_s)
 
 void pki_state_free(struct pki_state *state)
 {
-    X509_free(state->certificate);
+    sk_X509_pop_free(state->chain, X509_free);
     EVP_PKEY_free(state->key);
     state->certificate = NULL;
+    state->chain = NULL;
     state->key = NULL;
 }
 
 /* ---- authorities ---- */
 
-void pki_authority_check(const struct pki_store *store, const struct pki_authority_profile *profile,
+/* An intermediate authority has the rest of its chain after it, root last. */
+static void check_chain(const struct pki_remembered *file, struct pki_state *state)
+{
+    int last = sk_X509_num(state->chain) - 1;
+
+    if (last == 0 && file->verified_by == state->certificate)
+        return;
+    for (int i = 0; i <= last; i++) {
+        X509 *one = sk_X509_value(state->chain, i), *above = sk_X509_value(state->chain, i < last ? i + 1 : i);
+        EVP_PKEY *key = X509_get0_pubkey(above);
+        if (X509_check_issued(above, one) == X509_V_OK && key != NULL && X509_verify(one, key) == 1)
+            continue;
+        if (i == last)
+            finding(state,
+                    "it is not self-signed, and its file does not end with the root above it: put the issuing "
+                    "authority first and the root last");
+        else
+            finding(state, "certificate %d of its file was not signed by the next one", i + 1);
+        return;
+    }
+}
+
+void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state)
 {
-    int64_t now_s = (int64_t)time(NULL);
-    X509 *certificate;
+    bool external = (pki->external & 1u << pki_authority_find(profile->purpose)) != 0;
+    struct pki_remembered *file = load_pair(pki, store, profile->file, external, state);
+    X509 *certificate = state->certificate;
 
-    load_pair(store, profile->file, state);
-    certificate = state->certificate;
     if (certificate == NULL)
         return;
-    check_validity(state, now_s);
+    check_validity(state, (int64_t)time(NULL));
+    if (state->sealed)
+        note(state, "its key is encrypted");
+    if (file->good_for != 0)
+        return;
     if (X509_check_ca(certificate) != 1)
         finding(state, "it is not an authority (basicConstraints)");
     else if ((X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) == 0)
         finding(state, "it may not sign certificates (keyUsage)");
-    if (X509_check_issued(certificate, certificate) != X509_V_OK)
-        finding(state, "it is not self-signed; intermediate authorities are not supported");
+    check_chain(file, state);
+    file->good_for = state->ready == HACTL_YES;
+    pki_crypto_error();
 }
 
 struct pki_authority *pki_authorities_new(void)
@@ -181,14 +301,16 @@ struct pki_authority *pki_authorities_new(void)
     return authorities;
 }
 
-struct pki_authority *pki_authority_load(const struct pki_store *store, struct pki_authority *authorities,
+struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
                                          const char *purpose)
 {
-    struct pki_authority *authority = &authorities[pki_authority_find(purpose)];
+    size_t i = pki_authority_find(purpose);
+    struct pki_authority *authority = &authorities[i];
 
     if (!authority->loaded)
-        pki_authority_check(store, authority->profile, &authority->state);
+        pki_authority_check(pki, store, authority->profile, &authority->state);
     authority->loaded = true;
+    authority->external = (pki->external & 1u << i) != 0 && !authority->state.has_key;
     return authority;
 }
 
@@ -199,9 +321,21 @@ void pki_authorities_free(struct pki_authority *authorities)
     free(authorities);
 }
 
+int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob)
+{
+    return pki_store_stat(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
+}
+
+int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob)
+{
+    (void)pki;
+    return pki_store_read(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
+}
+
 /* ---- leaves ---- */
 
-static void check_issuer(const struct pki_want *want, const struct pki_state *authority, struct pki_state *state)
+static void check_issuer(const struct pki_want *want, const struct pki_state *authority, struct pki_remembered *file,
+                         struct pki_state *state)
 {
     EVP_PKEY *key;
 
@@ -209,10 +343,29 @@ static void check_issuer(const struct pki_want *want, const struct pki_state *au
         finding(state, "its authority %s is not there", want->profile->authority);
         return;
     }
+    if (file->verified_by == authority->certificate)
+        return;
     key = X509_get0_pubkey(authority->certificate);
     if (X509_check_issued(authority->certificate, state->certificate) != X509_V_OK || key == NULL ||
-        X509_verify(state->certificate, key) != 1)
+        X509_verify(state->certificate, key) != 1) {
         finding(state, "it was not signed by %s as it is now", want->profile->authority);
+        return;
+    }
+    X509_up_ref(authority->certificate);
+    X509_free(file->verified_by);
+    file->verified_by = authority->certificate;
+}
+
+/* After the certificate come the intermediate authorities; the root is left out. */
+static void check_chain_sent(const struct pki_want *want, const struct pki_state *authority, struct pki_state *state)
+{
+    int wanted = authority->chain != NULL ? sk_X509_num(authority->chain) - 1 : 0;
+    bool same = sk_X509_num(state->chain) == wanted + 1;
+
+    for (int i = 0; same && i < wanted; i++)
+        same = X509_cmp(sk_X509_value(state->chain, i + 1), sk_X509_value(authority->chain, i)) == 0;
+    if (!same && authority->chain != NULL)
+        finding(state, "what follows it in its file is not the chain of %s", want->profile->authority);
 }
 
 static int64_t minimum(int64_t one, int64_t other)
@@ -222,26 +375,30 @@ static int64_t minimum(int64_t one, int64_t other)
 
 /* A leaf that was shortened to its authority's end gains nothing from being
  * issued again, so that is said but asked of nobody. */
-static void check_lifetime(const struct pki *pki, const struct pki_state *authority, struct pki_state *state,
-                           int64_t now_s)
+static void check_lifetime(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority,
+                           bool foreign, struct pki_state *state, int64_t now_s)
 {
     int64_t end_s = authority->certificate != NULL ? authority->not_after_s : INT64_MAX;
-    int64_t wanted_s = minimum(state->not_before_s + PKI_BACKDATE_S + pki->leaf_s, end_s);
+    int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_profile_renew_s(pki, want->profile);
+    int64_t wanted_s = minimum(state->not_before_s + pki->backdate_s + life_s, end_s);
     int64_t difference_s = state->not_after_s - wanted_s;
     char date[32];
 
     check_validity(state, now_s);
     if (now_s >= state->not_after_s)
         return;
-    if (difference_s > 3600 || difference_s < -3600)
+    /* How long what others sign lives is theirs to say. */
+    if (!foreign && (difference_s > 3600 || difference_s < -3600))
         finding(state, "its lifetime is %.1f days, not %.1f",
                 (double)(state->not_after_s - state->not_before_s) / PKI_DAY_S,
                 (double)(wanted_s - state->not_before_s) / PKI_DAY_S);
-    if (state->not_after_s - now_s >= pki->renew_s)
+    if (foreign)
+        renew_s = minimum(renew_s, (state->not_after_s - state->not_before_s) / 3);
+    if (state->not_after_s - now_s >= renew_s)
         return;
-    if (minimum(now_s + pki->leaf_s, end_s) > state->not_after_s)
+    if (minimum(now_s + life_s, end_s) > state->not_after_s)
         finding(state, "expires on %s, in less than %.0f days", date_text(state->not_after_s, date),
-                (double)pki->renew_s / PKI_DAY_S);
+                (double)renew_s / PKI_DAY_S);
     else
         note(state, "expires on %s together with its authority", date_text(state->not_after_s, date));
 }
@@ -285,8 +442,8 @@ static void check_names(const struct pki_want *want, struct pki_state *state)
     }
     for (size_t i = 0; i < want->names.count; i++)
         if (!pki_names_have(&have, &want->names.list[i]))
-            finding(state, "%s %s is not in it", want->names.list[i].is_address ? "address" : "name",
-                    want->names.list[i].text);
+            finding(state, "%s %s is not in it (%s)", want->names.list[i].is_address ? "address" : "name",
+                    want->names.list[i].text, want->names.list[i].why);
     for (size_t i = 0; i < have.count; i++)
         if (!pki_names_have(&want->names, &have.list[i]))
             finding(state, "%s %s is in it but not wanted", have.list[i].is_address ? "address" : "name",
@@ -296,18 +453,108 @@ static void check_names(const struct pki_want *want, struct pki_state *state)
     pki_names_free(&have);
 }
 
-void pki_leaf_check(const struct pki *pki, const struct pki_store *store, const struct pki_want *want,
-                    const struct pki_state *authority, struct pki_state *state)
+/* What the findings below depend on, as one number; they are not looked for
+ * again while it stays the same. */
+uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority)
 {
-    load_pair(store, want->base, state);
-    if (state->key != NULL && !pki_key_has_type(state->key, pki->key_type))
-        finding(state, "its key is not %s", pki->key_type);
-    if (state->certificate == NULL)
+    const char *texts[] = {want->common_name, want->profile->organization, pki_profile_key_type(pki, want->profile),
+                           want->server, want->cluster};
+    uint64_t hash = 1469598103934665603u ^ want->profile->usage ^ (uint64_t)(uintptr_t)authority->certificate;
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++, hash = (hash ^ 0xff) * 1099511628211u)
+        for (const char *at = texts[i]; at != NULL && *at != '\0'; at++)
+            hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    for (size_t i = 0; i < want->names.count; i++, hash = (hash ^ 0xfe) * 1099511628211u)
+        for (const char *at = want->names.list[i].text; *at != '\0'; at++)
+            hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    return hash | 1;
+}
+
+static void check_kubeconfig(struct pki *pki, struct pki_store *store, const struct pki_want *want,
+                             const struct pki_remembered *file, struct pki_state *state)
+{
+    const struct pki_kubeconfig *kubeconfig = file->kubeconfig;
+    struct pki_blob trust;
+
+    if (kubeconfig->server == NULL || strcmp(kubeconfig->server, want->server) != 0)
+        finding(state, "it names the server %.100s, not %s",
+                kubeconfig->server != NULL ? kubeconfig->server : "of nobody", want->server);
+    if (pki_trust_read(pki, store, want->profile->authority, &trust) != 0)
         return;
-    check_issuer(want, authority, state);
-    check_lifetime(pki, authority, state, (int64_t)time(NULL));
+    if (kubeconfig->authority == NULL || strcmp(kubeconfig->authority, trust.content) != 0)
+        finding(state, "the authority in it is not %s as it is now", want->profile->authority);
+    pki_blob_free(&trust);
+}
+
+static void check_content(struct pki *pki, struct pki_store *store, const struct pki_want *want,
+                          const struct pki_authority *authority, struct pki_remembered *file, struct pki_state *state)
+{
+    check_issuer(want, &authority->state, file, state);
+    check_chain_sent(want, &authority->state, state);
     check_subject(want, state);
     check_usage(want, state);
     check_names(want, state);
+    if (file->kubeconfig != NULL)
+        check_kubeconfig(pki, store, want, file, state);
+}
+
+static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store, const struct pki_want *want,
+                                        struct pki_state *state)
+{
+    return want->profile->form == PKI_KUBECONFIG ? load_kubeconfig(pki, store, want->base, state)
+                                                 : load_pair(pki, store, want->base, false, state);
+}
+
+void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
+                    const struct pki_authority *authority, struct pki_state *state)
+{
+    uint64_t digest = pki_want_digest(pki, want, &authority->state);
+    struct pki_remembered *file = load_leaf(pki, store, want, state);
+
+    /* What is wanted has changed since it was written, or the key has: now it has to be read. */
+    if (file != NULL && file->unparsed &&
+        (file->good_for != digest || file->matches != state->key || state->ready != HACTL_YES)) {
+        pki_state_free(state);
+        pki_memory_forget(pki->memory, file);
+        file = load_leaf(pki, store, want, state);
+    }
+    if (state->key != NULL && (file == NULL || file->good_for != digest) &&
+        !pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile)))
+        finding(state, "its key is not %s", pki_profile_key_type(pki, want->profile));
+    if (authority->external && state->ready != HACTL_YES)
+        note(state, "%s is an external authority: hactl pki request", want->profile->authority);
+    if (file == NULL || (state->certificate == NULL && !file->unparsed))
+        return;
+    if (!file->unparsed && (file->good_for != digest || state->ready != HACTL_YES))
+        check_content(pki, store, want, authority, file, state);
+    file->good_for = state->ready == HACTL_YES ? digest : 0;
+    check_lifetime(pki, want, &authority->state, authority->external, state, (int64_t)time(NULL));
+    pki_crypto_error();
+}
+
+void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
+                       STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state)
+{
+    struct pki_remembered file = {.name = NULL};
+
+    *state = (struct pki_state){.ready = HACTL_YES, .has_certificate = true, .has_key = true};
+    state->chain = X509_chain_up_ref(chain);
+    state->certificate = state->chain != NULL ? sk_X509_value(state->chain, 0) : NULL;
+    if (state->certificate == NULL || EVP_PKEY_up_ref(key) != 1) {
+        finding(state, "out of memory");
+        return;
+    }
+    state->key = key;
+    state->not_before_s = pki_time_s(X509_get0_notBefore(state->certificate));
+    state->not_after_s = pki_time_s(X509_get0_notAfter(state->certificate));
+    if (!pki_key_has_type(key, pki_profile_key_type(pki, want->profile)))
+        finding(state, "its key is not %s", pki_profile_key_type(pki, want->profile));
+    check_issuer(want, &authority->state, &file, state);
+    check_chain_sent(want, &authority->state, state);
+    check_subject(want, state);
+    check_usage(want, state);
+    check_names(want, state);
+    check_validity(state, (int64_t)time(NULL));
+    X509_free(file.verified_by);
     pki_crypto_error();
 }

@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Making pairs as one batch: every file of it is staged beside its final
- * name, one syncfs(2) makes them durable, then they take their names. A key
- * that is sound stays, so that renewing is one rename. Where the key changes,
- * the old certificate goes first: what a crash leaves is a pair that lacks its
- * certificate, which the next run makes, and never one that does not match.
- */
+/* Making what is missing or not as wanted: what is due is collected, made on
+ * every processor, and put in place as one batch. */
 #include "plugins/pki/pki.h"
-
-#include "lib/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,135 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-struct pair {
-    char base[PKI_PATH_SIZE];
-    const char *purpose;
-    const char *replica;
-    bool new_key;
-    bool authority;
-    char reason[PKI_REASON_SIZE];
-};
-
-struct batch {
-    const struct pki *pki;
-    struct hactl_call *call;
-    struct pki_store *store;
-    struct pair *pairs;
-    size_t count;
-    bool placing; /* from here on what is staged is for the next run to finish */
-};
-
-static int batch_open(struct batch *batch, const struct pki *pki, struct hactl_call *call, struct pki_store *store,
-                      size_t limit)
-{
-    *batch = (struct batch){.pki = pki, .call = call, .store = store, .pairs = calloc(limit, sizeof *batch->pairs)};
-    return batch->pairs != NULL ? HACTL_OK : pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
-}
-
-static void batch_discard(struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        pki_store_overwrite(batch->store, batch->pairs[i].base, ".key" PKI_STAGED);
-        pki_store_remove(batch->store, batch->pairs[i].base, ".key" PKI_STAGED);
-        pki_store_remove(batch->store, batch->pairs[i].base, ".crt" PKI_STAGED);
-    }
-}
-
-static int batch_stage(struct batch *batch, const struct pair *pair, EVP_PKEY *key, X509 *certificate)
-{
-    char *pem = NULL;
-    size_t size = 0;
-    int error = 0;
-
-    batch->pairs[batch->count++] = *pair;
-    if (pair->new_key) {
-        if (pki_key_write(key, &pem, &size) != 0)
-            return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "%s: %s", pair->base, pki_crypto_error());
-        error = pki_store_stage(batch->store, pair->base, ".key", pem, size, 0600);
-        ha_secret_free(pem, size);
-        if (error != 0)
-            return pki_store_fail(batch->pki, batch->call, error, pair->base, ".key");
-        pem = NULL;
-    }
-    if (pki_certificate_write(certificate, &pem, &size) != 0)
-        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "%s: %s", pair->base, pki_crypto_error());
-    error = pki_store_stage(batch->store, pair->base, ".crt", pem, size, 0644);
-    free(pem);
-    return error == 0 ? HACTL_OK : pki_store_fail(batch->pki, batch->call, error, pair->base, ".crt");
-}
-
-static int place_pair(struct batch *batch, const struct pair *pair)
-{
-    int error = 0;
-
-    if (pair->new_key && !pair->authority)
-        error = pki_store_remove(batch->store, pair->base, ".crt");
-    if (error == 0 && pair->new_key)
-        error = pki_store_place(batch->store, pair->base, ".key", pair->authority);
-    if (error == 0)
-        error = pki_store_place(batch->store, pair->base, ".crt", pair->authority);
-    return error == 0 ? HACTL_OK : pki_store_fail(batch->pki, batch->call, error, pair->base, "");
-}
-
-static bool same_directory(const char *one, const char *other)
-{
-    const char *slash = strrchr(one, '/');
-    size_t length = slash != NULL ? (size_t)(slash - one) + 1 : 0;
-
-    return strncmp(one, other, length) == 0 && strchr(other + length, '/') == NULL;
-}
-
-/* Each directory once: a file that has its name only in memory is lost in a
- * power cut. The directory above one that was made is synced by syncfs. */
-static int sync_directories(struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        bool done = false;
-        int error;
-        for (size_t j = 0; j < i && !done; j++)
-            done = same_directory(batch->pairs[j].base, batch->pairs[i].base);
-        error = done ? 0 : pki_store_sync_directory(batch->store, batch->pairs[i].base);
-        if (error != 0)
-            return pki_store_fail(batch->pki, batch->call, error, batch->pairs[i].base, "");
-    }
-    return HACTL_OK;
-}
-
-static int batch_commit(struct batch *batch)
-{
-    int error, result = HACTL_OK;
-
-    if (batch->count == 0)
-        return HACTL_OK;
-    error = pki_store_sync(batch->store);
-    if (error != 0)
-        return pki_store_fail(batch->pki, batch->call, error, "", "");
-    batch->placing = true;
-    for (size_t i = 0; result == HACTL_OK && i < batch->count; i++)
-        result = place_pair(batch, &batch->pairs[i]);
-    if (result == HACTL_OK)
-        result = sync_directories(batch);
-    for (size_t i = 0; result == HACTL_OK && i < batch->count; i++)
-        batch->pki->host->log(batch->call, HACTL_LOG_INFO, "certificate %s%s%s made (%s): %s/%s.crt",
-                              batch->pairs[i].purpose, batch->pairs[i].replica != NULL ? " of " : "",
-                              batch->pairs[i].replica != NULL ? batch->pairs[i].replica : "", batch->pairs[i].reason,
-                              batch->pki->directory, batch->pairs[i].base);
-    return result;
-}
-
-static int batch_close(struct batch *batch, int result)
-{
-    if (result == HACTL_OK)
-        result = batch_commit(batch);
-    if (result != HACTL_OK && !batch->placing)
-        batch_discard(batch);
-    free(batch->pairs);
-    return result;
-}
-
 /* ---- authorities ---- */
 
-static bool staged_certificate_fits(const struct pki_store *store, const char *base, EVP_PKEY *key)
+static bool staged_certificate_fits(const struct pki *pki, struct pki_store *store, const char *base, EVP_PKEY *key)
 {
     struct pki_blob blob;
     X509 *certificate;
@@ -152,7 +19,7 @@ static bool staged_certificate_fits(const struct pki_store *store, const char *b
 
     if (pki_store_read(store, base, ".crt" PKI_STAGED, &blob) != 0)
         return false;
-    certificate = pki_certificate_read(blob.content, blob.size);
+    certificate = pki_certificate_read(&pki->crypto, blob.content, blob.size);
     if (certificate != NULL)
         fits = X509_check_private_key(certificate, key) == 1;
     X509_free(certificate);
@@ -163,12 +30,12 @@ static bool staged_certificate_fits(const struct pki_store *store, const char *b
 
 /* A crash between the two renames of a new authority leaves its key in place
  * and its certificate, durable, beside it. Nothing can be signed by it yet. */
-static int finish_authority(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
+static int finish_authority(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                             const struct pki_authority_profile *profile, struct pki_state *state)
 {
     int error;
 
-    if (state->has_certificate || state->key == NULL || !staged_certificate_fits(store, profile->file, state->key))
+    if (state->has_certificate || state->key == NULL || !staged_certificate_fits(pki, store, profile->file, state->key))
         return HACTL_OK;
     error = pki_store_place(store, profile->file, ".crt", true);
     if (error == 0)
@@ -177,16 +44,16 @@ static int finish_authority(const struct pki *pki, struct hactl_call *call, stru
         return pki_store_fail(pki, call, error, profile->file, ".crt");
     pki->host->log(call, HACTL_LOG_INFO, "authority %s: an interrupted run was finished", profile->purpose);
     pki_state_free(state);
-    pki_authority_check(store, profile, state);
+    pki_authority_check(pki, store, profile, state);
     return HACTL_OK;
 }
 
-static int restrict_authority(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
+static int restrict_authority(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                               const struct pki_authority_profile *profile, struct pki_state *state)
 {
     int error;
 
-    if (state->key == NULL || !state->exposed)
+    if ((state->key == NULL && !state->sealed) || !state->exposed)
         return HACTL_OK;
     error = pki_store_restrict(store, profile->file, ".key");
     if (error != 0)
@@ -195,7 +62,7 @@ static int restrict_authority(const struct pki *pki, struct hactl_call *call, st
                    "%s/%s.key could be read by others; its mode is 0600 now, but who has read it can sign as %s",
                    pki->directory, profile->file, profile->purpose);
     pki_state_free(state);
-    pki_authority_check(store, profile, state);
+    pki_authority_check(pki, store, profile, state);
     return HACTL_OK;
 }
 
@@ -219,169 +86,365 @@ static int refuse_authority(const struct pki *pki, struct hactl_call *call, cons
 
 /* A new authority in the place of one that is gone would make strangers of
  * everybody who holds a certificate of the old one. */
-static int refuse_if_used(struct batch *batch, const struct pki_authority_profile *authority,
+static int refuse_if_used(struct pki_batch *batch, const struct pki_authority_profile *authority,
                           const struct hactl_inventory *inventory)
 {
-    for (size_t i = 0; i < pki_profile_count; i++) {
-        size_t count = pki_profiles[i].scope == PKI_REPLICA ? inventory->replica_count : 1;
-        if (strcmp(pki_profiles[i].authority, authority->purpose) != 0)
+    const struct pki *pki = batch->pki;
+
+    for (size_t i = 0; i < pki->profile_count; i++) {
+        const struct pki_profile *profile = &pki->profiles[i];
+        size_t count = profile->scope == PKI_REPLICA ? inventory->replica_count : 1;
+        if (strcmp(profile->authority, authority->purpose) != 0)
             continue;
         for (size_t j = 0; j < count; j++) {
             char base[PKI_PATH_SIZE];
             struct pki_blob blob;
-            const char *replica = pki_profiles[i].scope == PKI_REPLICA ? inventory->replicas[j]->name : NULL;
-            if (pki_base(&pki_profiles[i], replica, base) != HACTL_OK ||
-                pki_store_read(batch->store, base, ".crt", &blob) != 0)
+            const char *replica = profile->scope == PKI_REPLICA ? inventory->replicas[j]->name : NULL;
+            if (!pki_base(profile, replica, base) ||
+                pki_store_stat(batch->store, base, pki_ending(profile), &blob) != 0)
                 continue;
-            pki_blob_free(&blob);
-            return batch->pki->host->fail(batch->call, HACTL_E_LOST,
-                                          "authority %s is gone from %s/%s.crt and .key, and %s.crt was signed by it: "
-                                          "put both back from a copy; a new one would not be trusted by what runs",
-                                          authority->purpose, batch->pki->directory, authority->file, base);
+            return pki->host->fail(batch->call, HACTL_E_LOST,
+                                   "authority %s is gone from %s/%s.crt and .key, and %s%s was signed by it: "
+                                   "put both back from a copy; a new one would not be trusted by what runs",
+                                   authority->purpose, pki->directory, authority->file, base, pki_ending(profile));
         }
     }
     return HACTL_OK;
 }
 
-static int make_authority(struct batch *batch, const struct pki_authority_profile *profile,
-                          const struct pki_state *state)
+static int out_of_memory(const struct pki_batch *batch)
 {
-    int64_t now_s = (int64_t)time(NULL);
-    struct pki_request request = {.common_name = profile->common_name,
-                                  .authority = true,
-                                  .not_before_s = now_s - PKI_BACKDATE_S,
-                                  .not_after_s = now_s + batch->pki->authority_s};
-    struct pair pair = {.purpose = profile->purpose, .new_key = true, .authority = true};
-    EVP_PKEY *key = pki_key_generate(batch->pki->key_type);
-    X509 *certificate = key != NULL ? pki_certificate_make(key, &request, NULL, key) : NULL;
-    int result;
-
-    snprintf(pair.base, sizeof pair.base, "%s", profile->file);
-    memcpy(pair.reason, state->reason, sizeof pair.reason);
-    if (certificate != NULL)
-        result = batch_stage(batch, &pair, key, certificate);
-    else
-        result = batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "authority %s: %s", profile->purpose,
-                                        pki_crypto_error());
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-    return result;
+    return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
 }
 
-static int ensure_authority(struct batch *batch, const struct pki_authority_profile *profile,
-                            const struct hactl_inventory *inventory)
+static int make_authority(struct pki_batch *batch, struct pki_jobs *jobs, const struct pki_authority_profile *profile,
+                          const struct pki_state *state, const NAME_CONSTRAINTS *constraints)
 {
+    int64_t now_s = (int64_t)time(NULL);
+    struct pki_item item = {.ending = ".crt", .purpose = profile->purpose, .new_key = true, .authority = true};
+    struct pki_job *job = pki_jobs_add(jobs);
+    const char *passphrase;
+    int result = pki_passphrase(batch->pki, batch->call, &passphrase);
+
+    if (result != HACTL_OK)
+        return result;
+    snprintf(item.base, sizeof item.base, "%s", profile->file);
+    memcpy(item.reason, state->reason, sizeof item.reason);
+    if (job == NULL || pki_batch_add(batch, &item) == NULL)
+        return out_of_memory(batch);
+    job->item = batch->count - 1;
+    job->key_type = batch->pki->key_type;
+    job->passphrase = passphrase;
+    job->verify = true;
+    job->issuance = (struct pki_issuance){.common_name = profile->common_name,
+                                          .authority = true,
+                                          .constraints = constraints,
+                                          .not_before_s = now_s - batch->pki->backdate_s,
+                                          .not_after_s = now_s + batch->pki->authority_s};
+    return HACTL_OK;
+}
+
+static int ensure_authority(struct pki_batch *batch, struct pki_jobs *jobs, const struct pki_authority_profile *profile,
+                            const struct hactl_inventory *inventory, const NAME_CONSTRAINTS *constraints)
+{
+    struct pki *pki = batch->pki;
     struct pki_state state;
     int result;
 
-    pki_authority_check(batch->store, profile, &state);
-    result = finish_authority(batch->pki, batch->call, batch->store, profile, &state);
+    pki_authority_check(pki, batch->store, profile, &state);
+    result = finish_authority(pki, batch->call, batch->store, profile, &state);
     if (result == HACTL_OK)
-        result = restrict_authority(batch->pki, batch->call, batch->store, profile, &state);
+        result = restrict_authority(pki, batch->call, batch->store, profile, &state);
     if (result == HACTL_OK && state.ready != HACTL_YES) {
         if (state.has_certificate || state.has_key || state.error != 0)
-            result = refuse_authority(batch->pki, batch->call, profile, &state);
+            result = refuse_authority(pki, batch->call, profile, &state);
+        else if ((pki->external & 1u << pki_authority_find(profile->purpose)) != 0)
+            result = pki->host->fail(batch->call, HACTL_E_NOT_FOUND,
+                                     "authority %s is external, and its certificate is not there: put it into %s/%s.crt",
+                                     profile->purpose, pki->directory, profile->file);
         else if ((result = refuse_if_used(batch, profile, inventory)) == HACTL_OK)
-            result = make_authority(batch, profile, &state);
+            result = make_authority(batch, jobs, profile, &state, constraints);
     }
     pki_state_free(&state);
     return result;
 }
 
+static int add_account(struct pki_batch *batch, struct pki_jobs *jobs)
+{
+    struct pki_item item = {.base = PKI_ACCOUNT_FILE,
+                            .ending = ".pub",
+                            .purpose = PKI_SERVICE_ACCOUNT,
+                            .new_key = true,
+                            .authority = true,
+                            .reason = "missing"};
+    struct pki_job *job;
+    bool make;
+    int result = pki_service_account_ensure(batch, &make);
+
+    if (result != HACTL_OK || !make)
+        return result;
+    job = pki_jobs_add(jobs);
+    if (job == NULL || pki_batch_add(batch, &item) == NULL)
+        return out_of_memory(batch);
+    job->kind = PKI_JOB_ACCOUNT;
+    job->item = batch->count - 1;
+    job->key_type = batch->pki->key_type;
+    return HACTL_OK;
+}
+
+/* Runs what was collected and puts it in place. */
+static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
+{
+    pki_store_looking(batch->store, false);
+    if (result == HACTL_OK)
+        result = pki_jobs_run(batch, jobs);
+    result = pki_batch_close(batch, result);
+    if (result == HACTL_OK)
+        pki_jobs_remember(batch->pki, batch->store, batch, jobs);
+    pki_jobs_free(jobs);
+    pki_batch_free(batch);
+    return result;
+}
+
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
 {
-    const struct pki *pki = self;
+    struct pki *pki = self;
+    NAME_CONSTRAINTS *constraints = NULL;
+    struct pki_jobs jobs = {.list = NULL};
+    struct pki_batch batch;
     struct pki_store store;
-    struct batch batch;
     int result = pki_inventory_check(pki, call, inventory);
 
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)
         return result;
-    result = batch_open(&batch, pki, call, &store, pki_authority_count);
+    pki_batch_open(&batch, pki, call, &store);
+    if (pki->constrain && (constraints = pki_constraints_make(inventory)) == NULL)
+        result = out_of_memory(&batch);
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)
-        result = ensure_authority(&batch, &pki_authorities[i], inventory);
-    result = batch_close(&batch, result);
+        if (pki_authority_used(pki, &pki_authorities[i]))
+            result = ensure_authority(&batch, &jobs, &pki_authorities[i], inventory, constraints);
+    if (result == HACTL_OK)
+        result = add_account(&batch, &jobs);
+    result = finish(&batch, &jobs, result);
+    NAME_CONSTRAINTS_free(constraints);
     pki_store_close(&store);
     return result;
 }
 
 /* ---- leaves ---- */
 
-static int authority_usable(struct batch *batch, const struct pki_authority *authority)
+/* The key of an authority is decrypted only when it is to sign. */
+static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *store, struct pki_authority *authority)
 {
-    const struct pki_state *state = &authority->state;
-    const struct pki *pki = batch->pki;
-
-    if (state->ready == HACTL_YES)
-        return HACTL_OK;
-    if (state->exposed)
-        return pki->host->fail(batch->call, HACTL_E_DENIED, "authority %s in %s/%s.key: %s; chmod 600 it",
-                               authority->profile->purpose, pki->directory, authority->profile->file, state->reason);
-    if (!state->has_certificate && !state->has_key && state->error == 0)
-        return pki->host->fail(batch->call, HACTL_E_NOT_FOUND,
-                               "authority %s is not there yet (%s/%s.crt); authorities are made before certificates",
-                               authority->profile->purpose, pki->directory, authority->profile->file);
-    return refuse_authority(pki, batch->call, authority->profile, state);
-}
-
-static int make_leaf(struct batch *batch, const struct pki_want *want, const struct pki_authority *authority,
-                     struct pki_state *state)
-{
-    int64_t now_s = (int64_t)time(NULL), end_s = now_s + batch->pki->leaf_s;
-    bool keep_key = state->key != NULL && !state->exposed && pki_key_has_type(state->key, batch->pki->key_type);
-    struct pair pair = {.purpose = want->profile->purpose, .replica = want->replica, .new_key = !keep_key};
-    EVP_PKEY *key = keep_key ? state->key : pki_key_generate(batch->pki->key_type);
-    struct pki_request request = {.common_name = want->common_name,
-                                  .organization = want->profile->organization,
-                                  .names = &want->names,
-                                  .usage = want->profile->usage,
-                                  .not_before_s = now_s - PKI_BACKDATE_S,
-                                  .not_after_s = end_s};
-    X509 *certificate = NULL;
-    int result;
-
-    if (authority->state.not_after_s < end_s) {
-        request.not_after_s = authority->state.not_after_s;
-        batch->pki->host->log(
-            batch->call, HACTL_LOG_WARNING, "certificate %s: lives only as long as its authority %s, another %.1f days",
-            want->profile->purpose, authority->profile->purpose, (double)(request.not_after_s - now_s) / PKI_DAY_S);
-    }
-    memcpy(pair.base, want->base, sizeof pair.base);
-    memcpy(pair.reason, state->reason, sizeof pair.reason);
-    if (key != NULL)
-        certificate = pki_certificate_make(key, &request, authority->state.certificate, authority->state.key);
-    if (certificate != NULL)
-        result = batch_stage(batch, &pair, key, certificate);
-    else
-        result = batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "%s: %s", want->base, pki_crypto_error());
-    X509_free(certificate);
-    if (!keep_key)
-        EVP_PKEY_free(key);
-    return result;
-}
-
-static int issue_one(struct batch *batch, struct pki_authority *authorities, const struct hactl_inventory *inventory,
-                     const struct pki_profile *profile, const struct hactl_replica *replica)
-{
-    const struct pki *pki = batch->pki;
-    struct pki_authority *authority;
-    struct pki_state state;
-    struct pki_want want;
-    int result = pki_want_make(pki, batch->call, inventory, profile, replica, &want);
+    const char *base = authority->profile->file, *passphrase;
+    struct pki_remembered *one;
+    struct pki_blob blob;
+    EVP_PKEY *key;
+    int error, result = pki_passphrase(pki, call, &passphrase);
 
     if (result != HACTL_OK)
         return result;
-    authority = pki_authority_load(batch->store, authorities, profile->authority);
-    pki_leaf_check(pki, batch->store, &want, &authority->state, &state);
-    if (state.error != 0)
-        result = pki->host->fail(batch->call, state.ready == HACTL_UNKNOWN ? HACTL_E_DENIED : HACTL_E_CONFLICT, "%s/%s",
+    if (passphrase == NULL)
+        return pki->host->fail(call, HACTL_E_DENIED,
+                               "authority %s: the key in %s/%s.key is encrypted; set passphrase_file or "
+                               "passphrase_descriptor",
+                               authority->profile->purpose, pki->directory, base);
+    error = pki_store_read(store, base, ".key", &blob);
+    if (error != 0)
+        return pki_store_fail(pki, call, error, base, ".key");
+    key = pki_key_read(&pki->crypto, blob.content, blob.size, passphrase);
+    if (key == NULL || X509_check_private_key(authority->state.certificate, key) != 1) {
+        result = pki->host->fail(call, HACTL_E_DENIED, "authority %s: %s/%s.key %s", authority->profile->purpose,
+                                 pki->directory, base,
+                                 key == NULL ? "cannot be decrypted with the pass phrase given"
+                                             : "is not the key of its certificate");
+    } else {
+        authority->state.key = key;
+        authority->state.sealed = false;
+        one = pki_memory_find(pki->memory, base, ".key", &blob);
+        if (one != NULL && one->key == NULL && EVP_PKEY_up_ref(key) == 1)
+            one->key = key;
+        key = NULL; /* handed over */
+    }
+    EVP_PKEY_free(key);
+    pki_blob_free(&blob);
+    pki_crypto_error();
+    return result;
+}
+
+/* What is issued under an authority that ends within the time in which it
+ * would be renewed would be due at once, again and again. */
+int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
+                          const struct pki_profile *profile)
+{
+    int64_t left_s = authority->state.not_after_s - (int64_t)time(NULL);
+    int64_t renew_s = pki_profile_renew_s(pki, profile);
+
+    if (left_s >= renew_s)
+        return HACTL_OK;
+    return pki->host->fail(call, HACTL_E_LOST,
+                           "certificate %s: its authority %s ends in %.1f days, and a certificate is renewed when less "
+                           "than %.1f are left: replace the authority first, or set a shorter life (leaf_days)",
+                           profile->purpose, authority->profile->purpose, (double)left_s / PKI_DAY_S,
+                           (double)renew_s / PKI_DAY_S);
+}
+
+int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_store *store,
+                         struct pki_authority *authority)
+{
+    const struct pki_state *state = &authority->state;
+
+    if (authority->external)
+        return pki->host->fail(call, HACTL_E_UNSUPPORTED,
+                               "authority %s is external: `hactl pki request` makes the requests for it, and `hactl pki "
+                               "import` takes its certificates in",
+                               authority->profile->purpose);
+    if (state->ready == HACTL_YES)
+        return state->sealed ? unseal(pki, call, store, authority) : HACTL_OK;
+    if (state->exposed)
+        return pki->host->fail(call, HACTL_E_DENIED, "authority %s in %s/%s.key: %s; chmod 600 it",
+                               authority->profile->purpose, pki->directory, authority->profile->file, state->reason);
+    if (!state->has_certificate && !state->has_key && state->error == 0)
+        return pki->host->fail(call, HACTL_E_NOT_FOUND,
+                               "authority %s is not there yet (%s/%s.crt); authorities are made before certificates",
+                               authority->profile->purpose, pki->directory, authority->profile->file);
+    return refuse_authority(pki, call, authority->profile, state);
+}
+
+/* What one call of `issue` works with. */
+struct issue {
+    struct pki_batch batch;
+    struct pki_jobs jobs;
+    struct pki_authority *authorities;
+    struct pki_blob *trust; /* of each authority, once it was read */
+    struct pki_authority *external; /* one whose certificates others have to make */
+    const struct hactl_inventory *inventory;
+};
+
+static int read_trust(struct issue *issue, size_t authority, const char **out)
+{
+    struct pki_blob *blob = &issue->trust[authority];
+    int error = 0;
+
+    if (blob->content == NULL)
+        error = pki_trust_read(issue->batch.pki, issue->batch.store, pki_authorities[authority].purpose, blob);
+    *out = blob->content;
+    return error == 0 ? HACTL_OK
+                      : pki_store_fail(issue->batch.pki, issue->batch.call, error, pki_authorities[authority].file,
+                                       ".crt");
+}
+
+static void shorten(const struct issue *issue, const struct pki_want *want, const struct pki_authority *authority,
+                    struct pki_issuance *issuance, int64_t now_s)
+{
+    if (authority->state.not_after_s >= issuance->not_after_s)
+        return;
+    issuance->not_after_s = authority->state.not_after_s;
+    issue->batch.pki->host->log(issue->batch.call, HACTL_LOG_WARNING,
+                                "certificate %s: lives only as long as its authority %s, another %.1f days",
+                                want->profile->purpose, authority->profile->purpose,
+                                (double)(issuance->not_after_s - now_s) / PKI_DAY_S);
+}
+
+static void describe_item(struct pki_item *item, const struct pki_want *want, const struct pki_state *state,
+                          bool new_key)
+{
+    bool kubeconfig = want->profile->form == PKI_KUBECONFIG;
+
+    *item = (struct pki_item){.ending = pki_ending(want->profile),
+                              .purpose = want->profile->purpose,
+                              .replica = want->replica,
+                              .new_key = new_key && !kubeconfig,
+                              .replaces = state->has_certificate,
+                              .secret = kubeconfig};
+    memcpy(item->base, want->base, sizeof item->base);
+    memcpy(item->reason, state->reason, sizeof item->reason);
+}
+
+/* Takes over the want. */
+static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki_authority *authority,
+                    struct pki_state *state)
+{
+    struct pki *pki = issue->batch.pki;
+    int64_t now_s = (int64_t)time(NULL);
+    const char *key_type = pki_profile_key_type(pki, want->profile);
+    bool keep_key = state->key != NULL && !state->exposed && pki_key_has_type(state->key, key_type);
+    size_t which = pki_authority_find(want->profile->authority);
+    struct pki_item item;
+    struct pki_job *job = pki_jobs_add(&issue->jobs);
+
+    if (job == NULL)
+        return out_of_memory(&issue->batch);
+    describe_item(&item, want, state, !keep_key);
+    if (pki_batch_add(&issue->batch, &item) == NULL)
+        return out_of_memory(&issue->batch);
+    job->item = issue->batch.count - 1;
+    job->key_type = key_type;
+    if (keep_key) {
+        job->key = state->key;
+        state->key = NULL; /* handed over */
+    }
+    job->digest = pki_want_digest(pki, want, &authority->state);
+    job->want = *want;
+    *want = (struct pki_want){.profile = job->want.profile}; /* handed over */
+    job->issuer = authority->state.certificate;
+    job->issuer_key = authority->state.key;
+    job->issuer_chain = authority->state.chain;
+    job->constrained = X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
+    job->verify = pki->verified[which] != job->issuer;
+    if (job->verify && X509_up_ref(job->issuer) == 1) {
+        X509_free(pki->verified[which]);
+        pki->verified[which] = job->issuer;
+    }
+    job->issuance = (struct pki_issuance){.organization = job->want.profile->organization,
+                                          .usage = job->want.profile->usage,
+                                          .not_before_s = now_s - pki->backdate_s,
+                                          .not_after_s = now_s + pki_profile_life_s(pki, job->want.profile)};
+    shorten(issue, &job->want, authority, &job->issuance, now_s);
+    if (job->want.profile->form != PKI_KUBECONFIG)
+        return HACTL_OK;
+    job->kind = PKI_JOB_KUBECONFIG;
+    return read_trust(issue, which, &job->trust);
+}
+
+/* Pointers into the list of jobs, once it grows no more. */
+static void settle(struct pki_jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        struct pki_job *job = &jobs->list[i];
+        job->issuance.common_name = job->want.common_name;
+        job->issuance.names = &job->want.names;
+        job->cluster = job->want.cluster;
+        job->server = job->want.server;
+    }
+}
+
+static int consider(struct issue *issue, const struct pki_profile *profile, const struct hactl_replica *replica)
+{
+    struct pki *pki = issue->batch.pki;
+    struct hactl_call *call = issue->batch.call;
+    struct pki_authority *authority;
+    struct pki_state state;
+    struct pki_want want;
+    int result = pki_want_make(pki, call, issue->inventory, profile, replica, &want);
+
+    if (result != HACTL_OK)
+        return result;
+    authority = pki_authority_load(pki, issue->batch.store, issue->authorities, profile->authority);
+    pki_leaf_check(pki, issue->batch.store, &want, authority, &state);
+    if (state.error != 0) {
+        result = pki->host->fail(call, state.ready == HACTL_UNKNOWN ? HACTL_E_DENIED : HACTL_E_CONFLICT, "%s/%s",
                                  pki->directory, state.reason);
-    else if (state.ready != HACTL_YES) {
-        result = authority_usable(batch, authority);
+    } else if (state.ready != HACTL_YES && authority->external) {
+        issue->external = authority;
+    } else if (state.ready != HACTL_YES) {
+        result = pki_authority_usable(pki, call, issue->batch.store, authority);
         if (result == HACTL_OK)
-            result = make_leaf(batch, &want, authority, &state);
+            result = pki_authority_horizon(pki, call, authority, profile);
+        if (result == HACTL_OK)
+            result = add_leaf(issue, &want, authority, &state);
     }
     pki_state_free(&state);
     pki_want_free(&want);
@@ -389,15 +452,18 @@ static int issue_one(struct batch *batch, struct pki_authority *authorities, con
 }
 
 /* What a killed process staged and nobody will place. */
-static void remove_leftovers(const struct pki_store *store, enum pki_scope scope, const char *replica)
+static void remove_leftovers(struct pki *pki, struct pki_store *store, enum pki_scope scope, const char *replica)
 {
     static const char *const endings[] = {".key" PKI_STAGED, ".crt" PKI_STAGED};
     char base[PKI_PATH_SIZE];
 
-    for (size_t i = 0; i < pki_profile_count; i++) {
-        if (pki_profiles[i].scope != scope || pki_base(&pki_profiles[i], replica, base) != HACTL_OK)
+    for (size_t i = 0; i < pki->profile_count; i++) {
+        const struct pki_profile *profile = &pki->profiles[i];
+        if (profile->scope != scope || profile->form == PKI_SIGN_ONLY || !pki_base(profile, replica, base))
             continue;
-        for (size_t j = 0; j < 2; j++)
+        if (profile->form == PKI_KUBECONFIG)
+            pki_store_remove(store, base, ".conf" PKI_STAGED);
+        for (size_t j = 0; profile->form == PKI_PAIR && j < 2; j++)
             pki_store_remove(store, base, endings[j]);
     }
 }
@@ -417,38 +483,85 @@ static int find_replica(const struct pki *pki, struct hactl_call *call, const st
     return HACTL_OK;
 }
 
+static int issue_open(struct issue *issue, struct pki *pki, struct hactl_call *call, struct pki_store *store,
+                      const struct hactl_inventory *inventory)
+{
+    *issue = (struct issue){.inventory = inventory,
+                            .authorities = pki_authorities_new(),
+                            .trust = calloc(pki_authority_count, sizeof *issue->trust)};
+    pki_batch_open(&issue->batch, pki, call, store);
+    if (issue->authorities == NULL || issue->trust == NULL)
+        return out_of_memory(&issue->batch);
+    return HACTL_OK;
+}
+
+static void issue_close(struct issue *issue)
+{
+    for (size_t i = 0; issue->trust != NULL && i < pki_authority_count; i++)
+        pki_blob_free(&issue->trust[i]);
+    free(issue->trust);
+    pki_authorities_free(issue->authorities);
+}
+
+/* Of one replica, or (NULL) of the cluster. */
+static int collect(struct issue *issue, const struct hactl_replica *subject)
+{
+    struct pki *pki = issue->batch.pki;
+    enum pki_scope scope = subject != NULL ? PKI_REPLICA : PKI_CLUSTER;
+    int result = HACTL_OK;
+
+    remove_leftovers(pki, issue->batch.store, scope, subject != NULL ? subject->name : NULL);
+    for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
+        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
+            result = consider(issue, &pki->profiles[i], subject);
+    if (result == HACTL_OK && subject != NULL)
+        return pki_tree_ensure(&issue->batch, subject->name);
+    return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;
+}
+
+/* Of the cluster, and of every replica that is there: one without an address
+ * is on its way out. */
+static int collect_all(struct issue *issue)
+{
+    int result = collect(issue, NULL);
+
+    for (size_t i = 0; result == HACTL_OK && i < issue->inventory->replica_count; i++)
+        if (issue->inventory->replicas[i]->internal_address != NULL)
+            result = collect(issue, issue->inventory->replicas[i]);
+    return result;
+}
+
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
               const struct hactl_request *const *requests, size_t request_count)
 {
-    const struct pki *pki = self;
-    enum pki_scope scope = replica != NULL ? PKI_REPLICA : PKI_CLUSTER;
-    struct pki_authority *authorities = NULL;
-    const struct hactl_replica *subject;
+    struct pki *pki = self;
+    bool everything = replica != NULL && strcmp(replica, HACTL_EVERYTHING) == 0;
+    const struct hactl_replica *subject = NULL;
     struct pki_store store;
-    struct batch batch;
+    struct issue issue;
     int result;
 
     (void)requests;
     if (request_count > 0)
         return pki->host->fail(call, HACTL_E_UNSUPPORTED,
-                               "certificate requests are not signed; hactl makes the keys here (keys = \"operator\")");
+                               "one request says nothing of which certificate it is for; `hactl pki sign` is told that");
     result = pki_inventory_check(pki, call, inventory);
-    if (result == HACTL_OK)
+    if (result == HACTL_OK && !everything)
         result = find_replica(pki, call, inventory, replica, &subject);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)
         return result;
-    result = batch_open(&batch, pki, call, &store, pki_profile_count);
-    if (result == HACTL_OK && (authorities = pki_authorities_new()) == NULL)
-        result = pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    result = issue_open(&issue, pki, call, &store, inventory);
+    pki_store_looking(&store, true);
     if (result == HACTL_OK)
-        remove_leftovers(&store, scope, replica);
-    for (size_t i = 0; result == HACTL_OK && i < pki_profile_count; i++)
-        if (pki_profiles[i].scope == scope)
-            result = issue_one(&batch, authorities, inventory, &pki_profiles[i], subject);
-    result = batch_close(&batch, result);
-    pki_authorities_free(authorities);
+        result = everything ? collect_all(&issue) : collect(&issue, subject);
+    settle(&issue.jobs);
+    result = finish(&issue.batch, &issue.jobs, result);
+    /* The others are in place by now. */
+    if (result == HACTL_OK && issue.external != NULL)
+        result = pki_authority_usable(pki, call, &store, issue.external);
+    issue_close(&issue);
     pki_store_close(&store);
     return result;
 }

@@ -87,38 +87,88 @@ static int open_child(int parent, const char *name, bool make)
     return errno == ENOTDIR && is_link(parent, name) ? -ELOOP : -errno;
 }
 
-/* The directory in which `path` lies; `*name` is its last component. */
-static int open_parent(const struct pki_store *store, const char *path, bool make, const char **name)
+static int walk(const struct pki_store *store, const char *path, size_t length, bool make)
 {
     int fd = store->root < 0 ? -ENOENT : fcntl(store->root, F_DUPFD_CLOEXEC, 0);
-    const char *slash;
     char part[NAME_MAX + 1];
 
     if (store->root >= 0 && fd < 0)
         return -errno;
-    for (; fd >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+    for (size_t at = 0; fd >= 0 && at < length;) {
+        size_t size = strcspn(path + at, "/");
         int next;
-        if (snprintf(part, sizeof part, "%.*s", (int)(slash - path), path) >= (int)sizeof part)
+        if (snprintf(part, sizeof part, "%.*s", (int)size, path + at) >= (int)sizeof part)
             next = -ENAMETOOLONG;
         else
             next = open_child(fd, part, make);
         close(fd);
         fd = next;
+        at += size + 1;
     }
-    *name = path;
     return fd;
 }
 
-static int open_file_parent(const struct pki_store *store, const char *base, const char *ending, bool make,
+static void forget_parents(struct pki_store *store)
+{
+    for (size_t i = 0; i < PKI_PARENTS; i++)
+        if (store->parents[i].used) {
+            if (store->parents[i].fd >= 0)
+                close(store->parents[i].fd);
+            store->parents[i].used = false;
+        }
+}
+
+static void forget_absent(struct pki_store *store)
+{
+    for (size_t i = 0; i < PKI_PARENTS; i++)
+        store->parents[i].used = store->parents[i].used && store->parents[i].fd >= 0;
+}
+
+void pki_store_looking(struct pki_store *store, bool looking)
+{
+    store->reads_only = looking;
+    if (!looking)
+        forget_absent(store);
+}
+
+/* The directory in which `path` lies; it stays open, and the store's, for as
+ * long as few others are asked for. `*name` is the path's last component. Who
+ * only reads knows of one that was not there that it is not. */
+static int open_parent(struct pki_store *store, const char *path, bool make, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash != NULL ? (size_t)(slash - path) : 0;
+    struct pki_parent *parent;
+
+    *name = slash != NULL ? slash + 1 : path;
+    if (length >= sizeof parent->path)
+        return -ENAMETOOLONG;
+    for (size_t i = 0; i < PKI_PARENTS; i++) {
+        parent = &store->parents[i];
+        if (parent->used && parent->length == length && memcmp(parent->path, path, length) == 0 &&
+            (parent->fd >= 0 || !make))
+            return parent->fd;
+    }
+    parent = &store->parents[store->next_parent++ % PKI_PARENTS];
+    if (parent->used && parent->fd >= 0)
+        close(parent->fd);
+    if (make)
+        forget_absent(store);
+    parent->fd = walk(store, path, length, make);
+    parent->used = parent->fd >= 0 || (parent->fd == -ENOENT && store->reads_only);
+    parent->length = length;
+    memcpy(parent->path, path, length);
+    return parent->fd;
+}
+
+static int open_file_parent(struct pki_store *store, const char *base, const char *ending, bool make,
                             char name[NAME_MAX + 1])
 {
     const char *last;
     int fd = open_parent(store, base, make, &last);
 
-    if (fd >= 0 && snprintf(name, NAME_MAX + 1, "%s%s", last, ending) > NAME_MAX) {
-        close(fd);
+    if (fd >= 0 && snprintf(name, NAME_MAX + 1, "%s%s", last, ending) > NAME_MAX)
         return -ENAMETOOLONG;
-    }
     return fd;
 }
 
@@ -175,9 +225,7 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 {
     int result;
 
-    *store = (struct pki_store){.directory = strdup(pki->directory), .root = -1, .lock = -1};
-    if (store->directory == NULL)
-        return pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write};
     result = open_root(pki, call, write, store);
     if (result == HACTL_OK)
         result = lock_root(pki, call, write, store);
@@ -192,26 +240,47 @@ void pki_store_close(struct pki_store *store)
         close(store->lock);
     if (store->root >= 0)
         close(store->root);
-    free(store->directory);
+    forget_parents(store);
     *store = (struct pki_store){.root = -1, .lock = -1};
 }
 
+struct pki_store pki_store_share(const struct pki_store *store)
+{
+    return (struct pki_store){.directory = store->directory, .root = store->root, .lock = -1};
+}
+
+void pki_store_unshare(struct pki_store *store)
+{
+    forget_parents(store);
+}
+
 /* ---- files ---- */
+
+static int take_status(const struct stat *status, struct pki_blob *blob)
+{
+    if (!S_ISREG(status->st_mode))
+        return S_ISLNK(status->st_mode) ? -ELOOP : -EMEDIUMTYPE;
+    if (status->st_size > PKI_FILE_LIMIT)
+        return -EFBIG;
+    blob->mode = status->st_mode & 07777;
+    blob->owner = status->st_uid;
+    blob->size = (size_t)status->st_size;
+    blob->identity = (struct pki_identity){.device = status->st_dev,
+                                           .inode = status->st_ino,
+                                           .size = status->st_size,
+                                           .modified = status->st_mtim,
+                                           .changed = status->st_ctim};
+    return 0;
+}
 
 static int read_regular(int fd, struct pki_blob *blob)
 {
     struct stat status;
     size_t used = 0;
+    int result = fstat(fd, &status) == 0 ? take_status(&status, blob) : -errno;
 
-    if (fstat(fd, &status) != 0)
-        return -errno;
-    if (!S_ISREG(status.st_mode))
-        return -EMEDIUMTYPE;
-    if (status.st_size > PKI_FILE_LIMIT)
-        return -EFBIG;
-    blob->mode = status.st_mode & 07777;
-    blob->owner = status.st_uid;
-    blob->size = (size_t)status.st_size;
+    if (result != 0)
+        return result;
     blob->content = malloc(blob->size + 1);
     if (blob->content == NULL)
         return -ENOMEM;
@@ -230,7 +299,7 @@ static int read_regular(int fd, struct pki_blob *blob)
     return 0;
 }
 
-int pki_store_read(const struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob)
+int pki_store_read(struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob)
 {
     char name[NAME_MAX + 1];
     int result, fd, directory = open_file_parent(store, base, ending, false, name);
@@ -242,10 +311,21 @@ int pki_store_read(const struct pki_store *store, const char *base, const char *
     result = fd < 0 ? -errno : read_regular(fd, blob);
     if (fd >= 0)
         close(fd);
-    close(directory);
     if (result != 0)
         pki_blob_free(blob);
     return result;
+}
+
+int pki_store_stat(struct pki_store *store, const char *base, const char *ending, struct pki_blob *blob)
+{
+    char name[NAME_MAX + 1];
+    int directory = open_file_parent(store, base, ending, false, name);
+    struct stat status;
+
+    memset(blob, 0, sizeof *blob);
+    if (directory < 0)
+        return directory;
+    return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? take_status(&status, blob) : -errno;
 }
 
 void pki_blob_free(struct pki_blob *blob)
@@ -270,7 +350,8 @@ static int write_new(int directory, const char *name, const char *content, size_
         content += written;
         size -= (size_t)written;
     }
-    if (result == 0 && fchmod(fd, mode) != 0)
+    /* What others may read, they may whatever the umask is. */
+    if (result == 0 && (mode & 0077) != 0 && fchmod(fd, mode) != 0)
         result = -errno;
     if (close(fd) != 0 && result == 0)
         result = -errno;
@@ -284,7 +365,7 @@ static int staged_name(char staged[NAME_MAX + 1], const char *name)
     return snprintf(staged, NAME_MAX + 1, "%s" PKI_STAGED, name) > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-int pki_store_stage(const struct pki_store *store, const char *base, const char *ending, const char *content,
+int pki_store_stage(struct pki_store *store, const char *base, const char *ending, const char *content,
                     size_t size, mode_t mode)
 {
     char name[NAME_MAX + 1], staged[NAME_MAX + 1];
@@ -292,17 +373,16 @@ int pki_store_stage(const struct pki_store *store, const char *base, const char 
 
     if (directory < 0)
         return directory;
-    result = is_link(directory, name) ? -ELOOP : staged_name(staged, name);
-    /* The lock is held: a staged file is what a killed process left. */
-    if (result == 0 && unlinkat(directory, staged, 0) != 0 && errno != ENOENT)
-        result = -errno;
+    result = staged_name(staged, name);
     if (result == 0)
         result = write_new(directory, staged, content, size, mode);
-    close(directory);
+    /* The lock is held: a staged file is what a killed process left. */
+    if (result == -EEXIST)
+        result = unlinkat(directory, staged, 0) == 0 ? write_new(directory, staged, content, size, mode) : -errno;
     return result;
 }
 
-int pki_store_sync(const struct pki_store *store)
+int pki_store_sync(struct pki_store *store)
 {
     return syncfs(store->root) == 0 ? 0 : -errno;
 }
@@ -320,7 +400,7 @@ static int rename_keeping(int directory, const char *from, const char *to)
     return renameat(directory, from, directory, to) == 0 ? 0 : -errno;
 }
 
-int pki_store_place(const struct pki_store *store, const char *base, const char *ending, bool keep_old)
+int pki_store_place(struct pki_store *store, const char *base, const char *ending, bool keep_old)
 {
     char name[NAME_MAX + 1], staged[NAME_MAX + 1];
     int result, directory = open_file_parent(store, base, ending, false, name);
@@ -332,11 +412,10 @@ int pki_store_place(const struct pki_store *store, const char *base, const char 
         result = rename_keeping(directory, staged, name);
     else if (result == 0 && renameat(directory, staged, directory, name) != 0)
         result = -errno;
-    close(directory);
     return result;
 }
 
-int pki_store_sync_directory(const struct pki_store *store, const char *base)
+int pki_store_sync_directory(struct pki_store *store, const char *base)
 {
     const char *name;
     int result, directory = open_parent(store, base, false, &name);
@@ -344,11 +423,10 @@ int pki_store_sync_directory(const struct pki_store *store, const char *base)
     if (directory < 0)
         return directory;
     result = fsync(directory) == 0 ? 0 : -errno;
-    close(directory);
     return result;
 }
 
-int pki_store_remove(const struct pki_store *store, const char *base, const char *ending)
+int pki_store_remove(struct pki_store *store, const char *base, const char *ending)
 {
     char name[NAME_MAX + 1];
     int result, directory = open_file_parent(store, base, ending, false, name);
@@ -356,11 +434,10 @@ int pki_store_remove(const struct pki_store *store, const char *base, const char
     if (directory < 0)
         return directory == -ENOENT ? 0 : directory;
     result = unlinkat(directory, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
-    close(directory);
     return result;
 }
 
-int pki_store_restrict(const struct pki_store *store, const char *base, const char *ending)
+int pki_store_restrict(struct pki_store *store, const char *base, const char *ending)
 {
     char name[NAME_MAX + 1];
     int result = 0, fd, directory = open_file_parent(store, base, ending, false, name);
@@ -372,11 +449,10 @@ int pki_store_restrict(const struct pki_store *store, const char *base, const ch
         result = -errno;
     if (fd >= 0)
         close(fd);
-    close(directory);
     return result;
 }
 
-void pki_store_overwrite(const struct pki_store *store, const char *base, const char *ending)
+void pki_store_overwrite(struct pki_store *store, const char *base, const char *ending)
 {
     static const char zeros[4096];
     char name[NAME_MAX + 1];
@@ -386,7 +462,6 @@ void pki_store_overwrite(const struct pki_store *store, const char *base, const 
     if (directory < 0)
         return;
     fd = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    close(directory);
     if (fd < 0)
         return;
     /* A second link to it would be somebody else's file. */
@@ -398,7 +473,7 @@ void pki_store_overwrite(const struct pki_store *store, const char *base, const 
     close(fd);
 }
 
-int pki_store_remove_directory(const struct pki_store *store, const char *path)
+int pki_store_remove_directory(struct pki_store *store, const char *path)
 {
     const char *name;
     int result, directory = open_parent(store, path, false, &name);
@@ -406,11 +481,11 @@ int pki_store_remove_directory(const struct pki_store *store, const char *path)
     if (directory < 0)
         return directory == -ENOENT ? 0 : directory;
     result = unlinkat(directory, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
-    close(directory);
+    forget_parents(store);
     return result;
 }
 
-int pki_store_each_directory(const struct pki_store *store, const char *path, int (*each)(void *data, const char *name),
+int pki_store_each_directory(struct pki_store *store, const char *path, int (*each)(void *data, const char *name),
                              void *data)
 {
     const char *name;
@@ -421,7 +496,6 @@ int pki_store_each_directory(const struct pki_store *store, const char *path, in
     if (directory < 0)
         return directory == -ENOENT ? 0 : directory;
     fd = open_child(directory, name, false);
-    close(directory);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     list = fdopendir(fd);

@@ -84,11 +84,12 @@ PIN(certificate, ready, 24);
 PIN(certificate, reason, 32);
 PIN(certificate, subject, 40);
 PIN(certificate, names, 48);
-PIN(certificate, not_before_s, 56);
-PIN(certificate, not_after_s, 64);
-PIN(certificate, path, 72);
-PIN(certificate, is_authority, 80);
-SIZE(certificate, 88);
+PIN(certificate, wanted, 56);
+PIN(certificate, not_before_s, 64);
+PIN(certificate, not_after_s, 72);
+PIN(certificate, path, 80);
+PIN(certificate, is_authority, 88);
+SIZE(certificate, 96);
 
 PIN(credential, struct_size, 0);
 PIN(credential, content, 8);
@@ -330,7 +331,7 @@ PIN(issuer_ops, issue, 24);
 PIN(issuer_ops, retire, 32);
 PIN(issuer_ops, credential, 40);
 PIN(issuer_ops, destroy, 48);
-SIZE(issuer_ops, 56);
+SIZE(issuer_ops, 80);
 
 PIN(balancer_ops, struct_size, 0);
 PIN(balancer_ops, list, 8);

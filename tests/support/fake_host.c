@@ -41,9 +41,9 @@ static int64_t now_ms(void)
 /* ---- settings ---- */
 
 struct hactl_conf {
-    const struct hactl_key *keys;
-    char **values; /* one for each key; NULL: not set */
-    char ***items; /* of lists; end with NULL */
+    const struct hactl_key *keys; /* as declared, those with a `*` for each name given; own */
+    char **values;                /* one for each key; NULL: not set */
+    char ***items;                /* of lists; end with NULL */
     char *instance, *cluster, *directory;
     const struct hactl_conf *other; /* borrowed */
 };
@@ -80,10 +80,97 @@ static char **split(const char *text)
     return items;
 }
 
-struct hactl_conf *fake_conf_new(const struct hactl_key *keys, const struct fake_setting *settings,
+/* ---- keys with a `*`: "profiles.web.days" is given, "profiles.*.days" declared ---- */
+
+struct growing {
+    struct hactl_key *keys;
+    size_t count;
+    char *names; /* given, separated by spaces */
+};
+
+static void add_key(struct growing *growing, const struct hactl_key *like, const char *name)
+{
+    growing->keys = must(realloc(growing->keys, (growing->count + 2) * sizeof *growing->keys));
+    growing->keys[growing->count] = *like;
+    growing->keys[growing->count].name = must(strdup(name));
+    memset(&growing->keys[++growing->count], 0, sizeof *growing->keys);
+}
+
+static void collect_names(struct growing *growing, const struct fake_setting *settings, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    char *names = must(strdup(""));
+
+    for (; settings != NULL && settings->key != NULL; settings++) {
+        const char *name = settings->key + length + 1;
+        char word[100], *longer;
+        if (strncmp(settings->key, prefix, length) != 0 || settings->key[length] != '.')
+            continue;
+        snprintf(word, sizeof word, "%.*s ", (int)strcspn(name, "."), name);
+        if (strstr(names, word) != NULL)
+            continue;
+        if (asprintf(&longer, "%s%s", names, word) < 0)
+            broken("out of memory");
+        free(names);
+        names = longer;
+    }
+    growing->names = names;
+}
+
+static void expand_star(struct growing *growing, const struct hactl_key *keys, const struct fake_setting *settings,
+                        const char *prefix)
+{
+    const struct hactl_key list = {.type = HACTL_KEY_STRING_LIST};
+    size_t length = strlen(prefix);
+    char name[200];
+
+    collect_names(growing, settings, prefix);
+    snprintf(name, sizeof name, "%s.*", prefix);
+    add_key(growing, &list, name);
+    growing->keys[growing->count - 1].default_value = growing->names;
+    for (const char *at = growing->names; *at != '\0'; at += strcspn(at, " ") + 1)
+        for (const struct hactl_key *key = keys; key->name != NULL; key++)
+            if (strncmp(key->name, prefix, length) == 0 && strncmp(key->name + length, ".*.", 3) == 0) {
+                snprintf(name, sizeof name, "%s.%.*s.%s", prefix, (int)strcspn(at, " "), at, key->name + length + 3);
+                add_key(growing, key, name);
+            }
+}
+
+static const struct hactl_key *expand(const struct hactl_key *keys, const struct fake_setting *settings)
+{
+    struct growing growing = {.keys = must(calloc(1, sizeof *growing.keys))};
+    char last[100] = "", prefix[100];
+
+    for (const struct hactl_key *key = keys; key != NULL && key->name != NULL; key++) {
+        const char *star = strstr(key->name, ".*.");
+        if (star == NULL) {
+            add_key(&growing, key, key->name);
+            continue;
+        }
+        snprintf(prefix, sizeof prefix, "%.*s", (int)(star - key->name), key->name);
+        if (strcmp(prefix, last) != 0)
+            expand_star(&growing, keys, settings, prefix);
+        memcpy(last, prefix, sizeof last);
+    }
+    return growing.keys;
+}
+
+static void keys_free(const struct hactl_key *keys)
+{
+    for (const struct hactl_key *key = keys; key->name != NULL; key++) {
+        size_t length = strlen(key->name);
+        if (length > 2 && strcmp(key->name + length - 2, ".*") == 0)
+            free((char *)(uintptr_t)key->default_value);
+        free((char *)(uintptr_t)key->name);
+    }
+    free((void *)(uintptr_t)keys);
+}
+
+struct hactl_conf *fake_conf_new(const struct hactl_key *declared, const struct fake_setting *settings,
                                  const char *instance, const char *cluster, const char *directory)
 {
     struct hactl_conf *conf = must(calloc(1, sizeof *conf));
+    const struct hactl_key *keys = expand(declared, settings);
     size_t count = count_keys(keys);
 
     conf->keys = keys;
@@ -119,6 +206,7 @@ void fake_conf_free(struct hactl_conf *conf)
         free(conf->items[i]);
         free(conf->values[i]);
     }
+    keys_free(conf->keys);
     free(conf->items);
     free(conf->values);
     free(conf->instance);
@@ -292,6 +380,7 @@ static const struct member certificate_members[] = {M(certificate, TEXT, purpose
                                                     M(certificate, TEXT, subject),
                                                     M(certificate, TEXT, names),
                                                     M(certificate, OPTIONAL_TEXT, path),
+                                                    M(certificate, OPTIONAL_TEXT, wanted),
                                                     M_END};
 static const struct member credential_members[] = {M_BYTES(credential, content), M(credential, OPTIONAL_TEXT, path),
                                                    M_END};

@@ -16,7 +16,7 @@ char top[64], directory[96];
 static struct hactl_conf *conf;
 struct hactl_call *call;
 void *self;
-static char *slurped[256];
+static char *slurped[1024];
 static size_t slurped_count;
 
 const char *extra_names[4];
@@ -126,7 +126,7 @@ void assert_all_ready(void)
     for (size_t i = 0; i < call->certificate_count; i++)
         if (call->certificates[i].ready != HACTL_YES)
             fail_msg("%s: %s", call->certificates[i].path, call->certificates[i].reason);
-    assert_int_equal(call->certificate_count, 8 + 3 * inventory.replica_count);
+    assert_int_equal(call->certificate_count, 6 + 13 * inventory.replica_count);
 }
 
 void assert_not_ready(const char *purpose, const char *replica, const char *reason)
@@ -213,7 +213,7 @@ static void fingerprint(const char *path, char *text, size_t size)
     free(entries);
 }
 
-char prints[2][16384];
+char prints[2][65536];
 
 const char *print_tree(unsigned which)
 {
@@ -292,16 +292,16 @@ static const struct {
     const char *authority, *leaf, *address;
     bool server, client;
 } judged[] = {
-    {"etcd/ca", "replicas/demo-2/etcd-server", EXTERNAL, true, true},
-    {"etcd/ca", "replicas/demo-2/etcd-server", "127.81.1.2", true, true},
-    {"etcd/ca", "replicas/demo-2/etcd-server", "::1", true, true},
-    {"etcd/peer-ca", "replicas/demo-2/etcd-peer", "127.81.1.2", true, true},
-    {"ca", "replicas/demo-2/apiserver", EXTERNAL, true, false},
-    {"ca", "replicas/demo-2/apiserver", "10.96.0.1", true, false},
+    {"etcd/ca", "replicas/demo-2/pki/etcd/server", EXTERNAL, true, true},
+    {"etcd/ca", "replicas/demo-2/pki/etcd/server", "127.81.1.2", true, true},
+    {"etcd/ca", "replicas/demo-2/pki/etcd/server", "::1", true, true},
+    {"etcd/peer-ca", "replicas/demo-2/pki/etcd/peer", "127.81.1.2", true, true},
+    {"ca", "replicas/demo-2/pki/apiserver", EXTERNAL, true, false},
+    {"ca", "replicas/demo-2/pki/apiserver", "10.96.0.1", true, false},
     {"etcd/ca", "operator/etcd-client", NULL, false, true},
-    {"etcd/ca", "apiserver-etcd-client", NULL, false, true},
-    {"ca", "apiserver-kubelet-client", NULL, false, true},
-    {"front-proxy-ca", "front-proxy-client", NULL, false, true},
+    {"etcd/ca", "replicas/demo-1/pki/apiserver-etcd-client", NULL, false, true},
+    {"ca", "replicas/demo-1/pki/apiserver-kubelet-client", NULL, false, true},
+    {"front-proxy-ca", "replicas/demo-1/pki/front-proxy-client", NULL, false, true},
 };
 
 void judge_all(void)

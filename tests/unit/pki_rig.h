@@ -15,7 +15,7 @@
 #include "tests/support/fake_host.h"
 
 #define EXTERNAL          "127.81.0.100"
-#define CERTIFICATE_COUNT 17 /* 4 authorities, 4 of the cluster, 3 of each replica */
+#define CERTIFICATE_COUNT 45 /* 4 authorities, 2 of the cluster, 13 of each replica */
 
 extern char top[64], directory[96];
 extern struct hactl_call *call; /* the last one */
@@ -24,7 +24,7 @@ extern const char *extra_names[4];
 extern struct hactl_cluster cluster;
 extern struct hactl_replica replicas[3];
 extern struct hactl_inventory inventory;
-extern char prints[2][16384];
+extern char prints[2][65536];
 
 struct hactl_call *fresh_call(void);
 void open_with(const struct fake_setting *settings);

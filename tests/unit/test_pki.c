@@ -25,7 +25,7 @@ static void test_tree(void **state)
     assert_int_equal(mode_of("replicas/demo-1"), 0700);
     assert_int_equal(mode_of("ca.key"), 0600);
     assert_int_equal(mode_of("ca.crt"), 0644);
-    assert_int_equal(mode_of("replicas/demo-1/etcd-peer.key"), 0600);
+    assert_int_equal(mode_of("replicas/demo-1/pki/etcd/peer.key"), 0600);
     assert_false(there("ca.key.new"));
     assert_int_equal(hactl_plugin.check(self, fresh_call()), HACTL_OK);
 }
@@ -35,10 +35,10 @@ static void test_judges_bite(void **state)
 {
     (void)state;
     make_all();
-    assert_int_not_equal(openssl_says("etcd/ca", "replicas/demo-2/etcd-peer", "sslserver", NULL), 0);
-    assert_int_not_equal(openssl_says("etcd/ca", "replicas/demo-2/etcd-server", "sslserver", "198.51.100.7"), 0);
-    assert_int_not_equal(openssl_says("etcd/peer-ca", "replicas/demo-2/etcd-peer", "sslserver", EXTERNAL), 0);
-    assert_int_not_equal(openssl_says("ca", "replicas/demo-1/apiserver", "sslserver", "127.81.1.2"), 0);
+    assert_int_not_equal(openssl_says("etcd/ca", "replicas/demo-2/pki/etcd/peer", "sslserver", NULL), 0);
+    assert_int_not_equal(openssl_says("etcd/ca", "replicas/demo-2/pki/etcd/server", "sslserver", "198.51.100.7"), 0);
+    assert_int_not_equal(openssl_says("etcd/peer-ca", "replicas/demo-2/pki/etcd/peer", "sslserver", EXTERNAL), 0);
+    assert_int_not_equal(openssl_says("ca", "replicas/demo-1/pki/apiserver", "sslserver", "127.81.1.2"), 0);
 }
 
 static void test_repeat_changes_nothing(void **state)
@@ -68,7 +68,7 @@ static void test_key_types(void **state)
         const struct fake_setting settings[] = {{"key_type", types[i]}, {NULL, NULL}};
         char path[256];
         const char *const key[] = {"openssl", "pkey", "-check", "-in", path, NULL};
-        snprintf(path, sizeof path, "%s/replicas/demo-2/apiserver.key", directory);
+        snprintf(path, sizeof path, "%s/replicas/demo-2/pki/apiserver.key", directory);
         open_with(settings);
         make_all();
         assert_all_ready();
@@ -110,7 +110,7 @@ static void test_credentials(void **state)
     assert_int_equal(issuer->credential(self, fresh_call(), "demo-1", "etcd-peer", "authority"), HACTL_OK);
     assert_string_equal(call->credentials[0].content, slurp(path_of("etcd/peer-ca.crt")));
     assert_int_equal(issuer->credential(self, fresh_call(), "demo-1", "etcd-peer", "certificate"), HACTL_OK);
-    assert_string_equal(call->credentials[0].content, slurp(path_of("replicas/demo-1/etcd-peer.crt")));
+    assert_string_equal(call->credentials[0].content, slurp(path_of("replicas/demo-1/pki/etcd/peer.crt")));
     assert_int_equal(issuer->credential(self, fresh_call(), NULL, "etcd-ca", "certificate"), HACTL_OK);
     assert_int_equal(issuer->credential(self, fresh_call(), NULL, "etcd-ca", "key"), HACTL_E_DENIED);
     assert_int_equal(issuer->credential(self, fresh_call(), NULL, "etcd-peer", "key"), HACTL_E_INVALID);
@@ -233,13 +233,13 @@ static void test_drift(void **state)
     cluster.external_address = NULL;
     make_all();
     assert_all_ready();
-    key = slurp(path_of("replicas/demo-1/etcd-server.key"));
+    key = slurp(path_of("replicas/demo-1/pki/etcd/server.key"));
     cluster.external_address = EXTERNAL;
     assert_not_ready("etcd-server", "demo-1", "address " EXTERNAL " is not in it");
     assert_int_equal(listed("etcd-peer", "demo-1")->ready, HACTL_YES);
     make_all();
     assert_all_ready();
-    assert_string_equal(slurp(path_of("replicas/demo-1/etcd-server.key")), key);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.key")), key);
     replicas[0].internal_address = "127.81.9.9";
     assert_not_ready("etcd-peer", "demo-1", "address 127.81.9.9 is not in it");
     assert_not_ready("etcd-peer", "demo-1", "address 127.81.1.1 is in it but not wanted");

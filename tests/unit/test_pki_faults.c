@@ -33,7 +33,7 @@ static void write_certificate(const char *relative, X509 *certificate)
 static X509 *read_certificate(const char *relative)
 {
     char *pem = slurp(path_of(relative));
-    X509 *certificate = pki_certificate_read(pem, strlen(pem));
+    X509 *certificate = pki_certificate_read(&((struct pki *)self)->crypto, pem, strlen(pem));
 
     assert_non_null(certificate);
     return certificate;
@@ -42,7 +42,7 @@ static X509 *read_certificate(const char *relative)
 static EVP_PKEY *read_key(const char *relative)
 {
     char *pem = slurp(path_of(relative));
-    EVP_PKEY *key = pki_key_read(pem, strlen(pem));
+    EVP_PKEY *key = pki_key_read(&((struct pki *)self)->crypto, pem, strlen(pem), NULL);
 
     assert_non_null(key);
     return key;
@@ -124,13 +124,13 @@ static void test_spoiled_leaf(void **state)
     authority = read_key("etcd/ca.key");
     other = read_key("etcd/peer-ca.key");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        X509 *certificate = read_certificate("replicas/demo-1/etcd-server.crt");
+        X509 *certificate = read_certificate("replicas/demo-1/pki/etcd/server.crt");
         spoil_certificate(certificate, cases[i].how);
         assert_true(X509_sign(certificate, cases[i].how == BAD_SIGNATURE ? other : authority, EVP_sha256()) > 0);
-        write_certificate("replicas/demo-1/etcd-server.crt", certificate);
+        write_certificate("replicas/demo-1/pki/etcd/server.crt", certificate);
         X509_free(certificate);
         assert_not_ready("etcd-server", "demo-1", cases[i].reason);
-        assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/etcd-server", "sslserver", NULL) == 0,
+        assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/pki/etcd/server", "sslserver", NULL) == 0,
                          cases[i].still_verifies);
         assert_int_equal(issue("demo-1"), HACTL_OK);
         assert_all_ready();
@@ -146,33 +146,33 @@ static void test_spoiled_files(void **state)
         const char *file, *content, *reason;
         mode_t mode;
     } cases[] = {
-        {"replicas/demo-1/etcd-server.crt", "rubbish\n", "damaged: replicas/demo-1/etcd-server.crt", 0644},
-        {"replicas/demo-1/etcd-server.crt", "", "damaged", 0644},
-        {"replicas/demo-1/etcd-server.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-         "damaged: replicas/demo-1/etcd-server.key", 0600},
-        {"replicas/demo-1/etcd-server.key", NULL, "its key can be read by others (mode 0640)", 0640},
-        {"replicas/demo-1/etcd-server.key", "other", "its key is not the one that it was issued for", 0600},
+        {"replicas/demo-1/pki/etcd/server.crt", "rubbish\n", "damaged: replicas/demo-1/pki/etcd/server.crt", 0644},
+        {"replicas/demo-1/pki/etcd/server.crt", "", "damaged", 0644},
+        {"replicas/demo-1/pki/etcd/server.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+         "damaged: replicas/demo-1/pki/etcd/server.key", 0600},
+        {"replicas/demo-1/pki/etcd/server.key", NULL, "its key can be read by others (mode 0640)", 0640},
+        {"replicas/demo-1/pki/etcd/server.key", "other", "its key is not the one that it was issued for", 0600},
     };
 
     (void)state;
     make_all();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *path = path_of(cases[i].file);
-        char *own = slurp(path), *other = slurp(path_of("replicas/demo-1/etcd-peer.key"));
+        char *own = slurp(path), *other = slurp(path_of("replicas/demo-1/pki/etcd/peer.key"));
         const char *content = cases[i].content == NULL ? own : cases[i].content;
         spill(path, strcmp(content, "other") == 0 ? other : content, cases[i].mode);
         assert_not_ready("etcd-server", "demo-1", cases[i].reason);
         assert_int_equal(issue("demo-1"), HACTL_OK);
         assert_all_ready();
-        assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/etcd-server", "sslserver", "127.81.1.1"), 0);
+        assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/pki/etcd/server", "sslserver", "127.81.1.1"), 0);
         if (cases[i].mode == 0640) {
-            char *now = slurp(path_of("replicas/demo-1/etcd-server.key"));
+            char *now = slurp(path_of("replicas/demo-1/pki/etcd/server.key"));
             assert_string_not_equal(now, own);
         }
     }
-    assert_int_equal(unlink(path_of("replicas/demo-1/etcd-server.crt")), 0);
+    assert_int_equal(unlink(path_of("replicas/demo-1/pki/etcd/server.crt")), 0);
     assert_not_ready("etcd-server", "demo-1", "missing, though its key is there");
-    assert_int_equal(unlink(path_of("replicas/demo-1/etcd-peer.key")), 0);
+    assert_int_equal(unlink(path_of("replicas/demo-1/pki/etcd/peer.key")), 0);
     assert_not_ready("etcd-peer", "demo-1", "its key is missing");
     assert_int_equal(issue("demo-1"), HACTL_OK);
     assert_all_ready();
@@ -197,7 +197,7 @@ static void test_foreign_key_format(void **state)
 
 static void test_short_authority(void **state)
 {
-    const struct fake_setting settings[] = {{"authority_days", "10"}, {NULL, NULL}};
+    const struct fake_setting settings[] = {{"authority_days", "200"}, {NULL, NULL}};
     int64_t end_s;
 
     (void)state;
@@ -205,12 +205,30 @@ static void test_short_authority(void **state)
     make_all();
     assert_all_ready();
     end_s = listed("etcd-ca", NULL)->not_after_s;
-    assert_true(end_s > time(NULL) + 9 * PKI_DAY_S);
+    assert_true(end_s > time(NULL) + 199 * PKI_DAY_S);
     assert_int_equal(listed("etcd-server", "demo-1")->not_after_s, end_s);
-    assert_non_null(strstr(listed("etcd-server", "demo-1")->reason, "together with its authority"));
     print_tree(0);
     make_all();
     assert_string_equal(print_tree(1), prints[0]);
+}
+
+/* Under an authority that is about to end nothing is begun any more; what
+ * ends with it is said, and left. */
+static void test_authority_ends(void **state)
+{
+    const struct fake_setting settings[] = {{"authority_days", "10"}, {"leaf_days", "9"}, {NULL, NULL}},
+                              longer[] = {{"leaf_days", "365"}, {NULL, NULL}};
+
+    (void)state;
+    open_with(settings);
+    make_all();
+    assert_all_ready();
+    open_with(longer);
+    assert_int_equal(issue("demo-1"), HACTL_E_LOST);
+    assert_said("ends in 10.0 days");
+    assert_said("less than 121.7 are left");
+    open_with(settings);
+    assert_all_ready();
 }
 
 /* ---- tests: authorities are never replaced ---- */
@@ -329,25 +347,25 @@ static void test_leaf_after_crash(void **state)
     (void)state;
     make_all();
     /* Staged, nothing placed; old certificate removed; new key placed. */
-    spill(path_of("replicas/demo-1/etcd-peer.key.new"), "half a k", 0600);
+    spill(path_of("replicas/demo-1/pki/etcd/peer.key.new"), "half a k", 0600);
     assert_int_equal(issue("demo-1"), HACTL_OK);
-    assert_false(there("replicas/demo-1/etcd-peer.key.new"));
-    move("replicas/demo-1/etcd-peer.crt", "replicas/demo-1/etcd-peer.crt.new");
+    assert_false(there("replicas/demo-1/pki/etcd/peer.key.new"));
+    move("replicas/demo-1/pki/etcd/peer.crt", "replicas/demo-1/pki/etcd/peer.crt.new");
     assert_int_equal(issue("demo-1"), HACTL_OK);
     assert_all_ready();
-    move("replicas/demo-1/etcd-peer.crt", "replicas/demo-1/etcd-peer.crt.new");
-    move("replicas/demo-1/etcd-server.key", "replicas/demo-1/etcd-peer.key");
+    move("replicas/demo-1/pki/etcd/peer.crt", "replicas/demo-1/pki/etcd/peer.crt.new");
+    move("replicas/demo-1/pki/etcd/server.key", "replicas/demo-1/pki/etcd/peer.key");
     assert_int_equal(issue("demo-1"), HACTL_OK);
     assert_all_ready();
     judge_all();
-    assert_false(there("replicas/demo-1/etcd-peer.crt.new"));
+    assert_false(there("replicas/demo-1/pki/etcd/peer.crt.new"));
 }
 
 /* ---- tests: the file system in the way ---- */
 
 static void test_links(void **state)
 {
-    static const char *const links[] = {"ca.key",  "etcd/peer-ca.crt", "replicas/demo-1/etcd-peer.key",
+    static const char *const links[] = {"ca.key",  "etcd/peer-ca.crt", "replicas/demo-1/pki/etcd/peer.key",
                                         "etcd",    "replicas",         "replicas/demo-1",
                                         "operator"};
     char target[128];
@@ -366,7 +384,7 @@ static void test_links(void **state)
         if (strncmp(links[i], "etcd/", 5) == 0)
             assert_int_equal(ha_directory_make(path_of("etcd"), 0700), 0);
         if (strncmp(links[i], "replicas/", 9) == 0)
-            assert_int_equal(ha_directory_make(path_of(is_directory ? "replicas" : "replicas/demo-1"), 0700), 0);
+            assert_int_equal(ha_directory_make(path_of(is_directory ? "replicas" : "replicas/demo-1/pki/etcd"), 0700), 0);
         assert_int_equal(symlink(target, path_of(links[i])), 0);
         first = authorities();
         second = issue(NULL);
@@ -406,7 +424,7 @@ static void test_full_disk(void **state)
             signal(SIGXFSZ, SIG_IGN);
             setrlimit(RLIMIT_FSIZE, &limit);
             status = issue("demo-1");
-            _exit(status == HACTL_E_QUOTA && strstr(call->text, "etcd-server.crt") != NULL ? 0 : 1);
+            _exit(status == HACTL_E_QUOTA && strstr(call->text, "replicas/demo-1/pki/") != NULL ? 0 : 1);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
@@ -461,7 +479,7 @@ static void test_retire(void **state)
     make_all();
     assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "demo-1"), HACTL_OK);
     assert_false(there("replicas/demo-1"));
-    assert_true(there("replicas/demo-2/etcd-peer.key"));
+    assert_true(there("replicas/demo-2/pki/etcd/peer.key"));
     assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "demo-1"), HACTL_OK);
     assert_not_ready("etcd-peer", "demo-1", "missing");
 }
@@ -474,7 +492,7 @@ static void test_destroy(void **state)
     spill(path_of("replicas/demo-2/notes"), "mine\n", 0600);
     assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), HACTL_OK);
     assert_true(there("replicas/demo-2/notes"));
-    assert_false(there("replicas/demo-2/etcd-peer.key"));
+    assert_false(there("replicas/demo-2/pki/etcd/peer.key"));
     assert_false(there("replicas/demo-1"));
     assert_false(there("etcd"));
     assert_false(there("ca.key"));
@@ -490,6 +508,7 @@ int main(void)
         TEST(test_spoiled_files),
         TEST(test_foreign_key_format),
         TEST(test_short_authority),
+        TEST(test_authority_ends),
         TEST(test_half_authority),
         TEST(test_wrong_authority),
         TEST(test_false_authority),

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a replica's tree holds beside its own certificates: copies of what it
+ * is to trust and of the service-account keys, so that its directory can be
+ * copied to /etc/kubernetes as it is. No authority's key is among them. */
+#include "plugins/pki/pki.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ACCOUNT_FILE PKI_ACCOUNT_FILE
+
+static const struct copy {
+    const char *authority; /* NULL: the service accounts' */
+    const char *base, *ending;
+    mode_t mode;
+} copies[] = {
+    {"kubernetes-ca", "ca", ".crt", 0644},
+    {"front-proxy-ca", "front-proxy-ca", ".crt", 0644},
+    {"etcd-ca", "etcd/ca", ".crt", 0644},
+    {"etcd-peer-ca", "etcd/peer-ca", ".crt", 0644},
+    {NULL, ACCOUNT_FILE, ".key", 0600},
+    {NULL, ACCOUNT_FILE, ".pub", 0644},
+};
+
+#define COPY_COUNT (sizeof copies / sizeof copies[0])
+
+static bool is_used(const struct pki *pki, const struct copy *copy)
+{
+    return copy->authority == NULL ||
+           pki_authority_used(pki, &pki_authorities[pki_authority_find(copy->authority)]);
+}
+
+static bool copy_base(const struct copy *copy, const char *replica, char base[PKI_PATH_SIZE])
+{
+    return snprintf(base, PKI_PATH_SIZE, "replicas/%s/pki/%s", replica, copy->base) < PKI_PATH_SIZE;
+}
+
+static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+{
+    return copy->authority != NULL ? pki_trust_stat(store, copy->authority, blob)
+                                   : pki_store_stat(store, copy->base, copy->ending, blob);
+}
+
+static int read_original(const struct pki *pki, struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+{
+    return copy->authority != NULL ? pki_trust_read(pki, store, copy->authority, blob)
+                                   : pki_store_read(store, copy->base, copy->ending, blob);
+}
+
+int pki_tree_each(const struct pki *pki, const char *replica,
+                  int (*each)(void *data, const char *base, const char *ending), void *data)
+{
+    char base[PKI_PATH_SIZE];
+    int result = 0;
+
+    (void)pki;
+    for (size_t i = 0; result == 0 && i < COPY_COUNT; i++)
+        if (copy_base(&copies[i], replica, base))
+            result = each(data, base, copies[i].ending);
+    return result;
+}
+
+/* ---- copies ---- */
+
+static void say(const struct copy *copy, const char *base, int error, bool same, mode_t mode, struct pki_state *state)
+{
+    if (error == -ENOENT)
+        pki_state_finding(state, "%s%s is missing", base, copy->ending);
+    else if (error != 0)
+        pki_state_finding(state, "%s%s %s", base, copy->ending, pki_store_error(error));
+    else if (!same)
+        pki_state_finding(state, "%s%s is not %s%s as it is now", base, copy->ending,
+                          copy->authority != NULL ? copy->authority : copy->base,
+                          copy->authority != NULL ? "" : copy->ending);
+    else
+        pki_state_finding(state, "%s%s can be read by others (mode %04o)", base, copy->ending, (unsigned)mode);
+    if (error != 0 && error != -ENOENT && state->error == 0)
+        state->error = error;
+}
+
+/* Says in `state` what is wrong with it. True: it is to be written. */
+static bool check_copy(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *base,
+                       const struct pki_blob *original, struct pki_state *state)
+{
+    struct pki_remembered *known;
+    struct pki_blob blob;
+    int error = pki_store_read(store, base, copy->ending, &blob);
+    bool exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
+    bool same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
+    if (!same || exposed)
+        say(copy, base, error, same, blob.mode, state);
+    else if ((known = pki_memory_add(pki->memory, base, copy->ending, &blob)) != NULL)
+        known->copy_of = original->identity;
+    pki_blob_free(&blob);
+    return !same || exposed;
+}
+
+/* It was compared before, and neither file has changed since. */
+static bool is_known(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *replica)
+{
+    char base[PKI_PATH_SIZE];
+    struct pki_blob original, now;
+    struct pki_remembered *known;
+
+    if (!copy_base(copy, replica, base) || stat_original(store, copy, &original) != 0 ||
+        pki_store_stat(store, base, copy->ending, &now) != 0)
+        return false;
+    known = pki_memory_find(pki->memory, base, copy->ending, &now);
+    return known != NULL && pki_identity_same(&known->copy_of, &original.identity) &&
+           ((copy->mode & 0077) != 0 || (now.mode & 0077) == 0);
+}
+
+/* One copy: looked at, and with a batch staged if need be. */
+static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *batch, const struct copy *copy,
+                    const char *replica, struct pki_state *state)
+{
+    struct pki_item item = {.ending = copy->ending,
+                            .purpose = copy->authority != NULL ? PKI_TRUST : PKI_SERVICE_ACCOUNT,
+                            .replica = replica,
+                            .secret = strcmp(copy->ending, ".key") == 0,
+                            .reason = "copy"};
+    struct pki_blob original;
+    int error, result = HACTL_OK;
+
+    if (is_known(pki, store, copy, replica))
+        return HACTL_OK;
+    error = read_original(pki, store, copy, &original);
+    if (error != 0) {
+        pki_state_finding(state, "%s, of which it is to have a copy, is not there",
+                          copy->authority != NULL ? copy->authority : "the service accounts' key");
+        return HACTL_OK;
+    }
+    if (!copy_base(copy, replica, item.base))
+        result = HACTL_E_INVALID;
+    else if (check_copy(pki, store, copy, item.base, &original, state) && batch != NULL)
+        result = state->error == 0 ? pki_batch_file(batch, &item, original.content, original.size, copy->mode)
+                                   : pki_store_fail(pki, batch->call, state->error, item.base, copy->ending);
+    pki_blob_free(&original);
+    return result;
+}
+
+static bool has_none(struct pki *pki, struct pki_store *store, const char *replica)
+{
+    char base[PKI_PATH_SIZE];
+    struct pki_blob blob;
+
+    for (size_t i = 0; i < COPY_COUNT; i++)
+        if (is_used(pki, &copies[i]) && copy_base(&copies[i], replica, base) &&
+            pki_store_stat(store, base, copies[i].ending, &blob) != -ENOENT)
+            return false;
+    return true;
+}
+
+int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica)
+{
+    struct pki_state state = {.ready = HACTL_YES};
+    char path[4096 + PKI_PATH_SIZE];
+    struct hactl_certificate record = {.struct_size = sizeof record,
+                                       .purpose = PKI_TRUST,
+                                       .replica = replica,
+                                       .subject = "copies of authorities and service-account keys",
+                                       .names = "",
+                                       .path = path};
+
+    snprintf(path, sizeof path, "%s/replicas/%s/pki", pki->directory, replica);
+    if (has_none(pki, store, replica))
+        pki_state_finding(&state, "missing");
+    for (size_t i = 0; state.ready == HACTL_YES && i < COPY_COUNT; i++)
+        if (is_used(pki, &copies[i]))
+            one_copy(pki, store, NULL, &copies[i], replica, &state);
+    record.ready = state.ready;
+    record.reason = state.reason[0] != '\0' ? state.reason : NULL;
+    return pki->host->emit_certificate(call, &record);
+}
+
+int pki_tree_ensure(struct pki_batch *batch, const char *replica)
+{
+    struct pki_state state = {.ready = HACTL_YES};
+    int result = HACTL_OK;
+
+    for (size_t i = 0; result == HACTL_OK && i < COPY_COUNT; i++)
+        if (is_used(batch->pki, &copies[i]))
+            result = one_copy(batch->pki, batch->store, batch, &copies[i], replica, &state);
+    return result;
+}
+
+/* ---- service accounts ---- */
+
+static void say_account(struct pki_state *state, int error, const struct pki_remembered *file)
+{
+    if (error == -ENOENT)
+        pki_state_finding(state, "missing");
+    else if (error != 0)
+        pki_state_finding(state, ACCOUNT_FILE ".key %s", pki_store_error(error));
+    else if (file->key == NULL)
+        pki_state_finding(state, "damaged: " ACCOUNT_FILE ".key is not a PEM private key");
+    else if ((file->mode & 0077) != 0)
+        pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
+}
+
+/* A pair of keys without a certificate: tokens are signed with one and
+ * checked with the other. Returns the key, borrowed. */
+static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct pki_state *state)
+{
+    struct pki_remembered *private_part = NULL, *public_part = NULL;
+    int private_error = pki_recall(pki, store, ACCOUNT_FILE, ".key", &private_part);
+    int public_error = pki_recall(pki, store, ACCOUNT_FILE, ".pub", &public_part);
+    EVP_PKEY *key = private_part != NULL ? private_part->key : NULL;
+
+    state->error = private_error != 0 && private_error != -ENOENT  ? private_error
+                   : public_error != 0 && public_error != -ENOENT ? public_error
+                                                                  : 0;
+    state->has_key = private_error != -ENOENT;
+    state->exposed = private_part != NULL && (private_part->mode & 0077) != 0;
+    say_account(state, private_error, private_part);
+    if (key != NULL && (public_part == NULL || public_part->key == NULL ||
+                        (public_part->matches != key && EVP_PKEY_eq(key, public_part->key) != 1)))
+        pki_state_finding(state, ACCOUNT_FILE ".pub is not the public half of " ACCOUNT_FILE ".key");
+    pki_crypto_error();
+    return key;
+}
+
+int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pki_store *store)
+{
+    struct pki_state state = {.ready = HACTL_YES};
+    char path[4096 + 16];
+    struct hactl_certificate record = {.struct_size = sizeof record,
+                                       .purpose = PKI_SERVICE_ACCOUNT,
+                                       .subject = "a key pair that signs tokens",
+                                       .names = "",
+                                       .path = path};
+
+    snprintf(path, sizeof path, "%s/" ACCOUNT_FILE ".key", pki->directory);
+    check_account(pki, store, &state);
+    record.ready = state.ready;
+    record.reason = state.reason[0] != '\0' ? state.reason : NULL;
+    return pki->host->emit_certificate(call, &record);
+}
+
+static int stage_public(struct pki_batch *batch, EVP_PKEY *key, const char *reason)
+{
+    struct pki_item item = {.base = ACCOUNT_FILE, .ending = ".pub", .purpose = PKI_SERVICE_ACCOUNT};
+    char *pem = NULL;
+    size_t size;
+    int result;
+
+    snprintf(item.reason, sizeof item.reason, "%s", reason);
+    if (pki_public_key_write(key, &pem, &size) != 0)
+        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, ACCOUNT_FILE ".pub: %s", pki_crypto_error());
+    result = pki_batch_file(batch, &item, pem, size, 0644);
+    free(pem);
+    return result;
+}
+
+/* Like an authority it is never replaced: every token would be worth nothing. */
+int pki_service_account_ensure(struct pki_batch *batch, bool *make)
+{
+    struct pki_state state = {.ready = HACTL_YES};
+    struct pki *pki = batch->pki;
+    EVP_PKEY *key = check_account(pki, batch->store, &state);
+    int error, result = HACTL_OK;
+
+    *make = false;
+    if (state.error != 0)
+        result = pki->host->fail(batch->call, HACTL_E_CONFLICT, "%s/%s", pki->directory, state.reason);
+    else if (!state.has_key)
+        *make = true;
+    else if (key == NULL)
+        result = pki->host->fail(batch->call, HACTL_E_CONFLICT,
+                                 "%s/" ACCOUNT_FILE ".key cannot be used: %s; hactl does not replace it, since no token "
+                                 "would be worth anything then: put the right one back, or move it away to start anew",
+                                 pki->directory, state.reason);
+    if (result == HACTL_OK && state.exposed) {
+        error = pki_store_restrict(batch->store, ACCOUNT_FILE, ".key");
+        if (error != 0)
+            result = pki_store_fail(pki, batch->call, error, ACCOUNT_FILE, ".key");
+        pki->host->log(batch->call, HACTL_LOG_WARNING,
+                       "%s/" ACCOUNT_FILE ".key could be read by others; its mode is 0600 now, but who has read it can "
+                       "make tokens",
+                       pki->directory);
+    }
+    if (result == HACTL_OK && key != NULL && state.ready != HACTL_YES && strstr(state.reason, ACCOUNT_FILE ".pub"))
+        result = stage_public(batch, key, state.reason);
+    return result;
+}
