@@ -361,17 +361,17 @@ static bool run_wave(struct gce *gce, struct hactl_call *call, struct gce_reques
 
 /* Requests of `list` that are to be asked once more, at the front of it. */
 static size_t select_again(struct gce *gce, struct gce_request **list, struct flight *flights, size_t count,
-                           bool unauthorized)
+                           bool unauthorized, bool last)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < count; i++) {
-        bool again = (unauthorized && list[i]->status == 401) || is_memory(gce, list[i], &flights[i]);
+        bool again = is_memory(gce, list[i], &flights[i]) || (unauthorized && list[i]->status == 401);
 
         if (list[i]->changes && flights[i].id[0])
             gce_id_keep(&gce->sent, &gce->sent_count, flights[i].id);
         flight_clear(&flights[i]);
-        if (!again)
+        if (!again || last)
             continue;
         json_decref(list[i]->json);
         list[i]->json = NULL;
@@ -387,11 +387,11 @@ static int run_lanes(struct gce *gce, struct hactl_call *call, struct gce_reques
     bool refreshed = false;
 
     memset(flights, 0, sizeof(flights));
-    for (int round = 0; count > 0 && round < 3; round++) {
+    for (int round = 0; count > 0 && round < 2; round++) {
         bool unauthorized = run_wave(gce, call, wave, flights, count);
 
         count = select_again(gce, wave, flights, count,
-                             unauthorized && !refreshed && gce->credential.kind != GCE_CREDENTIAL_NONE);
+                             unauthorized && !refreshed && gce->credential.kind != GCE_CREDENTIAL_NONE, round == 1);
         if (count > 0 && unauthorized && !refreshed) {
             int rc;
 
