@@ -15,6 +15,7 @@ struct connection {
     struct gce_stub *stub;
     int fd;
     pthread_t thread;
+    bool used, ended;
 };
 
 struct gce_stub {
@@ -24,7 +25,7 @@ struct gce_stub {
     int fd;
     uint16_t port;
     struct connection connections[CONNECTIONS];
-    size_t connection_count;
+    size_t connection_count; /* in all */
     char *requests[REQUESTS];
     size_t request_count;
 };
@@ -122,6 +123,28 @@ static void *serve(void *argument)
         }
     }
     free(buffer);
+    pthread_mutex_lock(&connection->stub->mutex);
+    connection->ended = true;
+    pthread_mutex_unlock(&connection->stub->mutex);
+    return NULL;
+}
+
+static void forget(struct connection *connection)
+{
+    pthread_join(connection->thread, NULL);
+    close(connection->fd);
+    connection->used = connection->ended = false;
+}
+
+static struct connection *free_slot(struct gce_stub *stub)
+{
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        if (stub->connections[i].ended)
+            forget(&stub->connections[i]);
+        if (!stub->connections[i].used)
+            return &stub->connections[i];
+    }
+    die("gce_stub: too many connections");
     return NULL;
 }
 
@@ -134,9 +157,9 @@ static void *accept_all(void *argument)
         struct connection *connection;
 
         pthread_mutex_lock(&stub->mutex);
-        if (stub->connection_count == CONNECTIONS)
-            die("gce_stub: too many connections");
-        connection = &stub->connections[stub->connection_count++];
+        connection = free_slot(stub);
+        stub->connection_count++;
+        connection->used = true;
         connection->stub = stub;
         connection->fd = fd;
         if (pthread_create(&connection->thread, NULL, serve, connection) != 0)
@@ -173,10 +196,11 @@ void gce_stub_stop(struct gce_stub *stub)
     shutdown(stub->fd, SHUT_RDWR);
     pthread_join(stub->thread, NULL);
     close(stub->fd);
-    for (size_t i = 0; i < stub->connection_count; i++) {
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        if (!stub->connections[i].used)
+            continue;
         shutdown(stub->connections[i].fd, SHUT_RDWR);
-        pthread_join(stub->connections[i].thread, NULL);
-        close(stub->connections[i].fd);
+        forget(&stub->connections[i]);
     }
     gce_stub_reset(stub);
     pthread_mutex_destroy(&stub->mutex);
