@@ -98,7 +98,7 @@ int cloud_deliver(struct cloud *cloud, struct hactl_call *call, const char *inst
 
 /* ---- unit log ----------------------------------------------------------------------------------- */
 
-enum { SERIAL_BYTES = 65536, LOG_LINES = 20 };
+enum { LOG_LINES = 20 };
 
 /* The agent marks what units wrote: "hactl-unit NAME: TEXT". */
 static char *lines_of(const char *contents, const char *unit)
@@ -138,8 +138,7 @@ int cloud_unit_log(struct cloud *cloud, struct hactl_call *call, const char *ins
 
     json_decref(found);
     if (rc == HACTL_OK)
-        rc = gce_get(cloud->gce, call, &serial, "zones/%s/instances/%s/serialPort?port=1&start=-%d", zone, instance,
-                     SERIAL_BYTES);
+        rc = gce_get(cloud->gce, call, &serial, "zones/%s/instances/%s/serialPort?port=1", zone, instance);
     if (rc == HACTL_E_NOT_FOUND)
         return cloud->host->fail(call, rc, "replica %s has no serial port output", instance);
     if (rc != HACTL_OK)
