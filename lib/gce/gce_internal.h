@@ -96,6 +96,9 @@ void gce_explain_operation(struct gce *gce, const json_t *operation, struct gce_
 
 /* gce_request.c */
 void gce_request_id(struct gce *gce, struct hactl_call *call, const struct gce_request *request, char out[GCE_UUID]);
+/* gce_fail with another code. */
+int gce_fail_as(struct gce *gce, struct hactl_call *call, const struct gce_request *request, int code,
+                const char *format, ...) HACTL_FORMAT(5, 6);
 bool gce_id_is_in(char (*list)[GCE_UUID], size_t count, const char *id);
 void gce_id_keep(char (**list)[GCE_UUID], size_t *count, const char *id);
 /* One exchange that is not for the Compute API: JSON in or out, no project. */

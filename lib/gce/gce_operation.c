@@ -146,7 +146,9 @@ int gce_poll(struct gce *gce, struct hactl_call *call, const char *token)
     worst = rc == HACTL_OK ? worst_of(requests, count) : NULL;
     if (worst) {
         const char *target = ha_json_string(worst->json, "targetLink");
-        rc = gce_fail(gce, call, worst, "%s", target ? gce_link_name(target) : worst->path);
+        bool passes = worst->code == HACTL_E_BUSY || worst->code == HACTL_E_UNAVAILABLE;
+        rc = gce_fail_as(gce, call, worst, passes ? HACTL_E_ENDED : worst->code, "%s",
+                         target ? gce_link_name(target) : worst->path);
     } else if (rc == HACTL_OK && pending) {
         gce->host->retry_after(call, (uint32_t)gce->host->conf_integer(gce->conf, "poll_interval_ms"));
         rc = HACTL_PENDING;

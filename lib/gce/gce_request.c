@@ -422,17 +422,37 @@ int gce_run(struct gce *gce, struct hactl_call *call, struct gce_request *reques
     return rc;
 }
 
-int gce_fail(struct gce *gce, struct hactl_call *call, const struct gce_request *request, const char *format, ...)
+static int fail_as(struct gce *gce, struct hactl_call *call, const struct gce_request *request, int code,
+                   const char *format, va_list arguments)
 {
     char what[200];
+
+    vsnprintf(what, sizeof(what), format, arguments);
+    if (request->retry_after_ms)
+        gce->host->retry_after(call, request->retry_after_ms);
+    return gce->host->fail(call, code ? code : HACTL_E_INTERNAL, "%s: %s", what, request->error);
+}
+
+int gce_fail_as(struct gce *gce, struct hactl_call *call, const struct gce_request *request, int code,
+                const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(what, sizeof(what), format, arguments);
+    code = fail_as(gce, call, request, code, format, arguments);
     va_end(arguments);
-    if (request->retry_after_ms)
-        gce->host->retry_after(call, request->retry_after_ms);
-    return gce->host->fail(call, request->code ? request->code : HACTL_E_INTERNAL, "%s: %s", what, request->error);
+    return code;
+}
+
+int gce_fail(struct gce *gce, struct hactl_call *call, const struct gce_request *request, const char *format, ...)
+{
+    va_list arguments;
+    int code;
+
+    va_start(arguments, format);
+    code = fail_as(gce, call, request, request->code, format, arguments);
+    va_end(arguments);
+    return code;
 }
 
 int gce_get(struct gce *gce, struct hactl_call *call, json_t **out, const char *format, ...)

@@ -54,8 +54,8 @@ const struct hactl_key cloud_keys[] = {
      .help = "Network service tier of external addresses."},
     {.name = "ephemeral_addresses",
      .type = HACTL_KEY_BOOLEAN,
-     .default_value = "false",
-     .help = "Give replicas ephemeral external addresses; always so with reach = \"external\"."},
+     .default_value = "true",
+     .help = "Replicas have ephemeral external addresses for their way out; needed for reach = \"external\"."},
     {.name = "reach",
      .type = HACTL_KEY_STRING,
      .default_value = "internal",
@@ -102,7 +102,7 @@ const char *cloud_setting(const struct cloud *cloud, const char *key)
 
 bool cloud_wants_ephemeral(const struct cloud *cloud)
 {
-    return cloud->reach == CLOUD_REACH_EXTERNAL || cloud->host->conf_boolean(cloud->conf, "ephemeral_addresses");
+    return cloud->host->conf_boolean(cloud->conf, "ephemeral_addresses");
 }
 
 int cloud_no_memory(const struct cloud *cloud, struct hactl_call *call)
@@ -137,6 +137,8 @@ static int check_settings(struct cloud *cloud, struct hactl_call *call)
     if (rc == HACTL_OK && cloud->reach != CLOUD_REACH_INTERNAL &&
         !cloud->host->conf_list(cloud->conf, "tunnel_command", 0) && cloud->reach == CLOUD_REACH_TUNNEL)
         rc = cloud->host->fail(call, HACTL_E_INVALID, "reach = \"tunnel\" needs tunnel_command");
+    if (rc == HACTL_OK && cloud->reach == CLOUD_REACH_EXTERNAL && !cloud_wants_ephemeral(cloud))
+        rc = cloud->host->fail(call, HACTL_E_INVALID, "reach = \"external\" needs ephemeral_addresses = true");
     if (rc == HACTL_OK && cloud->reach == CLOUD_REACH_EXTERNAL &&
         !cloud->host->conf_list(cloud->conf, "admin_ranges", 0))
         rc = cloud->host->fail(call, HACTL_E_INVALID,
@@ -210,7 +212,7 @@ static int op_address_destroy(void *self, struct hactl_call *call, const char *n
     return cloud_address_destroy(self, call, name, kind);
 }
 
-static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_replica *want)
+static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_instance_want *want)
 {
     return cloud_instance_ensure(self, call, want);
 }
@@ -241,9 +243,9 @@ static int op_reach(void *self, struct hactl_call *call, const char *instance, u
     return cloud_reach(self, call, instance, port);
 }
 
-static int op_firewall_ensure(void *self, struct hactl_call *call, const struct hactl_port *const *ports, size_t count)
+static int op_firewall_ensure(void *self, struct hactl_call *call, const struct hactl_firewall_want *want)
 {
-    return cloud_firewall_ensure(self, call, ports, count);
+    return cloud_firewall_ensure(self, call, want);
 }
 
 static int op_firewall_destroy(void *self, struct hactl_call *call)
@@ -254,6 +256,21 @@ static int op_firewall_destroy(void *self, struct hactl_call *call)
 static int op_unit_log(void *self, struct hactl_call *call, const char *instance, const char *unit)
 {
     return cloud_unit_log(self, call, instance, unit);
+}
+
+static int op_requests(void *self, struct hactl_call *call, const char *instance)
+{
+    return cloud_requests(self, call, instance);
+}
+
+static int op_temporary_address_ensure(void *self, struct hactl_call *call, const char *instance)
+{
+    return cloud_temporary_address_ensure(self, call, instance);
+}
+
+static int op_temporary_address_destroy(void *self, struct hactl_call *call, const char *instance)
+{
+    return cloud_temporary_address_destroy(self, call, instance);
 }
 
 static int op_forget(void *self, struct hactl_call *call)
@@ -279,6 +296,9 @@ static const struct hactl_cloud_ops cloud_ops = {
     .firewall_destroy = op_firewall_destroy,
     .unit_log = op_unit_log,
     .forget = op_forget,
+    .requests = op_requests,
+    .temporary_address_ensure = op_temporary_address_ensure,
+    .temporary_address_destroy = op_temporary_address_destroy,
 };
 
 const struct hactl_plugin hactl_plugin = {

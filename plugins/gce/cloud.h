@@ -92,13 +92,14 @@ int cloud_address_emit(struct cloud *cloud, struct hactl_call *call, const json_
 int cloud_subnetwork(struct cloud *cloud, struct hactl_call *call, const char **link);
 
 /* cloud_instances.c */
-int cloud_instance_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_replica *want);
+int cloud_instance_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_instance_want *want);
 int cloud_instance_destroy(struct cloud *cloud, struct hactl_call *call, const char *name);
 
 /* cloud_template.c */
 /* What a new instance is made of; `data_disk`: link of one that is there already, or NULL. */
 struct cloud_template {
     const struct hactl_replica *replica;
+    const char *const *key_purposes; /* optional */
     const char *subnetwork;
     const char *data_disk;
     const json_t *model, *model_boot, *model_data; /* instance and disks to take after, or NULL */
@@ -110,11 +111,14 @@ int cloud_template_check(struct cloud *cloud, struct hactl_call *call);
 int cloud_claim(struct cloud *cloud, struct hactl_call *call, const char *address, const char *instance, uint16_t port,
                 uint16_t instance_port);
 int cloud_release(struct cloud *cloud, struct hactl_call *call, const char *address, const char *instance);
+int cloud_temporary_address_ensure(struct cloud *cloud, struct hactl_call *call, const char *instance);
+int cloud_temporary_address_destroy(struct cloud *cloud, struct hactl_call *call, const char *instance);
 
 /* cloud_firewall.c */
-int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_port *const *ports,
-                          size_t count);
+int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_firewall_want *want);
 int cloud_firewall_destroy(struct cloud *cloud, struct hactl_call *call);
+/* Emits the firewall, if any rule of it is among those of the project. */
+int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json_t *rules);
 
 /* cloud_reach.c */
 int cloud_reach(struct cloud *cloud, struct hactl_call *call, const char *instance, uint16_t port);
@@ -132,6 +136,9 @@ extern const char cloud_startup_script[]; /* made from startup.sh when hactl is 
 int cloud_deliver(struct cloud *cloud, struct hactl_call *call, const char *instance,
                   const struct hactl_payload *payload);
 int cloud_unit_log(struct cloud *cloud, struct hactl_call *call, const char *instance, const char *unit);
+
+/* cloud_requests.c */
+int cloud_requests(struct cloud *cloud, struct hactl_call *call, const char *instance);
 
 /* cloud_guest.c: what replicas tell through guest attributes */
 struct cloud_guest {

@@ -88,35 +88,65 @@ int cloud_release(struct cloud *cloud, struct hactl_call *call, const char *addr
     char zone[GCE_NAME];
     json_t *found = NULL;
     int rc = cloud_zone_of(cloud, call, instance, zone);
-    bool bare;
 
     if (rc == HACTL_OK)
         rc = gce_get(cloud->gce, call, &found, "zones/%s/instances/%s", zone, instance);
     if (rc == HACTL_E_NOT_FOUND)
         return HACTL_OK; /* who is not there holds nothing */
-    if (rc != HACTL_OK)
-        return rc;
-    if (!gce_is_ours(found, cloud->cluster))
+    if (rc == HACTL_OK && !gce_is_ours(found, cloud->cluster))
         rc = cloud_conflict(cloud, call, "instance", instance);
-    bare = !cloud_access(found);
-    if (rc == HACTL_OK && strcmp(cloud_external_address(found), address) == 0) {
+    if (rc == HACTL_OK && strcmp(cloud_external_address(found), address) == 0)
         rc = delete_access(cloud, call, zone, instance, cloud_access(found));
-        bare = rc == HACTL_OK;
-    }
-    /* The public address is free; the replica gets back an ephemeral one, for
-     * which nobody waits. */
-    if (rc == HACTL_OK && bare && cloud_wants_ephemeral(cloud) && cloud_text(found, "status")[0] == 'R') {
-        struct gce_request request;
-        json_t *body = json_pack("{s:s, s:s, s:s}", "name", CLOUD_ACCESS, "type", "ONE_TO_ONE_NAT", "networkTier",
-                                 cloud->host->conf_string(cloud->conf, "network_tier"));
+    json_decref(found);
+    return rc;
+}
 
-        gce_prepare(&request, "POST", body, "zones/%s/instances/%s/addAccessConfig?networkInterface=nic0", zone,
-                    instance);
-        if (gce_run(cloud->gce, call, &request, 1) == HACTL_OK && request.code != HACTL_OK)
-            cloud->host->log(call, HACTL_LOG_WARNING, "replica %s got no ephemeral address back: %.300s", instance,
-                             request.error);
-        gce_request_clear(&request);
-    }
+/* ---- an address of its own --------------------------------------------------------------- */
+
+/* Whether the instance's external address is the cluster's and not its own. */
+static int holds_static(struct cloud *cloud, struct hactl_call *call, const json_t *instance, bool *holds)
+{
+    char name[GCE_NAME];
+    const char *region;
+    json_t *address = NULL;
+    int rc = gce_region(cloud->gce, call, &region);
+
+    *holds = false;
+    gce_name(name, cloud->cluster, "-ip");
+    if (rc == HACTL_OK)
+        rc = gce_get(cloud->gce, call, &address, "regions/%s/addresses/%s", region, name);
+    if (rc == HACTL_OK)
+        *holds = strcmp(cloud_text(address, "address"), cloud_external_address(instance)) == 0;
+    json_decref(address);
+    return rc == HACTL_E_NOT_FOUND ? HACTL_OK : rc;
+}
+
+int cloud_temporary_address_ensure(struct cloud *cloud, struct hactl_call *call, const char *instance)
+{
+    char zone[GCE_NAME];
+    json_t *found = NULL;
+    int rc;
+
+    if (!cloud_wants_ephemeral(cloud))
+        return HACTL_OK;
+    rc = cloud_instance_need(cloud, call, instance, zone, &found);
+    if (rc == HACTL_OK && !cloud_access(found))
+        rc = add_access(cloud, call, zone, instance, NULL);
+    json_decref(found);
+    return rc;
+}
+
+int cloud_temporary_address_destroy(struct cloud *cloud, struct hactl_call *call, const char *instance)
+{
+    char zone[GCE_NAME];
+    json_t *found = NULL;
+    bool keeps = false;
+    int rc = cloud_instance_need(cloud, call, instance, zone, &found);
+
+    if (rc == HACTL_OK && cloud_access(found))
+        rc = holds_static(cloud, call, found, &keeps);
+    if (rc == HACTL_OK && cloud_access(found) && !keeps)
+        rc = delete_access(cloud, call, zone, instance, cloud_access(found));
     json_decref(found);
     return rc;
 }

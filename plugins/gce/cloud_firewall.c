@@ -9,10 +9,14 @@
  *
  * A port that hactl itself dials (etcd's client port) is never opened to
  * everybody, even where the endpoint fronts it. Rules have no labels; the
- * description says whose they are.
+ * description says whose they are, what they were made from, and a hash of
+ * what they were made as, so that a rule changed by others is noticed:
+ *
+ *     hactl cluster NAME rules=COUNT settings=HASH content=HASH for DIGEST
  */
 #include "plugins/gce/cloud.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,12 +95,12 @@ static json_t *ranges_of(const struct cloud *cloud, const char *setting)
 }
 
 /* *out NULL: that rule has nothing to allow. */
-static int wanted(struct cloud *cloud, struct hactl_call *call, int rule, const struct hactl_port *const *ports,
-                  size_t count, const char *network, json_t **out)
+static int wanted(struct cloud *cloud, struct hactl_call *call, int rule, const struct hactl_firewall_want *want,
+                  const char *network, json_t **out)
 {
-    json_t *numbers = ports_of(cloud, rule, ports, count);
+    json_t *numbers = ports_of(cloud, rule, want->ports, want->port_count);
     json_t *sources = rules[rule].ranges ? ranges_of(cloud, rules[rule].ranges) : json_pack("[s]", cloud->tag);
-    char name[GCE_NAME], description[128];
+    char name[GCE_NAME];
 
     *out = NULL;
     if (!numbers || !sources || json_array_size(numbers) == 0 || json_array_size(sources) == 0) {
@@ -105,56 +109,119 @@ static int wanted(struct cloud *cloud, struct hactl_call *call, int rule, const 
         return HACTL_OK;
     }
     gce_name(name, cloud->cluster, rules[rule].suffix);
-    gce_description(description, cloud->cluster);
-    *out = json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:o}], s:[s], s:o}", "name", name, "description", description,
-                     "network", network, "direction", "INGRESS", "allowed", "IPProtocol", "tcp", "ports", numbers,
-                     "targetTags", cloud->tag, rules[rule].ranges ? "sourceRanges" : "sourceTags", sources);
+    *out = json_pack("{s:s, s:s, s:s, s:[{s:s, s:o}], s:[s], s:o}", "name", name, "network", network, "direction",
+                     "INGRESS", "allowed", "IPProtocol", "tcp", "ports", numbers, "targetTags", cloud->tag,
+                     rules[rule].ranges ? "sourceRanges" : "sourceTags", sources);
     return *out ? HACTL_OK : cloud_no_memory(cloud, call);
 }
 
-/* ---- what is there ------------------------------------------------------------------------ */
+/* ---- descriptions ----------------------------------------------------------------------- */
 
-static bool is_in(const json_t *list, const json_t *value)
+/* FNV-1a: tells one text from another; nobody is kept out by it. */
+static uint64_t mix(uint64_t hash, const char *text)
 {
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return (hash ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+/* Whatever the order in which Google gives the members of a list. */
+static uint64_t mix_set(uint64_t hash, const json_t *list)
+{
+    uint64_t sum = 0;
     size_t index;
     json_t *entry;
 
     json_array_foreach((json_t *)(uintptr_t)list, index, entry)
     {
-        if (json_equal(entry, value))
-            return true;
+        sum += mix(UINT64_C(0xcbf29ce484222325), json_string_value(entry) ? json_string_value(entry) : "");
     }
-    return false;
+    return (hash ^ sum) * UINT64_C(0x100000001b3);
 }
 
-static bool same_set(const json_t *one, const json_t *other)
+static uint64_t content_of(const json_t *rule)
 {
-    size_t index;
-    json_t *entry;
+    static const char *const sets[] = {"sourceRanges", "sourceTags", "targetTags", "destinationRanges"};
+    const json_t *allowed = json_array_get(json_object_get(rule, "allowed"), 0);
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), gce_link_path(cloud_text(rule, "network")));
 
-    if (json_array_size(one) != json_array_size(other))
-        return false;
-    json_array_foreach((json_t *)(uintptr_t)one, index, entry)
-    {
-        if (!is_in(other, entry))
-            return false;
-    }
-    return true;
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+        hash = mix_set(hash, json_object_get(rule, sets[i]));
+    hash = mix_set(hash, json_object_get(allowed, "ports"));
+    hash = mix(hash, ha_json_bool(rule, "disabled") ? "disabled" : "enabled");
+    return mix(hash, json_array_size(json_object_get(rule, "allowed")) == 1 ? "one" : "many");
 }
+
+static uint64_t settings_of(const struct cloud *cloud)
+{
+    static const char *const keys[] = {"api_ranges", "admin_ranges", "health_check_ranges"};
+    uint64_t hash =
+        mix(UINT64_C(0xcbf29ce484222325), cloud_setting(cloud, "network") ? cloud_setting(cloud, "network") : "");
+    const char *range;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        hash = mix(hash, keys[i]);
+        for (size_t j = 0; (range = cloud->host->conf_list(cloud->conf, keys[i], j)); j++)
+            hash = mix(hash, range);
+    }
+    return hash;
+}
+
+static void describe(const struct cloud *cloud, json_t *rule, size_t count, const char *digest)
+{
+    char ours[128], text[2048];
+
+    gce_description(ours, cloud->cluster);
+    snprintf(text, sizeof(text), "%s rules=%zu settings=%016" PRIx64 " content=%016" PRIx64 " for %.1500s", ours, count,
+             settings_of(cloud), content_of(rule), digest ? digest : "");
+    json_object_set_new(rule, "description", json_string(text));
+}
+
+/* ---- what is there ------------------------------------------------------------------------ */
 
 static bool is_as_wanted(const json_t *found, const json_t *want)
 {
-    static const char *const sets[] = {"sourceRanges", "sourceTags", "targetTags"};
-    const json_t *allowed = json_array_get(json_object_get(found, "allowed"), 0),
-                 *wanted_one = json_array_get(json_object_get(want, "allowed"), 0);
+    return strcmp(cloud_text(found, "description"), cloud_text(want, "description")) == 0 &&
+           content_of(found) == content_of(want);
+}
 
-    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
-        if (!same_set(json_object_get(found, sets[i]), json_object_get(want, sets[i])))
-            return false;
-    return json_array_size(json_object_get(found, "allowed")) == 1 &&
-           strcasecmp(cloud_text(allowed, "IPProtocol"), "tcp") == 0 && !ha_json_bool(found, "disabled") &&
-           same_set(json_object_get(allowed, "ports"), json_object_get(wanted_one, "ports")) &&
-           gce_link_same(cloud_text(found, "network"), cloud_text(want, "network"));
+/* Made from these settings, and nobody has changed it since. */
+static bool is_as_made(const struct cloud *cloud, const json_t *rule, unsigned *count, const char **digest)
+{
+    const char *description = cloud_text(rule, "description"), *facts = strstr(description, " rules=");
+    uint64_t settings = 0, content = 0;
+
+    *digest = strstr(description, " for ");
+    *digest = *digest ? *digest + strlen(" for ") : NULL;
+    return facts && *digest &&
+           sscanf(facts, " rules=%u settings=%" SCNx64 " content=%" SCNx64, count, &settings, &content) == 3 &&
+           settings == settings_of(cloud) && content == content_of(rule);
+}
+
+int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json_t *list)
+{
+    struct hactl_firewall firewall = {.struct_size = sizeof(firewall), .whole = HACTL_YES};
+    unsigned expected = 0, found = 0;
+    size_t index;
+    json_t *entry;
+
+    json_array_foreach((json_t *)(uintptr_t)list, index, entry)
+    {
+        const char *digest = NULL;
+
+        if (!gce_is_ours(entry, cloud->cluster))
+            continue;
+        found++;
+        if (!is_as_made(cloud, entry, &expected, &digest) ||
+            (firewall.digest && digest && strcmp(firewall.digest, digest) != 0))
+            firewall.whole = HACTL_NO;
+        firewall.digest = digest;
+    }
+    if (found == 0)
+        return HACTL_OK;
+    if (found != expected)
+        firewall.whole = HACTL_NO;
+    return cloud->host->emit_firewall(call, &firewall);
 }
 
 static int ask(struct cloud *cloud, struct hactl_call *call, struct gce_request found[RULES])
@@ -213,7 +280,7 @@ static bool prepare_change(struct gce_request *change, const char *name, const s
     else if (want && !there)
         gce_prepare(change, "POST", want, "global/firewalls");
     else if (want && !is_as_wanted(found->json, want))
-        gce_prepare(change, "PATCH", want, "global/firewalls/%s", name);
+        gce_prepare(change, "PUT", want, "global/firewalls/%s", name); /* not PATCH: what is not wanted must go */
     else {
         json_decref(want);
         return false;
@@ -221,12 +288,12 @@ static bool prepare_change(struct gce_request *change, const char *name, const s
     return true;
 }
 
-int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_port *const *ports,
-                          size_t count)
+int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_firewall_want *want)
 {
     struct gce_request found[RULES], changes[RULES];
+    json_t *bodies[RULES] = {NULL};
     char network[GCE_PATH], name[GCE_NAME];
-    size_t change_count = 0;
+    size_t change_count = 0, body_count = 0;
     int rc = network_link(cloud, call, network);
 
     if (rc != HACTL_OK)
@@ -234,15 +301,21 @@ int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const st
     memset(changes, 0, sizeof(changes));
     rc = ask(cloud, call, found);
     for (int i = 0; rc == HACTL_OK && i < RULES; i++) {
-        json_t *want;
-
+        rc = wanted(cloud, call, i, want, network, &bodies[i]);
+        body_count += bodies[i] != NULL;
+    }
+    for (int i = 0; rc == HACTL_OK && i < RULES; i++) {
         gce_name(name, cloud->cluster, rules[i].suffix);
-        rc = wanted(cloud, call, i, ports, count, network, &want);
-        if (rc == HACTL_OK && prepare_change(&changes[change_count], name, &found[i], want))
+        if (bodies[i])
+            describe(cloud, bodies[i], body_count, want->digest);
+        if (prepare_change(&changes[change_count], name, &found[i], bodies[i]))
             change_count++;
+        bodies[i] = NULL; /* handed over */
     }
     if (rc == HACTL_OK && change_count > 0)
         rc = gce_change(cloud->gce, call, changes, change_count, "firewall rules of cluster %s", cloud->cluster);
+    for (int i = 0; i < RULES; i++)
+        json_decref(bodies[i]);
     clear(found);
     clear(changes);
     return rc;

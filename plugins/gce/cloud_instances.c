@@ -66,10 +66,11 @@ static void disk_path(const json_t *instance, bool boot, char out[GCE_PATH])
     snprintf(out, GCE_PATH, "%s", slash ? slash + 1 : "");
 }
 
-static int insert(struct cloud *cloud, struct hactl_call *call, const struct hactl_replica *want, const json_t *model,
-                  const struct gce_request *answers)
+static int insert(struct cloud *cloud, struct hactl_call *call, const struct hactl_instance_want *instance_want,
+                  const json_t *model, const struct gce_request *answers)
 {
-    struct cloud_template template = {.replica = want, .model = model};
+    const struct hactl_replica *want = instance_want->replica;
+    struct cloud_template template = {.replica = want, .key_purposes = instance_want->key_purposes, .model = model};
     const json_t *disk = answers[DATA_DISK].json;
     char path[GCE_PATH];
     json_t *body;
@@ -116,8 +117,9 @@ static size_t prepare_questions(const struct cloud *cloud, const struct hactl_re
     return count;
 }
 
-int cloud_instance_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_replica *want)
+int cloud_instance_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_instance_want *instance_want)
 {
+    const struct hactl_replica *want = instance_want->replica;
     struct gce_request questions[QUESTIONS];
     const json_t *model = NULL;
     size_t count;
@@ -143,7 +145,7 @@ int cloud_instance_ensure(struct cloud *cloud, struct hactl_call *call, const st
     else if (rc == HACTL_OK && is_trouble(&questions[DATA_DISK]))
         rc = gce_fail(cloud->gce, call, &questions[DATA_DISK], "data disk of replica %s", want->name);
     else if (rc == HACTL_OK)
-        rc = insert(cloud, call, want, model, questions);
+        rc = insert(cloud, call, instance_want, model, questions);
     for (size_t i = 0; i < count; i++)
         gce_request_clear(&questions[i]);
     return rc;

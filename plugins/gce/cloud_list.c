@@ -14,7 +14,7 @@
 
 #include "lib/json.h"
 
-enum { INSTANCES, DISKS, ADDRESSES, LISTS };
+enum { INSTANCES, DISKS, ADDRESSES, FIREWALLS, LISTS };
 
 struct look {
     struct cloud *cloud;
@@ -213,6 +213,24 @@ static const json_t *disk_of(const struct look *look, const char *replica)
     return NULL;
 }
 
+/* Its own, and not one of the cluster's static ones. Where none are wanted
+ * there is nothing to say. */
+static enum hactl_tristate temporary_address(const struct look *look, const json_t *instance)
+{
+    const char *external = cloud_external_address(instance);
+    size_t index;
+    json_t *entry;
+
+    if (!cloud_access(instance))
+        return cloud_wants_ephemeral(look->cloud) ? HACTL_NO : HACTL_UNKNOWN;
+    json_array_foreach(look->lists[ADDRESSES].items, index, entry)
+    {
+        if (external[0] && strcmp(cloud_text(entry, "address"), external) == 0)
+            return HACTL_NO;
+    }
+    return HACTL_YES;
+}
+
 static int emit_instance(struct look *look, const json_t *instance)
 {
     const struct cloud_guest *guest = guest_of(look, instance);
@@ -226,6 +244,7 @@ static int emit_instance(struct look *look, const json_t *instance)
     out.name = cloud_text(instance, "name");
     out.zone = gce_link_name(cloud_text(instance, "zone"));
     out.internal_address = cloud_internal_address(instance);
+    out.temporary_address = temporary_address(look, instance);
     set_state(&out, cloud_text(instance, "status"));
     out.data = !delivered || strncmp(data, "ok", 2) == 0 ? HACTL_YES : HACTL_UNKNOWN;
     if (strncmp(data, "lost", 4) == 0) {
@@ -265,8 +284,10 @@ static int emit_lone_disks(struct look *look)
     json_array_foreach(look->lists[DISKS].items, index, disk)
     {
         const char *replica = cloud_text(json_object_get(disk, "labels"), GCE_LABEL_REPLICA);
-        struct hactl_instance out = {.struct_size = sizeof(out), .state = HACTL_INSTANCE_STOPPED, .data = HACTL_YES};
         char zone[GCE_NAME + 8];
+        struct hactl_instance out = {.struct_size = sizeof(out), .state = HACTL_INSTANCE_STOPPED, .data = HACTL_YES};
+
+        out.temporary_address = cloud_wants_ephemeral(look->cloud) ? HACTL_NO : HACTL_UNKNOWN;
 
         snprintf(zone, sizeof(zone), "zones/%s", gce_link_name(cloud_text(disk, "zone")));
         if (rc != HACTL_OK || !gce_is_ours(disk, look->cloud->cluster) || !replica[0] ||
@@ -287,7 +308,7 @@ static int emit_lone_disks(struct look *look)
 static int ask_lists(struct look *look)
 {
     struct cloud *cloud = look->cloud;
-    static const char *const names[LISTS] = {"instances", "disks", "addresses"};
+    static const char *const names[LISTS] = {"instances", "disks", "addresses", "firewall rules"};
     const char *region;
     int rc = gce_region(cloud->gce, look->call, &region);
 
@@ -300,6 +321,7 @@ static int ask_lists(struct look *look)
                      "aggregated/disks?returnPartialSuccess=true&filter=labels." GCE_LABEL_CLUSTER "%%3D%s",
                      cloud->cluster);
     gce_list_prepare(&look->lists[ADDRESSES], "regions/%s/addresses", region);
+    gce_list_prepare(&look->lists[FIREWALLS], "global/firewalls");
     rc = gce_list_run(cloud->gce, look->call, look->lists, LISTS);
     for (size_t i = 0; rc == HACTL_OK && i < LISTS; i++)
         if (look->lists[i].code != HACTL_OK)
@@ -350,6 +372,8 @@ int cloud_list(struct cloud *cloud, struct hactl_call *call)
         rc = emit_lone_disks(&look);
     if (rc == HACTL_OK)
         rc = emit_addresses(&look);
+    if (rc == HACTL_OK)
+        rc = cloud_firewall_emit(cloud, call, look.lists[FIREWALLS].items);
     for (size_t i = 0; look.guests && i < look.running_count; i++)
         cloud_guest_clear(&look.guests[i]);
     for (size_t i = 0; i < LISTS; i++)

@@ -5,7 +5,7 @@
  *     payload NAME
  *     digest DIGEST
  *     file MODE PATH BASE64       a file; nothing after PATH: empty
- *     key MODE PATH               the replica's own private key goes there
+ *     key MODE PATH PURPOSE       the key that the machine made for that purpose goes there
  *     unit NAME BASE64            a systemd unit, hactl-PAYLOAD-NAME.service
  *     end
  *
@@ -144,15 +144,16 @@ static int write_file(const struct writer *writer, const struct hactl_file *file
     if (rc != HACTL_OK)
         return rc;
     if (is_key(file) && !file->content) {
-        fprintf(writer->out, "key %04o %s\n", mode, path);
+        fprintf(writer->out, "key %04o %s %s\n", mode, path, file->purpose ? file->purpose : "-");
         return HACTL_OK;
     }
     if (is_key(file) && from_replica)
-        return host->fail(writer->call, HACTL_E_INVALID,
-                          "payload %s holds the private key %s, and everything on a machine can read its metadata: let "
-                          "replicas make their own keys (keys = \"replica\" of the issuer), or set private_keys = "
-                          "\"metadata\" here to send them all the same",
-                          writer->payload->name, file->path);
+        return host->fail(
+            writer->call, HACTL_E_INVALID,
+            "payload %s holds the private key %s, and everything on a machine can read its metadata: let "
+            "replicas make their own keys (keys.mode = \"replica\"), or set private_keys = \"metadata\" here "
+            "to send them all the same",
+            writer->payload->name, file->path);
     if (!file->content)
         return host->fail(writer->call, HACTL_E_INVALID, "file \"%.100s\" of payload %s came without content",
                           file->path, writer->payload->name);

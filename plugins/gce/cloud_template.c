@@ -176,14 +176,30 @@ static void copy_items(json_t *items, const json_t *model)
     }
 }
 
+/* The purposes for which the machine makes a key, one a line. */
+static char *key_lines(const char *const *purposes)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    for (; out && purposes && *purposes; purposes++)
+        fprintf(out, "%s\n", *purposes);
+    if (out && fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 static json_t *metadata_of(struct cloud *cloud, const struct cloud_template *template)
 {
     json_t *items = json_array();
-    char *boot = cloud_boot_text(cloud);
+    char *boot = cloud_boot_text(cloud), *keys = key_lines(template->key_purposes);
 
-    if (!items || !boot) {
+    if (!items || !boot || !keys) {
         json_decref(items);
         free(boot);
+        free(keys);
         return NULL;
     }
     add_item(items, "startup-script", json_string(cloud_startup_script));
@@ -191,7 +207,9 @@ static json_t *metadata_of(struct cloud *cloud, const struct cloud_template *tem
     add_item(items, "hactl-cluster", json_string(cloud->cluster));
     add_item(items, "hactl-replica", json_string(template->replica->name));
     add_item(items, "hactl-boot", json_string(boot));
+    add_item(items, "hactl-keys", json_string(keys));
     copy_items(items, template->model);
+    free(keys);
     free(boot);
     return json_pack("{s:o}", "items", items);
 }

@@ -99,23 +99,32 @@ mount_data() {
     echo ok | tell data
 }
 
-# ---- the replica's own key ----
+# ---- the replica's own keys ----
 
-make_key() {
+# One for each purpose. The names that a certificate carries are the issuer's to say; the request only proves that the
+# key is here, and the key goes nowhere else.
+make_key() { # PURPOSE
     keys=$directory/keys
     mkdir -p "$keys"
-    if [ ! -s "$keys/replica.key" ]; then
-        openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$keys/replica.key.new" 2>/dev/null ||
-            { failed "openssl made no key" || return 1; }
-        mv "$keys/replica.key.new" "$keys/replica.key"
+    if [ ! -s "$keys/$1.key" ]; then
+        rm -f "$keys/$1.csr"
+        openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$keys/$1.key.new" 2>/dev/null ||
+            { failed "openssl made no key for $1" || return 1; }
+        mv "$keys/$1.key.new" "$keys/$1.key"
     fi
-    # The names that a certificate carries are the issuer's to say; the request only proves that the key is here.
-    if [ ! -s "$keys/replica.csr" ]; then
-        openssl req -new -sha256 -key "$keys/replica.key" -subj "/CN=$(get attributes/hactl-replica)" \
-            -out "$keys/replica.csr.new" 2>/dev/null || { failed "openssl made no certificate request" || return 1; }
-        mv "$keys/replica.csr.new" "$keys/replica.csr"
+    if [ ! -s "$keys/$1.csr" ]; then
+        openssl req -new -sha256 -key "$keys/$1.key" -subj "/CN=$(get attributes/hactl-replica)" \
+            -out "$keys/$1.csr.new" 2>/dev/null || { failed "openssl made no certificate request for $1" || return 1; }
+        mv "$keys/$1.csr.new" "$keys/$1.csr"
     fi
-    tell request <"$keys/replica.csr"
+    tell "request-$1" <"$keys/$1.csr"
+}
+
+make_keys() {
+    get attributes/hactl-keys >"$run/keys"
+    while read -r purpose; do
+        [ -z "$purpose" ] || make_key "$purpose" || return 1
+    done <"$run/keys"
 }
 
 # ---- programs ----
@@ -188,7 +197,8 @@ write_payload() { # PAYLOAD
             echo "$second" >>"$run/$1.files"
             ;;
         key)
-            install_file "$first" "$root$second" <"$directory/keys/replica.key" || return 1
+            make_key "$third" || return 1
+            install_file "$first" "$root$second" <"$directory/keys/$third.key" || return 1
             echo "$second" >>"$run/$1.files"
             ;;
         unit)
@@ -287,7 +297,7 @@ report_payload() { # PAYLOAD
 round() {
     get attributes/hactl-boot >"$run/boot" || { failed "the metadata server does not answer" || return 1; }
     mount_data || return 1
-    make_key || return 1
+    make_keys || return 1
     get attributes/ >"$run/attributes" || return 1
     sed -n 's/^hactl-payload-//p' "$run/attributes" >"$run/payloads"
     # Without a payload there is nothing to run, and a program that cannot be fetched is told early all the same.

@@ -32,21 +32,15 @@ static struct {
     struct hactl_call *call;
     struct gce *gce;
     char directory[64], file[128];
-    struct hactl_host host; /* fake_host with an intent */
 } world;
 
 static const char *intent = "11111111-2222-4333-8444-555555555555";
-
-static const char *an_intent(struct hactl_call *call)
-{
-    (void)call;
-    return intent;
-}
 
 static struct hactl_call *next_call(void)
 {
     fake_call_free(world.call);
     world.call = fake_call_new(30000);
+    snprintf(world.call->intent, sizeof(world.call->intent), "%s", intent);
     return world.call;
 }
 
@@ -154,7 +148,7 @@ static int open_gce(const struct fake_setting *more)
     for (; more && more->key; more++)
         settings[count++] = *more;
     world.conf = fake_conf_new(keys, settings, "cloud", "demo", world.directory);
-    return gce_new(&world.host, world.conf, next_call(), &world.gce);
+    return gce_new(&fake_host, world.conf, next_call(), &world.gce);
 }
 
 static int setup(void **state)
@@ -169,8 +163,6 @@ static int setup(void **state)
     assert_non_null(mkdtemp(world.directory));
     snprintf(world.file, sizeof(world.file), "%s/credentials.json", world.directory);
     setenv("CLOUDSDK_CONFIG", world.directory, 1);
-    world.host = fake_host;
-    world.host.intent = an_intent;
     world.stub = gce_stub_start(answer_all);
     reset_script();
     return 0;
@@ -601,7 +593,7 @@ static void test_request_ids(void **state)
                  "\"RESOURCE_NOT_READY\",\"message\":\"m\"}]}}",
                  script.ids[0]);
         script.body = failed;
-        assert_int_equal(gce_poll(world.gce, next_call(), "zones/a/operations/op-1"), HACTL_E_BUSY);
+        assert_int_equal(gce_poll(world.gce, next_call(), "zones/a/operations/op-1"), HACTL_E_ENDED);
         script.body = RUNNING;
         script.id_count = 5;
         assert_int_equal(change_once("x"), HACTL_PENDING);
