@@ -38,10 +38,12 @@ static void die(const char *what)
 
 static void note(struct gce_stub *stub, const struct gce_stub_request *request)
 {
-    char *text;
+    char *text = NULL;
 
-    if (stub->request_count == REQUESTS ||
-        asprintf(&text, "%s %s\n%s", request->method, request->path, request->body) < 0)
+    /* A server of many requests keeps the first of them. */
+    if (stub->request_count == REQUESTS)
+        return;
+    if (asprintf(&text, "%s %s\n%s", request->method, request->path, request->body) < 0)
         die("gce_stub");
     stub->requests[stub->request_count++] = text;
 }
@@ -78,7 +80,7 @@ static bool serve_one(struct connection *connection, char *text, size_t length)
     struct gce_stub *stub = connection->stub;
     struct gce_stub_answer *answer = calloc(1, sizeof(*answer));
     struct gce_stub_request request = {0};
-    char *copy = strndup(text, length), *body, *method, *path, *rest = NULL, *line;
+    char *copy = strndup(text, length), *body = NULL, *method, *path, *rest = NULL, *line;
     bool goes_on;
 
     if (!answer || !copy || !(body = strstr(copy, "\r\n\r\n")))
