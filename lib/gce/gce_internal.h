@@ -9,7 +9,7 @@
 
 #include <limits.h>
 
-enum { GCE_LANES = 8, GCE_UUID = 40 };
+enum { GCE_LANES = 8, GCE_UUID = 40, GCE_POLLED = 32 };
 
 struct gce_url {
     bool plain;
@@ -59,6 +59,10 @@ struct gce {
     struct gce_credential credential;
     struct gce_token token;
     char identity[PATH_MAX];
+    struct {
+        size_t hash; /* of the token */
+        int64_t since_ms;
+    } polled[GCE_POLLED];
     uint32_t rate_limited;   /* in a row */
     char (*spent)[GCE_UUID]; /* request ids whose operation has failed */
     size_t spent_count;

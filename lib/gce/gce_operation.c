@@ -72,6 +72,27 @@ static const struct gce_request *worst_of(const struct gce_request *requests, si
     return worst;
 }
 
+/* Short operations are looked at often, long ones less: after a quarter of the
+ * time that they have taken, from a quarter of the interval to all of it. */
+static uint32_t next_look_ms(struct gce *gce, const char *token)
+{
+    uint32_t longest_ms = (uint32_t)gce->host->conf_integer(gce->conf, "poll_interval_ms");
+    int64_t now_ms = gce_now_ms(), wait_ms;
+    size_t hash = 5381, slot;
+
+    for (const char *at = token; *at; at++)
+        hash = hash * 33 + (unsigned char)*at;
+    slot = hash % GCE_POLLED;
+    if (gce->polled[slot].hash != hash) {
+        gce->polled[slot].hash = hash;
+        gce->polled[slot].since_ms = now_ms;
+    }
+    wait_ms = (now_ms - gce->polled[slot].since_ms) / 4;
+    if (wait_ms < longest_ms / 4)
+        return (longest_ms + 3) / 4;
+    return wait_ms < longest_ms ? (uint32_t)wait_ms : longest_ms;
+}
+
 int gce_change(struct gce *gce, struct hactl_call *call, struct gce_request *requests, size_t count, const char *format,
                ...)
 {
@@ -92,8 +113,7 @@ int gce_change(struct gce *gce, struct hactl_call *call, struct gce_request *req
         return gce_fail(gce, call, worst, "%s", what);
     if (!token[0])
         return HACTL_OK;
-    /* The first look soon: many operations are short. */
-    gce->host->retry_after(call, (uint32_t)(gce->host->conf_integer(gce->conf, "poll_interval_ms") + 3) / 4);
+    gce->host->retry_after(call, next_look_ms(gce, token));
     rc = gce->host->emit_token(call, token);
     return rc == HACTL_OK ? HACTL_PENDING : rc;
 }
@@ -150,7 +170,7 @@ int gce_poll(struct gce *gce, struct hactl_call *call, const char *token)
         rc = gce_fail_as(gce, call, worst, passes ? HACTL_E_ENDED : worst->code, "%s",
                          target ? gce_link_name(target) : worst->path);
     } else if (rc == HACTL_OK && pending) {
-        gce->host->retry_after(call, (uint32_t)gce->host->conf_integer(gce->conf, "poll_interval_ms"));
+        gce->host->retry_after(call, next_look_ms(gce, token));
         rc = HACTL_PENDING;
     }
     for (size_t i = 0; i < count; i++)

@@ -155,7 +155,7 @@ static int emit_delivery(struct look *look, const json_t *instance, const char *
 {
     const struct cloud_guest *guest = guest_of(look, instance);
     struct hactl_delivery out = {.struct_size = sizeof(out), .running = HACTL_UNKNOWN};
-    char digest[80] = "", running[16] = "", at[32] = "", detail[256] = "";
+    char digest[512] = "", running[16] = "", at[32] = "", detail[256] = "";
     const char *text;
 
     out.instance = cloud_text(instance, "name");

@@ -629,8 +629,19 @@ static void test_operations(void **state)
     assert_int_equal(gce_poll(world.gce, next_call(), "zones/a/operations/op-1 regions/b/operations/op-2"),
                      HACTL_PENDING);
     assert_int_equal(gce_stub_connections(world.stub), connections); /* kept */
+    /* Soon at first, then after a quarter of the time that it has taken. */
+    assert_int_equal(world.call->retry_after_ms, 250);
+    for (size_t i = 0; i < GCE_POLLED; i++)
+        world.gce->polled[i].since_ms -= 2400;
+    assert_int_equal(gce_poll(world.gce, next_call(), "zones/a/operations/op-1 regions/b/operations/op-2"),
+                     HACTL_PENDING);
+    assert_in_range(world.call->retry_after_ms, 600, 999);
+    for (size_t i = 0; i < GCE_POLLED; i++)
+        world.gce->polled[i].since_ms -= 60000;
+    assert_int_equal(gce_poll(world.gce, next_call(), "zones/a/operations/op-1 regions/b/operations/op-2"),
+                     HACTL_PENDING);
     assert_int_equal(world.call->retry_after_ms, 1000);
-    assert_int_equal(gce_stub_count(world.stub, "GET /compute/v1/projects/p1/regions/b/operations/op-2"), 1);
+    assert_int_equal(gce_stub_count(world.stub, "GET /compute/v1/projects/p1/regions/b/operations/op-2"), 3);
     script.body = "{\"status\":\"DONE\"}";
     assert_int_equal(gce_poll(world.gce, next_call(), "global/operations/op-1"), HACTL_OK);
     script.status = 404;

@@ -828,8 +828,9 @@ static void test_deliver(void **state)
     assert_string_equal(delivery()->digest, "d1");
     assert_string_equal(delivery()->detail, "etcd is failed: no space");
     assert_int_equal(listed("demo-1")->data, HACTL_YES);
-    tell("us-central1-b", "demo-1", "payload-etcd", "digest=d1\\nrunning=yes\\nat=4000000000");
+    tell("us-central1-b", "demo-1", "payload-etcd", "digest=" SHA SHA "\\nrunning=yes\\nat=4000000000");
     assert_int_equal(delivery()->running, HACTL_YES);
+    assert_string_equal(delivery()->digest, SHA SHA);
     tell("us-central1-b", "demo-1", "payload-etcd", "digest=d1\\nrunning=starting\\nat=4000000000");
     assert_int_equal(delivery()->running, HACTL_UNKNOWN);
     /* Said before the machine was started last: it counts no more. */
