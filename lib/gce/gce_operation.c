@@ -88,7 +88,7 @@ static uint32_t next_look_ms(struct gce *gce, const char *token)
         gce->polled[slot].since_ms = now_ms;
     }
     wait_ms = (now_ms - gce->polled[slot].since_ms) / 4;
-    if (wait_ms < longest_ms / 4)
+    if (wait_ms < (longest_ms + 3) / 4)
         return (longest_ms + 3) / 4;
     return wait_ms < longest_ms ? (uint32_t)wait_ms : longest_ms;
 }
