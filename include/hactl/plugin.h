@@ -72,7 +72,7 @@ extern "C" {
 #define HACTL_ABI_MINOR 2
 
 #if defined(__GNUC__)
-#define HACTL_EXPORT __attribute__((visibility("default")))
+#define HACTL_EXPORT       __attribute__((visibility("default")))
 #define HACTL_FORMAT(f, a) __attribute__((format(printf, f, a)))
 #else
 #define HACTL_EXPORT
@@ -81,29 +81,29 @@ extern "C" {
 
 /* ---- results of operations, and what the core does about each ---------- */
 
-#define HACTL_OK             0   /* done, or already so */
-#define HACTL_PENDING        1   /* started; a token was emitted, poll it */
-#define HACTL_E_INVALID    (-1)  /* the request cannot be right: stops, names the setting */
-#define HACTL_E_DENIED     (-2)  /* credentials or permission: stops, exit status 4 */
-#define HACTL_E_NOT_FOUND  (-3)  /* what the operation needs is not there: observes, plans again */
-#define HACTL_E_CONFLICT   (-4)  /* the name is taken by something else: stops */
-#define HACTL_E_QUOTA      (-5)  /* limit or stock: stops and explains */
-#define HACTL_E_BUSY       (-6)  /* not now; repeating the operation is right: asks again until the deadline */
-#define HACTL_E_UNAVAILABLE (-7) /* not reached; repeating the operation is right: asks again until the deadline */
-#define HACTL_E_TIMEOUT    (-8)  /* outcome unknown: observes before it repeats */
-#define HACTL_E_UNSUPPORTED (-9) /* this plugin cannot do that here: stops */
-#define HACTL_E_INTERNAL  (-10)  /* a defect: stops, exit status 11 */
-#define HACTL_E_LOST      (-11)  /* data that cannot be made again is gone: stops, asks for a decision */
-#define HACTL_E_FAILED    (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
-#define HACTL_E_CANCELLED (-13)  /* host->cancelled() was true, outcome unknown: exit status 8 */
-#define HACTL_E_ENDED     (-14)  /* only from `poll`: ended there without any effect, repeating the operation is right */
+#define HACTL_OK            0     /* done, or already so */
+#define HACTL_PENDING       1     /* started; a token was emitted, poll it */
+#define HACTL_E_INVALID     (-1)  /* the request cannot be right: stops, names the setting */
+#define HACTL_E_DENIED      (-2)  /* credentials or permission: stops, exit status 4 */
+#define HACTL_E_NOT_FOUND   (-3)  /* what the operation needs is not there: observes, plans again */
+#define HACTL_E_CONFLICT    (-4)  /* the name is taken by something else: stops */
+#define HACTL_E_QUOTA       (-5)  /* limit or stock: stops and explains */
+#define HACTL_E_BUSY        (-6)  /* not now; repeating the operation is right: asks again until the deadline */
+#define HACTL_E_UNAVAILABLE (-7)  /* not reached; repeating the operation is right: asks again until the deadline */
+#define HACTL_E_TIMEOUT     (-8)  /* outcome unknown: observes before it repeats */
+#define HACTL_E_UNSUPPORTED (-9)  /* this plugin cannot do that here: stops */
+#define HACTL_E_INTERNAL    (-10) /* a defect: stops, exit status 11 */
+#define HACTL_E_LOST        (-11) /* data that cannot be made again is gone: stops, asks for a decision */
+#define HACTL_E_FAILED      (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
+#define HACTL_E_CANCELLED   (-13) /* host->cancelled() was true, outcome unknown: exit status 8 */
+#define HACTL_E_ENDED       (-14) /* only from `poll`: ended there without any effect, repeating the operation is right */
 /* Any other value counts as HACTL_E_INTERNAL. */
 
 enum hactl_log_level {
     HACTL_LOG_ERROR = 0,
     HACTL_LOG_WARNING = 1,
-    HACTL_LOG_INFO = 2,  /* one line per thing changed */
-    HACTL_LOG_DEBUG = 3  /* one line per request: method, path, status, milliseconds; no bodies */
+    HACTL_LOG_INFO = 2, /* one line per thing changed */
+    HACTL_LOG_DEBUG = 3 /* one line per request: method, path, status, milliseconds; no bodies */
 };
 
 /* Opaque to plugins. */
@@ -122,7 +122,7 @@ enum hactl_key_type {
 };
 
 #define HACTL_KEY_REQUIRED 1u
-#define HACTL_KEY_SECRET   2u  /* printed as "(set)", never as its value */
+#define HACTL_KEY_SECRET   2u /* printed as "(set)", never as its value */
 
 /* A table of these ends with a record whose name is NULL. The core checks the
  * file against it (with line and "did you mean"), fills defaults in, prints
@@ -162,9 +162,12 @@ struct hactl_instance {
     const char *zone;
     enum hactl_instance_state state;
     const char *internal_address; /* optional; NULL while it has none */
-    enum hactl_tristate data; /* NO: its data directory is not the one it had (lost, emptied) */
-    const char *detail;       /* optional; for people */
-    enum hactl_tristate temporary_address; /* YES: it has a public address of its own, which bars a claim */
+    enum hactl_tristate data;     /* NO: its data directory is not the one it had (lost, emptied) */
+    const char *detail;           /* optional; for people */
+    /* YES: it has a public address of its own, which bars a claim; NO: it has
+     * none, and is to have one when it does not hold the cluster's; UNKNOWN:
+     * whether it has one is in nobody's way, or it is to have none. */
+    enum hactl_tristate temporary_address;
 };
 
 /* What the replica asks to be certified: it made the key, which never leaves it. */
@@ -198,30 +201,30 @@ struct hactl_address {
     uint32_t struct_size;
     const char *name;
     enum hactl_address_kind kind;
-    const char *address;  /* the literal */
+    const char *address;      /* the literal */
     enum hactl_tristate held; /* external: by an instance, or by anything else that the cloud knows of */
-    const char *instance; /* optional; the instance that holds it */
-    const char *holder;   /* optional; who else does, for people */
+    const char *instance;     /* optional; the instance that holds it */
+    const char *holder;       /* optional; who else does, for people */
 };
 
 /* How to dial a port of an instance from here. */
 struct hactl_reach {
     uint32_t struct_size;
-    const char *host;   /* address to connect to */
+    const char *host; /* address to connect to */
     uint16_t port;
     const char *verify; /* the address that the certificate must carry */
 };
 
 struct hactl_certificate {
     uint32_t struct_size;
-    const char *purpose;  /* "etcd-peer", "kube-apiserver", ... */
-    const char *replica;  /* optional; NULL: of the cluster */
+    const char *purpose;       /* "etcd-peer", "kube-apiserver", ... */
+    const char *replica;       /* optional; NULL: of the cluster */
     enum hactl_tristate ready; /* YES: there, sound and as wanted; NO: issue would make or change it */
-    const char *reason;   /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
+    const char *reason;        /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
     const char *subject;
-    const char *names;    /* subject alternative names, comma-separated */
+    const char *names;                 /* subject alternative names, comma-separated */
     int64_t not_before_s, not_after_s; /* 0 when missing, and for keys that never expire */
-    const char *path;     /* optional; where it is kept, for people */
+    const char *path;                  /* optional; where it is kept, for people */
     int is_authority;
 };
 
@@ -231,32 +234,32 @@ struct hactl_credential {
     uint32_t struct_size;
     const char *content; /* PEM; the core zeroizes its copy after use */
     size_t content_size;
-    const char *path;    /* optional */
+    const char *path; /* optional */
 };
 
 struct hactl_group {
     uint32_t struct_size;
-    enum hactl_tristate formed;  /* some member answered for a cluster; UNKNOWN: none answered */
-    enum hactl_tristate quorum;  /* a linearizable read was served */
-    const char *cluster_id;      /* optional */
-    const char *version;         /* optional; the lowest server version seen */
-    const char *alarm;           /* optional; "NOSPACE at demo-1" */
+    enum hactl_tristate formed; /* some member answered for a cluster; UNKNOWN: none answered */
+    enum hactl_tristate quorum; /* a linearizable read was served */
+    const char *cluster_id;     /* optional */
+    const char *version;        /* optional; the lowest server version seen */
+    const char *alarm;          /* optional; "NOSPACE at demo-1" */
     int64_t db_size_bytes;
-    const char *detail;          /* optional; why formed or quorum is not YES */
+    const char *detail; /* optional; why formed or quorum is not YES */
 };
 
 struct hactl_member {
     uint32_t struct_size;
-    const char *id;    /* as the system's own tools print it (etcd: hex); the key in later operations */
-    const char *name;  /* optional; NULL before the member has started once */
+    const char *id;      /* as the system's own tools print it (etcd: hex); the key in later operations */
+    const char *name;    /* optional; NULL before the member has started once */
     const char *address; /* host part of its peer URL */
     const char *peer_url;
-    int voter;         /* 0: learner */
+    int voter; /* 0: learner */
     int leader;
     enum hactl_tristate started;
     enum hactl_tristate healthy;   /* it answered for itself and follows the leader */
     enum hactl_tristate caught_up; /* its own applied index has reached the leader's */
-    int64_t lag_entries; /* leader's index less its applied index; -1 unknown */
+    int64_t lag_entries;           /* leader's index less its applied index; -1 unknown */
 };
 
 struct hactl_balancer {
@@ -266,7 +269,7 @@ struct hactl_balancer {
     const char *address;    /* optional; the public address it holds, even if it cannot answer; NULL: none */
     const char *trial_host; /* optional; the temporary address it answers on */
     uint16_t trial_port;
-    const char *detail;     /* optional */
+    const char *detail; /* optional */
 };
 
 struct hactl_backend {
@@ -319,8 +322,8 @@ struct hactl_cluster {
     const char *name;
     const char *external_address; /* optional until reserved */
     uint16_t endpoint_port;
-    const char *service_address;  /* first address of the service range, optional */
-    const char *dns_domain;       /* "cluster.local" */
+    const char *service_address;    /* first address of the service range, optional */
+    const char *dns_domain;         /* "cluster.local" */
     const char *const *extra_names; /* more names or addresses for API certificates; ends with NULL */
 };
 
@@ -398,7 +401,7 @@ struct hactl_probe_want {
 struct hactl_payload {
     uint32_t struct_size;
     const char *name;
-    const char *digest; /* the core's, of all this; kept, and given back in a delivery */
+    const char *digest;                    /* the core's, of all this; kept, and given back in a delivery */
     const struct hactl_file *const *files; /* purposes already replaced by content */
     size_t file_count;
     const struct hactl_unit *const *units;
@@ -587,8 +590,7 @@ struct hactl_issuer_ops {
     /* Puts a replica's certificates and keys out of use. */
     int (*retire)(void *self, struct hactl_call *call, const char *replica);
     /* Emits one credential; `replica` NULL: the cluster's. */
-    int (*credential)(void *self, struct hactl_call *call, const char *replica, const char *purpose,
-                      const char *part);
+    int (*credential)(void *self, struct hactl_call *call, const char *replica, const char *purpose, const char *part);
     /* Everything, authorities included. */
     int (*destroy)(void *self, struct hactl_call *call);
 };
@@ -607,8 +609,7 @@ struct hactl_balancer_ops {
     int (*backend_destroy)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
                            const char *name);
     int (*claim)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address);
-    int (*release)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
-                   const char *address);
+    int (*release)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address);
     int (*destroy)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want);
 };
 
@@ -619,9 +620,9 @@ struct hactl_plugin {
     uint16_t abi_major;
     uint16_t abi_minor;
 
-    const char *name;    /* "local"; the name that `plugin =` in a configuration uses */
-    const char *version; /* the plugin's own */
-    const char *summary; /* one line */
+    const char *name;             /* "local"; the name that `plugin =` in a configuration uses */
+    const char *version;          /* the plugin's own */
+    const char *summary;          /* one line */
     const struct hactl_key *keys; /* optional */
 
     /* `self` receives the instance. Reaches nothing over a network. */

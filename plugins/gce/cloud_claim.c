@@ -141,7 +141,11 @@ int cloud_temporary_address_destroy(struct cloud *cloud, struct hactl_call *call
     char zone[GCE_NAME];
     json_t *found = NULL;
     bool keeps = false;
-    int rc = cloud_instance_need(cloud, call, instance, zone, &found);
+    int rc;
+
+    if (cloud->reach == CLOUD_REACH_EXTERNAL)
+        return HACTL_OK; /* it is the way to the replica: the claim makes room */
+    rc = cloud_instance_need(cloud, call, instance, zone, &found);
 
     if (rc == HACTL_OK && cloud_access(found))
         rc = holds_static(cloud, call, found, &keeps);

@@ -213,22 +213,31 @@ static const json_t *disk_of(const struct look *look, const char *replica)
     return NULL;
 }
 
-/* Its own, and not one of the cluster's static ones. Where none are wanted
- * there is nothing to say. */
-static enum hactl_tristate temporary_address(const struct look *look, const json_t *instance)
+static bool is_static(const struct look *look, const char *external)
 {
-    const char *external = cloud_external_address(instance);
     size_t index;
     json_t *entry;
 
-    if (!cloud_access(instance))
-        return cloud_wants_ephemeral(look->cloud) ? HACTL_NO : HACTL_UNKNOWN;
     json_array_foreach(look->lists[ADDRESSES].items, index, entry)
     {
-        if (external[0] && strcmp(cloud_text(entry, "address"), external) == 0)
-            return HACTL_NO;
+        if (strcmp(cloud_text(entry, "address"), external) == 0)
+            return true;
     }
-    return HACTL_YES;
+    return false;
+}
+
+/* Its own, and not one of the region's static ones. With reach = "external"
+ * it is hactl's way to the replica, which must not go before the claim that
+ * brings another: there a claim makes room for itself. */
+static enum hactl_tristate temporary_address(const struct look *look, const json_t *instance)
+{
+    const char *external = cloud_external_address(instance);
+
+    if (!cloud_wants_ephemeral(look->cloud) && !cloud_access(instance))
+        return HACTL_UNKNOWN;
+    if (!cloud_access(instance) || (external[0] && is_static(look, external)))
+        return HACTL_NO;
+    return look->cloud->reach == CLOUD_REACH_EXTERNAL ? HACTL_UNKNOWN : HACTL_YES;
 }
 
 static int emit_instance(struct look *look, const json_t *instance)
