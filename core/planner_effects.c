@@ -428,9 +428,9 @@ static bool replica_holds(const struct ha_model *model, const struct ha_step *st
     case HA_STEP_REPLICA_CLAIM:
         return model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica;
     case HA_STEP_TEMPORARY_ADDRESS_DETACH:
-        return r->temporary_address == HACTL_NO;
+        return r->temporary_address != HACTL_YES;
     case HA_STEP_TEMPORARY_ADDRESS_ATTACH:
-        return r->temporary_address == HACTL_YES;
+        return r->temporary_address != HACTL_NO;
     default:
         return false;
     }

@@ -162,7 +162,7 @@ static bool can_claim(const struct ha_model *model, const struct ha_plan_scope *
 {
     return is_ready(model, i) &&
            (!model->has_temporary_addresses || !scope->enabled[HA_STEP_TEMPORARY_ADDRESS_DETACH] ||
-            model->replicas[i].temporary_address == HACTL_NO);
+            model->replicas[i].temporary_address != HACTL_YES);
 }
 
 /* Before the address is dark: what bars the claim goes while somebody else still holds it. */

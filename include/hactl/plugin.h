@@ -161,10 +161,13 @@ struct hactl_instance {
     const char *name;
     const char *zone;
     enum hactl_instance_state state;
-    const char *internal_address;          /* optional; NULL while it has none */
-    enum hactl_tristate data;              /* NO: its data directory is not the one it had (lost, emptied) */
-    const char *detail;                    /* optional; for people */
-    enum hactl_tristate temporary_address; /* YES: it has a public address of its own, which bars a claim */
+    const char *internal_address; /* optional; NULL while it has none */
+    enum hactl_tristate data;     /* NO: its data directory is not the one it had (lost, emptied) */
+    const char *detail;           /* optional; for people */
+    /* YES: it has a public address of its own, which bars a claim; NO: it has
+     * none, and is to have one when it does not hold the cluster's; UNKNOWN:
+     * whether it has one is in nobody's way, or it is to have none. */
+    enum hactl_tristate temporary_address;
 };
 
 /* What the replica asks to be certified: it made the key, which never leaves it. */
@@ -220,8 +223,8 @@ struct hactl_certificate {
     const char *reason;        /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
     const char *subject;
     const char *names; /* subject alternative names, comma-separated */
-    const char
-        *wanted; /* optional; the names that it is to have, each with why: "10.0.0.1 (internal address of demo-1)" */
+    /* Optional; those that it is to have, each with why: "10.0.0.1 (internal address of demo-1)" */
+    const char *wanted;
     int64_t not_before_s, not_after_s; /* 0 when missing, and for keys that never expire */
     const char *path;                  /* optional; where it is kept, for people */
     int is_authority;

@@ -370,9 +370,11 @@ static const struct member instance_members[] = {M(instance, TEXT, name), M(inst
                                                  M(instance, OPTIONAL_TEXT, internal_address),
                                                  M(instance, OPTIONAL_TEXT, detail), M_END};
 static const struct member delivery_members[] = {M(delivery, TEXT, instance), M(delivery, TEXT, payload),
-                                                 M(delivery, OPTIONAL_TEXT, detail), M_END};
+                                                 M(delivery, OPTIONAL_TEXT, digest), M(delivery, OPTIONAL_TEXT, detail),
+                                                 M_END};
 static const struct member address_members[] = {M(address, TEXT, name), M(address, TEXT, address),
-                                                M(address, OPTIONAL_TEXT, instance), M_END};
+                                                M(address, OPTIONAL_TEXT, instance), M(address, OPTIONAL_TEXT, holder),
+                                                M_END};
 static const struct member reach_members[] = {M(reach, TEXT, host), M(reach, TEXT, verify), M_END};
 static const struct member certificate_members[] = {M(certificate, TEXT, purpose),
                                                     M(certificate, OPTIONAL_TEXT, replica),
