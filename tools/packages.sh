@@ -8,7 +8,7 @@ packages_build="gcc make autoconf automake libtool pkg-config libc6-dev
 # shellcheck disable=SC2034
 packages_run="etcd-server haproxy"
 # shellcheck disable=SC2034
-packages_test="clang g++ valgrind libcmocka-dev mandoc shellcheck openssl curl jq procps xz-utils"
+packages_test="clang g++ valgrind libcmocka-dev libmicrohttpd-dev mandoc shellcheck openssl curl jq procps xz-utils"
 
 # The services that the packages of packages_run would start.
 packages_services="etcd haproxy"
