@@ -219,7 +219,7 @@ static void changed(struct em_operation *operation, json_t *arguments)
     if (service == NULL) {
         return;
     }
-    if (given != NULL && strcmp(given, em_text(service->json, "fingerprint")) != 0) {
+    if (given != NULL && !em_fingerprint_equal(given, em_text(service->json, "fingerprint"))) {
         em_operation_fail(operation, 412, em_operation_error("CONDITION_NOT_MET", "Invalid fingerprint."));
         return;
     }
@@ -258,7 +258,7 @@ static struct em_answer change(struct em_request *request, struct em_resource *s
     struct em_answer answer = {0};
 
     if (em_operation_busy(service, &answer)) {
-    } else if (given == NULL || strcmp(given, em_text(service->json, "fingerprint")) != 0) {
+    } else if (!em_fingerprint_equal(given, em_text(service->json, "fingerprint"))) {
         answer = em_error_fingerprint("Invalid fingerprint.");
     } else if (em_text(json, "loadBalancingScheme") != NULL &&
                strcmp(em_text(json, "loadBalancingScheme"), scheme) != 0) {

@@ -107,17 +107,30 @@ static bool read_request_line(struct em_connection *connection, const char *line
     return true;
 }
 
+/* Some clients end lines with CR LF, some with LF. */
+static void drop_returns(char *text)
+{
+    char *to = text;
+
+    for (; *text != '\0'; text++) {
+        if (*text != '\r') {
+            *to++ = *text;
+        }
+    }
+    *to = '\0';
+}
+
 /* Headers of the part, then those of the request in it, then its body. `text` has been cut out of the whole. */
 static bool read_part(struct batch *batch, char *text)
 {
-    char *blank = strstr(text, "\r\n\r\n"), *id = strcasestr(text, "Content-ID:"), *inside, *body;
+    char *blank = strstr(text, "\n\n"), *id = strcasestr(text, "Content-ID:"), *inside, *body;
     struct part *part;
 
     if (blank == NULL || batch->count == PARTS_MOST) {
         return false;
     }
-    inside = blank + 4;
-    body = strstr(inside, "\r\n\r\n");
+    inside = blank + 2;
+    body = strstr(inside, "\n\n");
     part = em_alloc(sizeof(*part));
     part->batch = batch;
     part->id = em_format("%zu", batch->count);
@@ -132,11 +145,11 @@ static bool read_part(struct batch *batch, char *text)
     part->connection.context = part;
     part->connection.deliver = deliver;
     batch->parts[batch->count++] = part;
-    if (body != NULL && body[4] != '\0') {
-        part->connection.body = em_strdup(body + 4);
-        part->connection.body_size = strlen(body + 4);
+    if (body != NULL && body[2] != '\0') {
+        part->connection.body = em_strdup(body + 2);
+        part->connection.body_size = strlen(body + 2);
         while (part->connection.body_size > 0 &&
-               strchr("\r\n ", part->connection.body[part->connection.body_size - 1])) {
+               strchr("\n ", part->connection.body[part->connection.body_size - 1])) {
             part->connection.body[--part->connection.body_size] = '\0';
         }
     }
@@ -176,6 +189,9 @@ void em_batch_handle(struct em_connection *connection)
         mark += strlen("boundary=");
         mark += *mark == '"';
         snprintf(boundary, sizeof(boundary), "%.*s", (int)strcspn(mark, "\";\r\n"), mark);
+    }
+    if (connection->body != NULL) {
+        drop_returns(connection->body);
     }
     if (boundary[0] == '\0' || connection->body == NULL || !read_batch(batch, connection->body, boundary)) {
         em_connection_answer(connection, em_error(400, "badRequest", "The batch request could not be parsed."));

@@ -252,7 +252,7 @@ static struct em_answer patch(struct em_request *request)
     if (rule == NULL) {
         return answer;
     }
-    if (given != NULL && strcmp(given, em_text(rule->json, "fingerprint")) != 0) {
+    if (given != NULL && !em_fingerprint_equal(given, em_text(rule->json, "fingerprint"))) {
         return em_error_fingerprint("Invalid fingerprint.");
     }
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {

@@ -234,7 +234,7 @@ static struct em_answer set_named_ports(struct em_request *request)
         return em_get(request);
     }
     if (em_text(request->body, "fingerprint") != NULL &&
-        strcmp(em_text(request->body, "fingerprint"), em_text(group->json, "fingerprint")) != 0) {
+        !em_fingerprint_equal(em_text(request->body, "fingerprint"), em_text(group->json, "fingerprint"))) {
         return em_error_fingerprint("Supplied fingerprint does not match the group's.");
     }
     return em_operation_start(request, group, "setNamedPorts", ports_done, json_incref(request->body));

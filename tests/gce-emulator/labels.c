@@ -42,9 +42,7 @@ void em_labels_prepare(json_t *json)
 
 struct em_answer em_fingerprint_check(const json_t *given, const json_t *current, const char *name, const char *what)
 {
-    const char *had = em_text(given, name), *is = em_text(current, name);
-
-    if (had != NULL && is != NULL && strcmp(had, is) == 0) {
+    if (em_fingerprint_equal(em_text(given, name), em_text(current, name))) {
         return (struct em_answer){0};
     }
     return em_error_fingerprint(what);

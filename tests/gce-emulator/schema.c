@@ -72,26 +72,47 @@ char *em_schema_method_wrong(const struct em_method *method)
     return NULL;
 }
 
-/* Google's patterns are Perl's; what POSIX lacks of that is only "(?:". */
-static bool matches(const char *pattern, const char *text)
+/* Google's patterns are Perl's; what POSIX lacks of that is "(?:" and, in brackets, "\\w". Caller frees. */
+static char *posix_pattern(const char *pattern)
 {
-    char *posix = em_alloc(strlen(pattern) + 5);
-    regex_t expression;
-    size_t n = 0;
-    bool good = true;
+    char *posix = em_alloc(strlen(pattern) * 12 + 8), *to = posix;
+    bool bracket = false, dash = false;
 
-    n += (size_t)sprintf(posix, "^(");
+    to += sprintf(to, "^(");
     for (const char *p = pattern; *p != '\0'; p++) {
-        posix[n++] = *p;
+        bracket = (bracket || *p == '[') && *p != ']';
         if (strncmp(p, "(?:", 3) == 0) {
+            *to++ = '(';
             p += 2;
+        } else if (strncmp(p, "\\w", 2) == 0) {
+            to += sprintf(to, bracket ? "[:alnum:]_" : "[[:alnum:]_]");
+            p++;
+        } else if (bracket && *p == '-' && to[-2] == '-' && to[-3] != '[') {
+            dash = true; /* "a-z-" */
+        } else {
+            if (*p == ']' && dash) {
+                *to++ = '-';
+                dash = false;
+            }
+            *to++ = *p;
         }
     }
-    strcpy(posix + n, ")$");
-    if (regcomp(&expression, posix, REG_EXTENDED | REG_NOSUB) == 0) {
-        good = regexec(&expression, text, 0, NULL, 0) == 0;
-        regfree(&expression);
+    strcpy(to, ")$");
+    return posix;
+}
+
+static bool matches(const char *pattern, const char *text)
+{
+    char *posix = posix_pattern(pattern);
+    regex_t expression;
+    bool good;
+
+    if (regcomp(&expression, posix, REG_EXTENDED | REG_NOSUB) != 0) {
+        em_log(0, "the schema's pattern %s is not understood", pattern);
+        abort();
     }
+    good = regexec(&expression, text, 0, NULL, 0) == 0;
+    regfree(&expression);
     free(posix);
     return good;
 }
@@ -104,11 +125,18 @@ static bool digits(const char *text, bool sign)
     return *text != '\0' && strspn(text, "0123456789") == strlen(text);
 }
 
-static bool is_base64(const char *text)
+/* Clients may write the alphabet for URLs. */
+static bool is_base64(const char *text, bool strict)
 {
     unsigned char *bytes = em_alloc(strlen(text) + 4);
-    bool good = ha_base64_decode(text, strlen(text), bytes) >= 0;
+    char *standard = em_strdup(text);
+    bool good;
 
+    for (char *p = standard; !strict && *p != '\0'; p++) {
+        *p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
+    }
+    good = ha_base64_decode(standard, strlen(standard), bytes) >= 0;
+    free(standard);
     free(bytes);
     return good;
 }
@@ -126,7 +154,7 @@ static char *check_string(const json_t *schema, const json_t *value, const char 
     if (wide && !digits(text, format[0] == 'i')) {
         return em_format("%s is not a number in a string: \"%s\"", path, text);
     }
-    if (format != NULL && strcmp(format, "byte") == 0 && !is_base64(text)) {
+    if (format != NULL && strcmp(format, "byte") == 0 && !is_base64(text, strict)) {
         return em_format("%s is not base64: \"%s\"", path, text);
     }
     if (allowed != NULL && em_array_find(allowed, text) < 0) {

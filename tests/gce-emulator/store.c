@@ -296,6 +296,23 @@ char *em_fingerprint(void)
     return ha_base64_encode(&number, sizeof(number));
 }
 
+static char standard(char c)
+{
+    return c == '-' ? '+' : c == '_' ? '/' : c;
+}
+
+bool em_fingerprint_equal(const char *a, const char *b)
+{
+    if (a == NULL || b == NULL) {
+        return false;
+    }
+    while (*a != '\0' && standard(*a) == standard(*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 void em_set_fingerprint(json_t *object, const char *name)
 {
     char *text = em_fingerprint();

@@ -58,6 +58,8 @@ void em_store_clear(void);
 uint64_t em_random(void);
 /* 8 bytes in base64. Caller frees. */
 char *em_fingerprint(void);
+/* The same bytes, in either alphabet of base64. */
+bool em_fingerprint_equal(const char *a, const char *b);
 void em_set_fingerprint(json_t *object, const char *name);
 /* Now, as the API writes it: "2026-11-25T07:30:00.123-08:00". */
 void em_timestamp(char *text, size_t size);
