@@ -148,8 +148,7 @@ static bool read_part(struct batch *batch, char *text)
     if (body != NULL && body[2] != '\0') {
         part->connection.body = em_strdup(body + 2);
         part->connection.body_size = strlen(body + 2);
-        while (part->connection.body_size > 0 &&
-               strchr("\n ", part->connection.body[part->connection.body_size - 1])) {
+        while (part->connection.body_size > 0 && strchr("\n ", part->connection.body[part->connection.body_size - 1])) {
             part->connection.body[--part->connection.body_size] = '\0';
         }
     }

@@ -39,6 +39,7 @@ static struct {
 } watched[WATCH_MOST];
 static int watched_count;
 static bool ending;
+static bool resumed; /* libmicrohttpd wants to be called, and does not say so itself */
 
 static struct em_connection *new_connection(struct em_server *server, struct MHD_Connection *mhd, const char *url,
                                             const char *verb)
@@ -216,6 +217,7 @@ void em_connection_answer(struct em_connection *connection, struct em_answer ans
     if (connection->mhd->suspended) {
         connection->mhd->suspended = false;
         MHD_resume_connection(connection->mhd->connection);
+        resumed = true;
     }
 }
 
@@ -363,7 +365,7 @@ static int gather(struct pollfd *fds, nfds_t *count, int timeout)
             timeout = (int)wanted;
         }
     }
-    return timeout;
+    return resumed ? 0 : timeout;
 }
 
 void em_loop_run(void)
@@ -379,6 +381,7 @@ void em_loop_run(void)
             break;
         }
         run_watched(fds, own);
+        resumed = false;
         for (struct em_server *server = servers; server != NULL; server = server->next) {
             MHD_run(server->daemon);
         }
