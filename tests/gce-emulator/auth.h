@@ -18,6 +18,8 @@ void em_auth_end(void);
 const char *em_auth_user(const char *authorization);
 /* A new token; borrowed. */
 const char *em_auth_issue(const char *user);
+/* An identity token in form only. Caller frees. */
+char *em_auth_id_token(const char *audience);
 unsigned em_auth_lifetime_s(void);
 void em_auth_set_lifetime_s(unsigned lifetime_s);
 /* No token that was given out is good any more; the token file gets a new one if `renew`. */

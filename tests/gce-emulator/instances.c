@@ -278,11 +278,19 @@ static struct em_answer instance_delete(struct em_request *request)
     return em_operation_start_alone(request, instance, "delete", delete_done, NULL);
 }
 
+static void has_halted(void *operation)
+{
+    em_operation_finish(operation);
+}
+
 static void stop_done(struct em_operation *operation, json_t *arguments)
 {
     struct em_resource *instance = em_operation_target(operation);
 
     (void)arguments;
+    if (em_machines.when_halted != NULL && em_machines.when_halted(instance, has_halted, operation)) {
+        em_operation_hold(operation);
+    }
     em_set(instance->json, "status", "TERMINATED");
     em_set_timestamp(instance->json, "lastStopTimestamp");
     em_instance_network_release(instance, false);

@@ -10,8 +10,10 @@
 
 struct em_machines {
     void (*boot)(struct em_resource *instance);
-    /* `done` is called when nothing of it runs any more. */
+    /* Asks it to end; it has some seconds for that. */
     void (*halt)(struct em_resource *instance);
+    /* Calls the function when nothing of it runs any more; false: that is so already. */
+    bool (*when_halted)(struct em_resource *instance, void (*function)(void *context), void *context);
     void (*gone)(struct em_resource *instance);
     void (*disk_gone)(struct em_resource *disk);
     void (*zone_died)(const char *zone, bool dead);

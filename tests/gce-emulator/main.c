@@ -18,6 +18,8 @@
 #include "latency.h"
 #include "lib/file.h"
 #include "metadata_server.h"
+#include "netns.h"
+#include "network.h"
 #include "routes.h"
 #include "schema.h"
 #include "server.h"
@@ -181,8 +183,14 @@ static bool start(struct em_server **api, struct em_server **metadata)
     if (em_options.boot && !em_boot_start()) {
         return false;
     }
+    if (em_options.boot && !em_netns_enter(em_network_operator())) {
+        return false;
+    }
     *api = em_server_start("127.0.0.1", &em_options.port, -1, em_dispatch, NULL);
     *metadata = em_server_start("127.0.0.1", &em_options.metadata_port, -1, em_metadata_serve, NULL);
+    if (em_options.boot) {
+        em_netns_leave();
+    }
     if (*api == NULL || *metadata == NULL) {
         em_log(0, "cannot listen: %s", strerror(errno));
         return false;

@@ -205,7 +205,7 @@ static bool answer_account(struct em_connection *connection, const char *instanc
     if (account == NULL) {
         fail(connection, 404, "Not Found");
     } else if (strcmp(slash, "/identity") == 0) {
-        reply(connection, 200, em_strdup("eyJhbGciOiJub25lIn0.eyJhdWQiOiJlbXVsYXRvciJ9."), "text/html", NULL);
+        reply(connection, 200, em_auth_id_token(em_text(connection->query, "audience")), "text/html", NULL);
     } else {
         json_t *token = json_pack("{s:s,s:i,s:s}", "access_token", em_auth_issue(em_text(account, "email")),
                                   "expires_in", (int)em_auth_lifetime_s(), "token_type", "Bearer");

@@ -237,7 +237,7 @@ void em_connection_peer(const struct em_connection *connection, char *text, size
     }
 }
 
-static int listen_on(const char *text, int *port)
+int em_server_listen(const char *text, int *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port)};
     socklen_t size = sizeof(address);
@@ -259,7 +259,7 @@ static int listen_on(const char *text, int *port)
 struct em_server *em_server_start(const char *address, int *port, int socket, em_server_handler *handler, void *context)
 {
     struct em_server *server;
-    int fd = socket >= 0 ? socket : listen_on(address, port);
+    int fd = socket >= 0 ? socket : em_server_listen(address, port);
 
     if (fd < 0) {
         return NULL;

@@ -37,6 +37,8 @@ typedef void em_server_handler(struct em_connection *connection);
  */
 struct em_server *em_server_start(const char *address, int *port, int socket, em_server_handler *handler,
                                   void *context);
+/* A listening socket, in the namespace of the calling thread; -1: errno says. */
+int em_server_listen(const char *address, int *port);
 void *em_server_context(const struct em_server *server);
 void em_server_stop(struct em_server *server);
 
