@@ -41,6 +41,7 @@ struct machine {
     pid_t pid;
     int pidfd;
     bool halting, boot_again, attached;
+    bool cut; /* off the network: neither answered nor refused, as a machine without power */
     struct em_timer kill_timer;
     struct em_server *metadata;
     json_t *forwarded; /* addresses that it has been given */
@@ -68,7 +69,7 @@ static unsigned number_of(const struct em_resource *instance)
 {
     const struct machine *machine = find(instance->path);
 
-    return machine == NULL || !machine->attached ? 0 : machine->number;
+    return machine == NULL || !machine->attached || machine->cut ? 0 : machine->number;
 }
 
 /* ---- the network follows the store -------------------------------------------------------------- */
@@ -275,7 +276,7 @@ static void start(struct machine *machine)
     guest_program(program, sizeof(program));
     spec = write_spec(machine, instance);
     console = file_of(machine, "console.log");
-    em_network_link(machine->number, true);
+    machine->cut = false;
     network_changed();
     machine->halting = false;
     machine->pid = fork();
@@ -328,7 +329,8 @@ static void has_ended(void *context)
     }
     forget_process(machine);
     em_log(1, "%s: has ended with status %d", machine->path, status);
-    em_network_link(machine->number, false);
+    machine->cut = true;
+    network_changed();
     if (!machine->halting && !machine->boot_again && instance != NULL &&
         !em_faults_zone_down(instance->collection->scope)) {
         em_set(instance->json, "status", "TERMINATED"); /* it has switched itself off */
@@ -355,7 +357,6 @@ static void destroy(struct machine *machine)
     struct machine **place = &machines;
 
     if (machine->pid > 0) {
-        em_network_link(machine->number, false);
         kill(machine->pid, SIGKILL);
         while (waitpid(machine->pid, NULL, 0) < 0 && errno == EINTR) {
         }
@@ -450,11 +451,19 @@ static void zone_died(const char *zone, bool dead)
         if (instance == NULL || strcmp(strchr(instance->collection->scope, '/') + 1, zone) != 0) {
             continue;
         }
-        if (dead && machine->pid > 0) {
-            em_network_link(machine->number, false);
-            kill(machine->pid, SIGKILL);
+        if (dead) {
+            machine->cut = true;
         } else if (!dead && strcmp(em_text(instance->json, "status"), "RUNNING") == 0) {
             boot(instance);
+        }
+    }
+    if (!dead) {
+        return;
+    }
+    apply(NULL); /* first nothing comes from them any more, then they are killed */
+    for (struct machine *machine = machines; machine != NULL; machine = machine->next) {
+        if (machine->cut && machine->pid > 0) {
+            kill(machine->pid, SIGKILL);
         }
     }
 }

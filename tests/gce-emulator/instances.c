@@ -52,10 +52,10 @@ static void destroy(struct em_resource *instance, bool all_disks)
 {
     char *link = em_link(instance->path);
 
+    em_metadata_gone(instance);
     if (em_machines.gone != NULL) {
         em_machines.gone(instance);
     }
-    em_metadata_gone(instance);
     em_instance_network_release(instance, true);
     em_instance_disks_release(instance, all_disks);
     em_instance_groups_forget(instance->collection->project, link);

@@ -141,6 +141,17 @@ void em_metadata_gone(const struct em_resource *instance)
     }
 }
 
+/* It is gone, and so its waiter. */
+static void forget(struct em_connection *connection)
+{
+    for (struct waiter *waiter = waiters; waiter != NULL; waiter = waiter->next) {
+        if (waiter->connection == connection) {
+            free_waiter(waiter);
+            return;
+        }
+    }
+}
+
 static void wait_for_change(struct em_connection *connection, const char *instance_path, const char *path, bool json,
                             const char *etag)
 {
@@ -148,6 +159,7 @@ static void wait_for_change(struct em_connection *connection, const char *instan
     long long seconds = em_number(connection->query, "timeout_sec", 0);
 
     waiter->connection = connection;
+    connection->forget = forget;
     waiter->instance_path = em_strdup(instance_path);
     waiter->path = em_strdup(path);
     waiter->json = json;

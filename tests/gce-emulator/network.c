@@ -146,15 +146,6 @@ void em_network_detach(unsigned number)
     em_netns_delete(name);
 }
 
-void em_network_link(unsigned number, bool up)
-{
-    char name[48], *lines = em_format("link set eth0 %s\n", up ? "up" : "down");
-
-    em_network_namespace(number, name, sizeof(name));
-    (void)em_netns_ip(name, lines, false);
-    free(lines);
-}
-
 bool em_network_load(const char *rules)
 {
     const char *const argv[] = {"nft", "-f", NULL};

@@ -21,8 +21,6 @@ const char *em_network_fabric(void);
 /* A machine's end of the network; `number` is unique and > 0. */
 bool em_network_attach(unsigned number, const char *ip);
 void em_network_detach(unsigned number);
-/* Its cable; down: nothing is answered, nothing is refused. */
-void em_network_link(unsigned number, bool up);
 void em_network_namespace(unsigned number, char *name, size_t size);
 
 /* Rules for all machines: the text of nft(8) in `rules`. */

@@ -142,6 +142,11 @@ static void write_egress(struct rules *rules, const struct em_resource *instance
     }
 }
 
+static void write_name(struct rules *rules, const struct em_resource *instance)
+{
+    fprintf(rules->out, "\"v%u\", ", rules->number(instance));
+}
+
 static void write_jump(struct rules *rules, const struct em_resource *instance)
 {
     unsigned number = rules->number(instance);
@@ -307,6 +312,14 @@ static void write_each(struct rules *rules, void (*write)(struct rules *, const 
     em_store_visit(NULL, &em_instance_type, write_collection, &each);
 }
 
+/* Only machines that have power speak and hear. `way` is iifname or oifname. */
+static void write_live(struct rules *rules, const char *way)
+{
+    fprintf(rules->out, "    %s \"v*\" %s != { ", way, way);
+    write_each(rules, write_name);
+    fputs("\"lo\" } drop\n", rules->out);
+}
+
 /*
  * Forwarding rules mark a connection with the number of the machine that gets it, and the mark chooses its
  * route; the packets stay as they are. The firewall stands behind the translation of sources, where a
@@ -328,6 +341,7 @@ char *em_network_rules(em_machine_number *number)
     fputs("table ip gce\ndelete table ip gce\ntable ip gce {\n", rules->out);
     write_each(rules, write_machine);
     fputs("  chain balance {\n    type filter hook prerouting priority mangle; policy accept;\n", rules->out);
+    write_live(rules, "iifname");
     em_store_visit(NULL, &em_forwarding_rule_type, write_forwarding, rules);
     fputs("    ct direction original ct mark != 0 meta mark set ct mark\n  }\n", rules->out);
     fputs("  chain to_machines {\n    type nat hook prerouting priority dstnat; policy accept;\n", rules->out);
@@ -339,9 +353,9 @@ char *em_network_rules(em_machine_number *number)
           "    iifname \"op0\" ct original ip daddr != " EXTERNAL_RANGE " drop\n",
           rules->out);
     write_each(rules, write_egress);
-    fputs("  }\n  chain firewall {\n    type filter hook postrouting priority 200; policy accept;\n"
-          "    ct state established,related accept\n",
-          rules->out);
+    fputs("  }\n  chain firewall {\n    type filter hook postrouting priority 200; policy accept;\n", rules->out);
+    write_live(rules, "oifname");
+    fputs("    ct state established,related accept\n", rules->out);
     write_each(rules, write_jump);
     fputs("  }\n}\n", rules->out);
     fclose(rules->out);

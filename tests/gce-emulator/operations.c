@@ -357,6 +357,7 @@ static struct em_answer operation_wait(struct em_request *request)
     }
     waiter = em_alloc(sizeof(*waiter));
     waiter->connection = request->connection;
+    waiter->connection->forget = em_operations_forget;
     waiter->operation = operation;
     waiter->next = operation->waiters;
     operation->waiters = waiter;

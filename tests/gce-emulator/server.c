@@ -85,6 +85,9 @@ static void free_connection(struct em_connection *connection)
     struct em_connection_mhd *mhd = connection->mhd;
 
     em_timer_clear(&connection->timer);
+    if (connection->forget != NULL) {
+        connection->forget(connection);
+    }
     if (mhd->previous != NULL) {
         mhd->previous->mhd->next = mhd->next;
     } else {
@@ -205,6 +208,7 @@ static void on_completed(void *closure, struct MHD_Connection *mhd, void **conte
 
 void em_connection_answer(struct em_connection *connection, struct em_answer answer)
 {
+    connection->forget = NULL;
     if (connection->finish != NULL) {
         connection->finish(connection, &answer);
     }
@@ -299,6 +303,9 @@ void em_server_stop(struct em_server *server)
         em_timer_clear(&connection->timer);
         if (connection->mhd->suspended) {
             connection->finish = NULL;
+            if (connection->forget != NULL) {
+                connection->forget(connection);
+            }
             em_connection_answer(connection, (struct em_answer){.drop = true});
         }
     }

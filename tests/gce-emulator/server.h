@@ -25,6 +25,8 @@ struct em_connection {
     void *context;
     /* Called once, before the answer goes out; may change it. */
     void (*finish)(struct em_connection *connection, struct em_answer *answer);
+    /* Called when it is gone while somebody still wanted to answer. */
+    void (*forget)(struct em_connection *connection);
     /* Part of a batch: who gets the answer. */
     void (*deliver)(struct em_connection *connection, struct em_answer answer);
     struct em_connection_mhd *mhd;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -130,6 +131,7 @@ int guest_init(void)
     struct pollfd fds[2];
     sigset_t set;
 
+    prctl(PR_SET_NAME, "systemd");
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
