@@ -186,21 +186,24 @@ static void take_parsed(struct pki_store *store, struct pki_remembered *certific
     pki_crypto_error();
 }
 
-/* `key_elsewhere`: that there is none is as it should be. The certificate's
- * file is what is returned. */
-static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base, bool key_elsewhere,
-                                        struct pki_state *state)
+/* Where the key of a pair is. */
+enum key_place { KEY_HERE, KEY_MAYBE_ELSEWHERE, KEY_ELSEWHERE };
+
+/* The certificate's file is what is returned. */
+static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base,
+                                        enum key_place place, struct pki_state *state)
 {
-    struct pki_remembered *certificate, *key;
+    struct pki_remembered *certificate, *key = NULL;
 
     *state = (struct pki_state){.ready = HACTL_YES};
     certificate = read_part(pki, store, base, ".crt", state, &state->has_certificate);
-    key = read_part(pki, store, base, ".key", state, &state->has_key);
+    if (place != KEY_ELSEWHERE)
+        key = read_part(pki, store, base, ".key", state, &state->has_key);
     if (!state->has_certificate && !state->has_key)
         finding(state, "missing");
     else if (!state->has_certificate)
         finding(state, "missing, though its key is there");
-    else if (!state->has_key && !key_elsewhere)
+    else if (!state->has_key && place == KEY_HERE)
         finding(state, "its key is missing");
     if (certificate != NULL && certificate->chain == NULL && !certificate->unparsed)
         finding(state, "damaged: %s.crt is not a PEM certificate", base);
@@ -260,9 +263,8 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
         if (X509_check_issued(above, one) == X509_V_OK && key != NULL && X509_verify(one, key) == 1)
             continue;
         if (i == last)
-            finding(state,
-                    "it is not self-signed, and its file does not end with the root above it: put the issuing "
-                    "authority first and the root last");
+            finding(state, "it is not self-signed, and its file does not end with the root above it: put the issuing "
+                           "authority first and the root last");
         else
             finding(state, "certificate %d of its file was not signed by the next one", i + 1);
         return;
@@ -273,7 +275,8 @@ void pki_authority_check(struct pki *pki, struct pki_store *store, const struct 
                          struct pki_state *state)
 {
     bool external = (pki->external & 1u << pki_authority_find(profile->purpose)) != 0;
-    struct pki_remembered *file = load_pair(pki, store, profile->file, external, state);
+    struct pki_remembered *file =
+        load_pair(pki, store, profile->file, external ? KEY_MAYBE_ELSEWHERE : KEY_HERE, state);
     X509 *certificate = state->certificate;
 
     if (certificate == NULL)
@@ -501,8 +504,9 @@ static void check_content(struct pki *pki, struct pki_store *store, const struct
 static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                                         struct pki_state *state)
 {
-    return want->profile->form == PKI_KUBECONFIG ? load_kubeconfig(pki, store, want->base, state)
-                                                 : load_pair(pki, store, want->base, false, state);
+    return want->form == PKI_KUBECONFIG
+               ? load_kubeconfig(pki, store, want->base, state)
+               : load_pair(pki, store, want->base, want->keyless ? KEY_ELSEWHERE : KEY_HERE, state);
 }
 
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
