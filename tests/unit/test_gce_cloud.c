@@ -322,6 +322,10 @@ static void test_zones_and_check(void **state)
     assert_int_equal(open_with((struct fake_setting[]){{"machine_type", "n9-giant"}, {NULL, NULL}}), HACTL_OK);
     assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_E_INVALID);
     assert_non_null(strstr(world.call->text, "`machine_type`"));
+    assert_int_equal(
+        open_with((struct fake_setting[]){{"network", "projects/emulated/global/networks/default"}, {NULL, NULL}}),
+        HACTL_OK);
+    assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_OK);
     assert_int_equal(open_with((struct fake_setting[]){{"network", "nowhere"}, {NULL, NULL}}), HACTL_OK);
     assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_E_INVALID);
     assert_int_equal(open_with((struct fake_setting[]){{"zones", "us-central1-b europe-west1-b"}, {NULL, NULL}}),
