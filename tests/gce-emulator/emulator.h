@@ -74,7 +74,8 @@ struct em_options {
     const char *schema;    /* NULL: none */
     const char *project;   /* the only one there is; NULL: any */
     bool check_tokens;
-    bool boot; /* instances run */
+    bool no_key; /* no service account */
+    bool boot;   /* instances run */
     int port;
     int metadata_port;
     int verbose;
