@@ -382,6 +382,11 @@ static struct em_answer address_insert(struct em_request *request)
         return answer;
     }
     em_default(request->body, "addressType", "EXTERNAL");
+    if (strcmp(em_text(request->body, "addressType"), "EXTERNAL") == 0 &&
+        json_object_get(request->body, "subnetwork") != NULL) {
+        return em_error_invalid("resource.subnetwork", em_text(request->body, "subnetwork"),
+                                "An external address lies in no subnetwork.");
+    }
     if (strcmp(em_text(request->body, "addressType"), "EXTERNAL") == 0) {
         answer = em_quotas_check(request->project, region, "STATIC_ADDRESSES", 1);
         if (answer.status != 0) {

@@ -129,38 +129,50 @@ static char *private_key_text(void)
     return text;
 }
 
-bool em_auth_start(const char *directory, int port)
+static bool write_service_account(void)
 {
-    char *text, *impersonation;
+    const char *project = em_options.project == NULL ? "emulated" : em_options.project;
+    char *text;
     bool good;
 
-    directory_of_files = em_strdup(directory);
-    token_uri = em_format("http://127.0.0.1:%d/token", port);
+    if (em_options.no_key) {
+        return true;
+    }
     key = EVP_RSA_gen(2048);
     text = key == NULL ? NULL : private_key_text();
     if (text == NULL) {
         em_log(0, "cannot make an RSA key");
         return false;
     }
-    impersonation = em_format("http://127.0.0.1:%d/v1/projects/-/serviceAccounts/impersonated@emulated.iam."
-                              "gserviceaccount.com:generateAccessToken",
-                              port);
-    good = write_token() &&
-           write_json("service-account.json",
-                      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "type", "service_account", "project_id",
-                                em_options.project == NULL ? "emulated" : em_options.project, "private_key_id", KEY_ID,
-                                "private_key", text, "client_email", EM_SERVICE_ACCOUNT, "client_id", "1234567890",
-                                "token_uri", token_uri, "universe_domain", "googleapis.com")) &&
-           write_json("authorized-user.json", json_pack("{s:s,s:s,s:s,s:s,s:s}", "type", "authorized_user", "client_id",
-                                                        CLIENT_ID, "client_secret", CLIENT_SECRET, "refresh_token",
-                                                        REFRESH_TOKEN, "token_uri", token_uri)) &&
-           write_json("impersonated.json",
-                      json_pack("{s:s,s:s,s:{s:s,s:s,s:s,s:s,s:s}}", "type", "impersonated_service_account",
-                                "service_account_impersonation_url", impersonation, "source_credentials", "type",
-                                "authorized_user", "client_id", CLIENT_ID, "client_secret", CLIENT_SECRET,
-                                "refresh_token", REFRESH_TOKEN, "token_uri", token_uri));
-    free(impersonation);
+    good =
+        write_json("service-account.json",
+                   json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "type", "service_account", "project_id", project,
+                             "private_key_id", KEY_ID, "private_key", text, "client_email", EM_SERVICE_ACCOUNT,
+                             "client_id", "1234567890", "token_uri", token_uri, "universe_domain", "googleapis.com"));
     ha_secret_free(text, strlen(text));
+    return good;
+}
+
+static json_t *authorized_user(void)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:s}", "type", "authorized_user", "client_id", CLIENT_ID, "client_secret",
+                     CLIENT_SECRET, "refresh_token", REFRESH_TOKEN, "token_uri", token_uri);
+}
+
+bool em_auth_start(const char *directory, int port)
+{
+    char *impersonation = em_format("http://127.0.0.1:%d/v1/projects/-/serviceAccounts/impersonated@emulated.iam."
+                                    "gserviceaccount.com:generateAccessToken",
+                                    port);
+    bool good;
+
+    directory_of_files = em_strdup(directory);
+    token_uri = em_format("http://127.0.0.1:%d/token", port);
+    good = write_token() && write_service_account() && write_json("authorized-user.json", authorized_user()) &&
+           write_json("impersonated.json", json_pack("{s:s,s:s,s:o}", "type", "impersonated_service_account",
+                                                     "service_account_impersonation_url", impersonation,
+                                                     "source_credentials", authorized_user()));
+    free(impersonation);
     return good;
 }
 
@@ -204,7 +216,7 @@ static unsigned char *decode(const char *text, size_t size, size_t *length)
 static bool signed_by_key(const char *text, size_t size, const unsigned char *signature, size_t signature_size)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool good = context != NULL && EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
+    bool good = key != NULL && context != NULL && EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
                 EVP_DigestVerify(context, signature, signature_size, (const unsigned char *)text, size) == 1;
 
     EVP_MD_CTX_free(context);

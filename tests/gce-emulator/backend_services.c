@@ -105,7 +105,7 @@ static struct em_answer check_health_checks(struct em_request *request, json_t *
     struct em_resource *check;
     char *link;
 
-    if (json_array_size(checks) != 1) {
+    if (json_array_size(checks) != 1 || text == NULL) {
         return em_error(400, "invalid",
                         "Invalid value for field 'resource.healthChecks': ''. Exactly one health check "
                         "must be specified.");

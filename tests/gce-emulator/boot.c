@@ -104,7 +104,7 @@ static void apply(void *context)
 static void network_changed(void)
 {
     if (!apply_timer.set) {
-        em_timer_set(&apply_timer, 0, apply, NULL);
+        em_timer_set(&apply_timer, em_options.data_plane_ms, apply, NULL);
     }
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what it sets is used by those who source it
 # Sourced, after lib.sh, by tests in which instances run.
 
 # Ends the test with a reason where that is not possible.

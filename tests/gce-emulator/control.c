@@ -254,13 +254,15 @@ static struct em_answer set_settings(const json_t *body)
     {
         if (strcmp(name, "wait_cap_ms") == 0) {
             em_operations_set_wait_cap((unsigned)em_number(body, name, 120000));
+        } else if (strcmp(name, "data_plane_ms") == 0) {
+            em_options.data_plane_ms = (unsigned)em_number(body, name, 0);
         } else if (strcmp(name, "token_lifetime_s") == 0) {
             em_auth_set_lifetime_s((unsigned)em_number(body, name, 3599));
         } else if (strcmp(name, "ip_conflict") == 0 && conflict != NULL &&
                    (strcmp(conflict, "request") == 0 || strcmp(conflict, "operation") == 0)) {
             em_addresses_conflict_at_request(strcmp(conflict, "request") == 0);
         } else {
-            return wrong("wait_cap_ms, token_lifetime_s, ip_conflict (request or operation)");
+            return wrong("wait_cap_ms, data_plane_ms, token_lifetime_s, ip_conflict (request or operation)");
         }
     }
     return done();
@@ -331,6 +333,7 @@ void em_control_reset(void)
     em_counts_reset();
     em_dispatch_clear();
     em_operations_set_wait_cap(120000);
+    em_options.data_plane_ms = 0;
     em_auth_set_lifetime_s(3599);
 }
 

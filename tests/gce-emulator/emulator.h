@@ -74,7 +74,9 @@ struct em_options {
     const char *schema;    /* NULL: none */
     const char *project;   /* the only one there is; NULL: any */
     bool check_tokens;
-    bool boot; /* instances run */
+    bool no_key;            /* no service account */
+    bool boot;              /* instances run */
+    unsigned data_plane_ms; /* from a change to the network that follows it; a test may set it */
     int port;
     int metadata_port;
     int verbose;
@@ -99,7 +101,7 @@ void em_set_number(json_t *object, const char *name, long long number);
 void em_set_u64(json_t *object, const char *name, uint64_t number);
 /* The same with a format. */
 void em_set_format(json_t *object, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Sets it only when there is none. */
+/* Sets it only when there is no string. */
 void em_default(json_t *object, const char *name, const char *text);
 /* Index of a string in an array, or -1. */
 int em_array_find(const json_t *array, const char *text);

@@ -342,3 +342,23 @@ bool em_filter_match(const struct em_filter *filter, const json_t *resource)
     }
     return match_comparison(filter, resource);
 }
+
+const char *em_filter_label(const struct em_filter *filter, const char **value)
+{
+    const char *label;
+
+    if (filter == NULL) {
+        return NULL;
+    }
+    if (filter->kind == AND) {
+        label = em_filter_label(filter->left, value);
+        return label != NULL ? label : em_filter_label(filter->right, value);
+    }
+    if (filter->kind != COMPARE || strcmp(filter->sign, "=") != 0 || strncmp(filter->field, "labels.", 7) != 0 ||
+        strchr(filter->field + 7, '.') != NULL || filter->literal[0] < 'a' || filter->literal[0] > 'z' ||
+        strpbrk(filter->literal, "*ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL) {
+        return NULL;
+    }
+    *value = filter->literal;
+    return filter->field + 7;
+}

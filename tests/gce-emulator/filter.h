@@ -14,6 +14,8 @@ struct em_filter;
 /* NULL: no expression that the API would take. */
 struct em_filter *em_filter_parse(const char *text);
 bool em_filter_match(const struct em_filter *filter, const json_t *resource);
+/* A label that a resource must have to match at all: a quick look before the thorough one. NULL: there is none. */
+const char *em_filter_label(const struct em_filter *filter, const char **value);
 void em_filter_free(struct em_filter *filter);
 
 #endif

@@ -113,10 +113,11 @@ static struct em_answer check_target(struct em_request *request, json_t *json)
         return answer;
     }
     if (strcmp(resource->collection->scope, request->scope) != 0) {
-        return em_error_invalid("resource.backendService", service, "The backend service lies in another region.");
+        return em_error_invalid("resource.backendService", em_text(json, "backendService"),
+                                "The backend service lies in another region.");
     }
     if (strcmp(em_text(resource->json, "loadBalancingScheme"), em_text(json, "loadBalancingScheme")) != 0) {
-        return em_error_invalid("resource.backendService", service,
+        return em_error_invalid("resource.backendService", em_text(json, "backendService"),
                                 "The load balancing schemes of rule and backend service differ.");
     }
     if (strcmp(em_text(resource->json, "protocol"), em_text(json, "IPProtocol")) != 0) {

@@ -13,9 +13,25 @@
 struct em_answer em_insert_check(const struct em_request *request)
 {
     const char *name = em_text(request->body, "name"), *wrong;
+    /* The server's own; who sends them is not heard. */
+    static const char *const output_only[] = {"users",
+                                              "status",
+                                              "id",
+                                              "selfLink",
+                                              "creationTimestamp",
+                                              "size",
+                                              "lastStartTimestamp",
+                                              "lastStopTimestamp",
+                                              "lastAttachTimestamp",
+                                              "lastDetachTimestamp",
+                                              "zone",
+                                              "region"};
     struct em_answer answer = {0};
     char *path;
 
+    for (size_t i = 0; i < sizeof(output_only) / sizeof(output_only[0]); i++) {
+        json_object_del(request->body, output_only[i]);
+    }
     if (name == NULL) {
         return em_error_required("resource.name");
     }

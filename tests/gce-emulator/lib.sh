@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what it sets is used by those who source it
 # Sourced by the emulator's own tests, which run themselves inside `run`: `in_emulator OPTIONS` at their top does that.
 : "${top_srcdir:=.}" "${top_builddir:=.}"
 . "$top_srcdir/tests/support/tap.sh"

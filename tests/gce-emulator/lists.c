@@ -16,7 +16,8 @@
 /* One list under way. */
 struct listing {
     struct em_filter *filter;
-    const char *order; /* NULL: by name */
+    const char *label, *value; /* that it asks for */
+    const char *order;         /* NULL: by name */
     size_t limit;
     char after[512]; /* path of the last resource of the page before; "" at the beginning */
     size_t skip;     /* the same for other orders */
@@ -109,6 +110,7 @@ static bool begin(struct listing *listing, const struct em_request *request, str
         *answer = em_error_invalid("filter", filter, "Invalid list filter expression.");
         return false;
     }
+    listing->label = em_filter_label(listing->filter, &listing->value);
     if (most < 0 || most > PAGE_MOST) {
         *answer = em_error_invalid("maxResults", em_text(request->query, "maxResults"),
                                    "Must be between 0 and 500, inclusive.");
@@ -141,6 +143,13 @@ static void take(struct listing *listing, struct em_resource *resource, json_t *
 {
     json_t *shown;
 
+    if (listing->label != NULL) {
+        const char *value = em_text(json_object_get(resource->json, "labels"), listing->label);
+
+        if (value == NULL || strcmp(value, listing->value) != 0) {
+            return;
+        }
+    }
     if (listing->order == NULL && listing->after[0] != '\0' && strcmp(resource->path, listing->after) <= 0) {
         return;
     }

@@ -35,6 +35,7 @@ static const char usage[] =
     "  --schema FILE       Google's discovery document; requests and answers are checked against it\n"
     "  --latency PRESET    none (the default) or realistic\n"
     "  --no-auth           calls need no token\n"
+    "  --no-key            no service account, whose key takes a second to make\n"
     "  --boot              instances run, each in its own network namespace (needs root)\n"
     "  --ready-file FILE   written when it listens: PORT and METADATA-PORT in one line\n"
     "  -v                  a line for each call\n"
@@ -52,6 +53,7 @@ static bool read_options(int argc, char **argv)
         {"schema", required_argument, NULL, 's'},
         {"latency", required_argument, NULL, 'l'},
         {"no-auth", no_argument, NULL, 'n'},
+        {"no-key", no_argument, NULL, 'k'},
         {"boot", no_argument, NULL, 'b'},
         {"ready-file", required_argument, NULL, 'r'},
         {"help", no_argument, NULL, 'h'},
@@ -81,6 +83,9 @@ static bool read_options(int argc, char **argv)
             break;
         case 'n':
             em_options.check_tokens = false;
+            break;
+        case 'k':
+            em_options.no_key = true;
             break;
         case 'b':
             em_options.boot = true;

@@ -114,9 +114,7 @@ void em_set_format(json_t *object, const char *name, const char *format, ...)
 
 void em_default(json_t *object, const char *name, const char *text)
 {
-    const json_t *value = json_object_get(object, name);
-
-    if (value == NULL || json_is_null(value)) {
+    if (!json_is_string(json_object_get(object, name))) {
         em_set(object, name, text);
     }
 }

@@ -2,6 +2,7 @@
 #include "schema.h"
 
 #include <regex.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,13 +47,6 @@ bool em_schema_load(const char *path)
 bool em_schema_loaded(void)
 {
     return document != NULL;
-}
-
-void em_schema_free(void)
-{
-    json_decref(methods);
-    json_decref(document);
-    methods = document = NULL;
 }
 
 char *em_schema_method_wrong(const struct em_method *method)
@@ -101,20 +95,54 @@ static char *posix_pattern(const char *pattern)
     return posix;
 }
 
-static bool matches(const char *pattern, const char *text)
-{
-    char *posix = posix_pattern(pattern);
+/* Compiling takes much longer than matching, and there are a few dozen patterns. */
+struct compiled {
+    char *pattern;
     regex_t expression;
-    bool good;
+};
 
-    if (regcomp(&expression, posix, REG_EXTENDED | REG_NOSUB) != 0) {
+static void *patterns; /* a tree of tsearch(3) */
+
+static int compare_patterns(const void *a, const void *b)
+{
+    return strcmp(((const struct compiled *)a)->pattern, ((const struct compiled *)b)->pattern);
+}
+
+static const regex_t *compiled_pattern(const char *pattern)
+{
+    struct compiled key = {.pattern = (char *)pattern}, *compiled;
+    void *node = tfind(&key, &patterns, compare_patterns);
+    char *posix;
+
+    if (node != NULL) {
+        return &(*(struct compiled **)node)->expression;
+    }
+    compiled = em_alloc(sizeof(*compiled));
+    compiled->pattern = em_strdup(pattern);
+    posix = posix_pattern(pattern);
+    if (regcomp(&compiled->expression, posix, REG_EXTENDED | REG_NOSUB) != 0) {
         em_log(0, "the schema's pattern %s is not understood", pattern);
         abort();
     }
-    good = regexec(&expression, text, 0, NULL, 0) == 0;
-    regfree(&expression);
     free(posix);
-    return good;
+    if (tsearch(compiled, &patterns, compare_patterns) == NULL) {
+        abort();
+    }
+    return &compiled->expression;
+}
+
+static void free_pattern(void *node)
+{
+    struct compiled *compiled = node;
+
+    regfree(&compiled->expression);
+    free(compiled->pattern);
+    free(compiled);
+}
+
+static bool matches(const char *pattern, const char *text)
+{
+    return regexec(compiled_pattern(pattern), text, 0, NULL, 0) == 0;
 }
 
 static bool digits(const char *text, bool sign)
@@ -369,4 +397,13 @@ char *em_schema_answer_wrong(const struct em_method *method, const json_t *body)
         return body == NULL ? NULL : em_strdup("this method answers without a body");
     }
     return body == NULL ? em_strdup("no body") : check_value(schema, body, "", true);
+}
+
+void em_schema_free(void)
+{
+    json_decref(methods);
+    json_decref(document);
+    methods = document = NULL;
+    tdestroy(patterns, free_pattern);
+    patterns = NULL;
 }

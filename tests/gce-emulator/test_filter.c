@@ -84,6 +84,34 @@ static void combinations(void **state)
     assert_true(matches("ok=true OR name=x AND name=y", one));
 }
 
+static void required_label(const char *text, const char *label, const char *expected)
+{
+    struct em_filter *filter = em_filter_parse(text);
+    const char *value = NULL, *found = em_filter_label(filter, &value);
+
+    if (label == NULL) {
+        assert_null(found);
+    } else {
+        assert_string_equal(found, label);
+        assert_string_equal(value, expected);
+    }
+    em_filter_free(filter);
+}
+
+/* Only what every match must have; numbers compare as numbers, so "01" is no quick look. */
+static void labels(void **state)
+{
+    (void)state;
+    required_label("labels.a=b", "a", "b");
+    required_label("name=x AND labels.a=b", "a", "b");
+    required_label("name=x OR labels.a=b", NULL, NULL);
+    required_label("NOT labels.a=b", NULL, NULL);
+    required_label("labels.a!=b", NULL, NULL);
+    required_label("labels.a=b*", NULL, NULL);
+    required_label("labels.a:*", NULL, NULL);
+    required_label("labels.a=1", NULL, NULL);
+}
+
 static void nonsense(void **state)
 {
     static const char *const texts[] = {"",        "name",     "name=", "=x",       "(name=x",
@@ -100,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comparisons), cmocka_unit_test(numbers),      cmocka_unit_test(has),
         cmocka_unit_test(expressions), cmocka_unit_test(combinations), cmocka_unit_test(nonsense),
+        cmocka_unit_test(labels),
     };
 
     return cmocka_run_group_tests_name("filter", tests, NULL, NULL);

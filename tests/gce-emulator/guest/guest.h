@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define GUEST_SOCKET    "/run/gce-guest/control"
@@ -43,6 +44,7 @@ struct guest_unit_file {
 };
 /* NULL: there is none. */
 struct guest_unit_file *guest_unit_file_read(const char *name);
+struct guest_unit_file *guest_unit_file_parse(FILE *in);
 void guest_unit_file_free(struct guest_unit_file *file);
 /* "5", "5s", "100ms", "1min" */
 int64_t guest_duration_ms(const char *text);

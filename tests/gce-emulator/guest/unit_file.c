@@ -214,6 +214,20 @@ static void read_file(struct guest_unit_file *file, FILE *in)
     free(line);
 }
 
+struct guest_unit_file *guest_unit_file_parse(FILE *in)
+{
+    struct guest_unit_file *file = calloc(1, sizeof(*file));
+
+    if (file == NULL) {
+        abort();
+    }
+    file->type = strdup("simple");
+    file->restart_ms = 100;
+    file->stop_ms = 10000;
+    read_file(file, in);
+    return file;
+}
+
 struct guest_unit_file *guest_unit_file_read(const char *name)
 {
     static const char *const directories[] = {GUEST_UNIT_DIR, "/run/systemd/system", GUEST_UNIT_DIR2};
@@ -228,14 +242,7 @@ struct guest_unit_file *guest_unit_file_read(const char *name)
     if (in == NULL) {
         return NULL;
     }
-    file = calloc(1, sizeof(*file));
-    if (file == NULL) {
-        abort();
-    }
-    file->type = strdup("simple");
-    file->restart_ms = 100;
-    file->stop_ms = 10000;
-    read_file(file, in);
+    file = guest_unit_file_parse(in);
     fclose(in);
     return file;
 }
