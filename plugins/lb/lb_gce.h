@@ -28,7 +28,7 @@ struct lb_gce {
     struct gce *gce;
 };
 
-enum { LB_GCE_CHECK, LB_GCE_SERVICE, LB_GCE_TRIAL, LB_GCE_ENDPOINT, LB_GCE_GROUPS, LB_GCE_LISTS };
+enum { LB_GCE_CHECK, LB_GCE_SERVICE, LB_GCE_RULES, LB_GCE_GROUPS, LB_GCE_LISTS };
 
 /* What is there, all asked side by side. */
 struct lb_gce_seen {

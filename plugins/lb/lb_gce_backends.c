@@ -197,19 +197,12 @@ int lb_gce_backend_ensure(void *data, struct hactl_call *call, const struct hact
 
 /* ---- out ------------------------------------------------------------------------------------------ */
 
-/* From a zone that does not answer nobody can be taken; the region can let go
- * of its whole group, which serves nobody else's connections. */
-static int let_go(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
-                  const struct lb_gce_groups *groups, const struct lb_gce_group *group)
+static int detach(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
+                  const struct lb_gce_group *group)
 {
-    json_t *names = lb_gce_group_names(groups, group);
     struct gce_request request;
-    bool alone = json_array_size(names) == 1;
     int rc;
 
-    json_decref(names);
-    if (!alone || !group->attached)
-        return gce_fail(lb->gce, call, group->members, "instance group %s", gce_link_path(group->link));
     if (!prepare_attach(seen, group->link, false, &request))
         return lb_gce_no_memory(lb, call);
     rc = gce_change(lb->gce, call, &request, 1, "backend service %s", seen->balancer);
@@ -217,29 +210,49 @@ static int let_go(struct lb_gce *lb, struct hactl_call *call, const struct lb_gc
     return rc;
 }
 
-static int take_out(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
-                    const struct lb_gce_groups *groups, const struct lb_gce_group *group, const char *name)
+/* Its group as well, when nobody else is in it. */
+static int leave_group(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
+                       const struct lb_gce_group *group, const char *name, bool alone)
 {
     struct gce_request request;
     char zone[GCE_NAME];
     int rc;
 
-    if (group->members->code != HACTL_OK)
-        return let_go(lb, call, seen, groups, group);
     gce_link_part(group->link, "zones", zone);
-    if (!prepare_member(lb, seen, "removeInstances", zone, name, &request))
+    if (alone)
+        gce_prepare(&request, "DELETE", NULL, "zones/%s/instanceGroups/%s", zone, seen->balancer);
+    else if (!prepare_member(lb, seen, "removeInstances", zone, name, &request))
         return lb_gce_no_memory(lb, call);
     rc = gce_change(lb->gce, call, &request, 1, "replica %s behind balancer %s", name, seen->balancer);
     gce_request_clear(&request);
     return rc;
 }
 
-static int take_out_of_any(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen, const char *name)
+/* The last of a zone goes by detaching its group, which is the region's to do
+ * even when the zone does not answer. */
+static int take_out(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
+                    const struct lb_gce_groups *groups, const struct lb_gce_group *group, const char *name)
+{
+    json_t *names = lb_gce_group_names(groups, group);
+    bool alone = json_array_size(names) == 1;
+
+    json_decref(names);
+    if (alone && group->attached)
+        return detach(lb, call, seen, group);
+    if (group->members->code != HACTL_OK)
+        return gce_fail(lb->gce, call, group->members, "instance group %s", gce_link_path(group->link));
+    return leave_group(lb, call, seen, group, name, alone);
+}
+
+/* One step; `done`: there was none to take. */
+static int take_out_of_any(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen, const char *name,
+                           bool *done)
 {
     struct lb_gce_groups groups;
     int rc = lb_gce_groups_read(lb, call, seen, &groups);
 
-    for (size_t i = 0; rc == HACTL_OK && i < groups.count; i++) {
+    *done = true;
+    for (size_t i = 0; rc == HACTL_OK && *done && i < groups.count; i++) {
         const struct lb_gce_group *group = &groups.list[i];
         json_t *names = lb_gce_group_names(&groups, group);
         bool asked = names != NULL;
@@ -249,8 +262,10 @@ static int take_out_of_any(struct lb_gce *lb, struct hactl_call *call, const str
             continue; /* behind nothing */
         if (!asked)
             rc = gce_fail(lb->gce, call, group->members, "instance group %s", gce_link_path(group->link));
-        else if (lb_gce_group_has(&groups, group, name))
+        else if (lb_gce_group_has(&groups, group, name)) {
+            *done = false;
             rc = take_out(lb, call, seen, &groups, group, name);
+        }
     }
     lb_gce_groups_clear(&groups);
     return rc;
@@ -261,10 +276,16 @@ int lb_gce_backend_destroy(void *data, struct hactl_call *call, const struct hac
 {
     struct lb_gce *lb = data;
     struct lb_gce_seen seen;
-    int rc = lb_gce_look(lb, call, want, true, &seen);
+    bool done = false;
+    int rc = HACTL_OK;
 
-    if (rc == HACTL_OK)
-        rc = take_out_of_any(lb, call, &seen, name);
-    lb_gce_seen_clear(&seen);
+    for (int step = 0; rc == HACTL_OK && !done && step < STEPS; step++) {
+        rc = lb_gce_look(lb, call, want, true, &seen);
+        if (rc == HACTL_OK)
+            rc = take_out_of_any(lb, call, &seen, name, &done);
+        lb_gce_seen_clear(&seen);
+    }
+    if (rc == HACTL_OK && !done)
+        rc = lb->host->fail(call, HACTL_E_BUSY, "%s: what was changed is not to be seen yet", name);
     return rc;
 }

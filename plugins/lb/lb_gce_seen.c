@@ -9,8 +9,10 @@
 #include "lib/json.h"
 
 static const char *const kinds[LB_GCE_LISTS] = {
-    [LB_GCE_CHECK] = "health check",       [LB_GCE_SERVICE] = "backend service", [LB_GCE_TRIAL] = "forwarding rule",
-    [LB_GCE_ENDPOINT] = "forwarding rule", [LB_GCE_GROUPS] = "instance group",
+    [LB_GCE_CHECK] = "health check",
+    [LB_GCE_SERVICE] = "backend service",
+    [LB_GCE_RULES] = "forwarding rule",
+    [LB_GCE_GROUPS] = "instance group",
 };
 
 const char *lb_gce_text(const json_t *object, const char *name)
@@ -33,11 +35,6 @@ void lb_gce_seen_clear(struct lb_gce_seen *seen)
     memset(seen, 0, sizeof(*seen));
 }
 
-static const char *name_of(const struct lb_gce_seen *seen, int list)
-{
-    return list == LB_GCE_TRIAL ? seen->trial_name : list == LB_GCE_ENDPOINT ? seen->endpoint_name : seen->balancer;
-}
-
 static int ask(struct lb_gce *lb, struct hactl_call *call, struct lb_gce_seen *seen)
 {
     const char *region = seen->region;
@@ -46,10 +43,9 @@ static int ask(struct lb_gce *lb, struct hactl_call *call, struct lb_gce_seen *s
     gce_list_prepare(&seen->lists[LB_GCE_CHECK], "regions/%s/healthChecks?filter=name%%3D%s", region, seen->balancer);
     gce_list_prepare(&seen->lists[LB_GCE_SERVICE], "regions/%s/backendServices?filter=name%%3D%s", region,
                      seen->balancer);
-    gce_list_prepare(&seen->lists[LB_GCE_TRIAL], "regions/%s/forwardingRules?filter=name%%3D%s", region,
-                     seen->trial_name);
-    gce_list_prepare(&seen->lists[LB_GCE_ENDPOINT], "regions/%s/forwardingRules?filter=name%%3D%s", region,
-                     seen->endpoint_name);
+    gce_list_prepare(&seen->lists[LB_GCE_RULES],
+                     "regions/%s/forwardingRules?filter=%%28name%%3D%s%%29%%20OR%%20%%28name%%3D%s%%29", region,
+                     seen->trial_name, seen->endpoint_name);
     gce_list_prepare(&seen->lists[LB_GCE_GROUPS],
                      "aggregated/instanceGroups?returnPartialSuccess=true&filter=name%%3D%s", seen->balancer);
     rc = gce_list_run(lb->gce, call, seen->lists, LB_GCE_LISTS);
@@ -57,41 +53,61 @@ static int ask(struct lb_gce *lb, struct hactl_call *call, struct lb_gce_seen *s
         if (seen->lists[i].code != HACTL_OK) {
             char what[GCE_NAME + 32];
 
-            snprintf(what, sizeof(what), "%s %s", kinds[i], name_of(seen, i));
+            snprintf(what, sizeof(what), "%ss of balancer %s", kinds[i], seen->balancer);
             rc = gce_list_fail(lb->gce, call, &seen->lists[i], what);
         }
     return rc;
 }
 
-/* The filter is Google's to apply; the name is compared here as well, since
- * what is ours may be deleted. */
+/* The filter is Google's to apply; names are compared here as well, since what
+ * is ours may be deleted. */
+static bool is_named(const struct lb_gce_seen *seen, int list, const char *name)
+{
+    if (list == LB_GCE_RULES)
+        return strcmp(name, seen->trial_name) == 0 || strcmp(name, seen->endpoint_name) == 0;
+    return strcmp(name, seen->balancer) == 0;
+}
+
+static int keep(struct lb_gce *lb, struct hactl_call *call, struct lb_gce_seen *seen, int list, json_t *entry)
+{
+    bool trial = strcmp(lb_gce_text(entry, "name"), seen->trial_name) == 0;
+
+    switch (list) {
+    case LB_GCE_CHECK:
+        seen->check = entry;
+        return HACTL_OK;
+    case LB_GCE_SERVICE:
+        seen->service = entry;
+        return HACTL_OK;
+    case LB_GCE_RULES:
+        *(trial ? &seen->trial : &seen->endpoint) = entry;
+        return HACTL_OK;
+    default:
+        return json_array_append(seen->groups, entry) < 0 ? lb_gce_no_memory(lb, call) : HACTL_OK;
+    }
+}
+
 static int take(struct lb_gce *lb, struct hactl_call *call, struct lb_gce_seen *seen, int list, bool strict)
 {
-    const json_t **places[LB_GCE_LISTS] = {[LB_GCE_CHECK] = &seen->check,
-                                           [LB_GCE_SERVICE] = &seen->service,
-                                           [LB_GCE_TRIAL] = &seen->trial,
-                                           [LB_GCE_ENDPOINT] = &seen->endpoint};
-    const char *name = name_of(seen, list);
+    int rc = HACTL_OK;
     size_t index;
     json_t *entry;
 
     json_array_foreach(seen->lists[list].items, index, entry)
     {
-        if (strcmp(lb_gce_text(entry, "name"), name) != 0)
+        const char *name = lb_gce_text(entry, "name");
+
+        if (rc != HACTL_OK || !is_named(seen, list, name))
             continue;
-        if (!gce_is_ours(entry, lb->cluster)) {
-            if (strict)
-                return lb->host->fail(call, HACTL_E_CONFLICT,
-                                      "there is a %s %s already, and its description does not say \"hactl cluster "
-                                      "%s\": remove it, or name the cluster otherwise",
-                                      kinds[list], name, lb->cluster);
-        } else if (places[list]) {
-            *places[list] = entry;
-        } else if (json_array_append(seen->groups, entry) < 0) {
-            return lb_gce_no_memory(lb, call);
-        }
+        if (gce_is_ours(entry, lb->cluster))
+            rc = keep(lb, call, seen, list, entry);
+        else if (strict)
+            rc = lb->host->fail(call, HACTL_E_CONFLICT,
+                                "there is a %s %s already, and its description does not say \"hactl cluster %s\": "
+                                "remove it, or name the cluster otherwise",
+                                kinds[list], name, lb->cluster);
     }
-    return HACTL_OK;
+    return rc;
 }
 
 int lb_gce_look(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want, bool strict,
