@@ -9,6 +9,9 @@ static const struct hactl_key keys[] = {
     {"group", HACTL_KEY_STRING, 0, "main", 0, 0, NULL,
      "Name of the etcd group; the group main is what the public endpoint fronts."},
     {"client_port", HACTL_KEY_INTEGER, 0, "2379", 1, 65535, NULL, "Port for clients, at each replica's address."},
+    {"client_listen", HACTL_KEY_STRING, 0, "internal", 0, 0, "internal|all",
+     "Addresses at which clients are served: a replica's internal one, or all, for balancers that leave the public "
+     "address in the packets."},
     {"peer_port", HACTL_KEY_INTEGER, 0, "2380", 1, 65535, NULL, "Port for the other members."},
     {"etcd", HACTL_KEY_STRING, 0, "etcd", 0, 0, NULL, "The etcd program of a replica, a name or an absolute path."},
     {"package", HACTL_KEY_STRING, 0, "etcd-server", 0, 0, NULL,

@@ -245,7 +245,11 @@ static void add_all(const struct etcd *self, struct arguments *arguments, const 
     add(arguments, "%s", self->host->conf_string(self->conf, "etcd"));
     add(arguments, "--name=%s", want->replica->name);
     add(arguments, "--data-dir=${data}/etcd");
-    add(arguments, "--listen-client-urls=%s", client_url);
+    if (strcmp(self->host->conf_string(self->conf, "client_listen"), "all") == 0)
+        add(arguments, "--listen-client-urls=https://0.0.0.0:%lld",
+            (long long)self->host->conf_integer(self->conf, "client_port"));
+    else
+        add(arguments, "--listen-client-urls=%s", client_url);
     add(arguments, "--advertise-client-urls=%s", client_url);
     add(arguments, "--listen-peer-urls=%s", peer_url);
     add(arguments, "--initial-advertise-peer-urls=%s", peer_url);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct lb_backend *const backends[] = {&lb_haproxy};
+static const struct lb_backend *const backends[] = {&lb_haproxy, &lb_gce};
 
 struct lb {
     const struct hactl_host *host;
@@ -13,9 +13,12 @@ struct lb {
 };
 
 static const struct hactl_key keys[] = {
-    {"backend", HACTL_KEY_STRING, 0, "haproxy", 0, 0, "haproxy", "What balances."},
+    {"backend", HACTL_KEY_STRING, 0, "haproxy", 0, 0, "haproxy|gce",
+     "What balances: a process here, or Compute Engine."},
+    {"cloud", HACTL_KEY_INSTANCE, 0, NULL, 0, 0, NULL,
+     "gce only: the instance of plugin gce whose project, region and credentials are used."},
     {"trial_port", HACTL_KEY_INTEGER, 0, "0", 0, 65535, NULL,
-     "Port of the temporary address; 0: a free one, chosen once."},
+     "haproxy only: port of the temporary address; 0: a free one, chosen once."},
     {"check", HACTL_KEY_STRING, 0, "tls", 0, 0, "tls|tcp|https",
      "How replicas are checked: a TLS server must answer a hello, a connection must be accepted, or GET check_path "
      "over TLS must give 200 to 499."},
@@ -62,7 +65,7 @@ static int lb_open(const struct hactl_host *host, const struct hactl_conf *conf,
     int rc;
 
     if (!backend)
-        return host->fail(call, HACTL_E_INVALID, "backend = \"%s\" is not known: \"haproxy\" is",
+        return host->fail(call, HACTL_E_INVALID, "backend = \"%s\" is not known: \"haproxy\" and \"gce\" are",
                           host->conf_string(conf, "backend"));
     lb = calloc(1, sizeof(*lb));
     if (!lb)
@@ -162,7 +165,7 @@ const struct hactl_plugin hactl_plugin = {
     .abi_minor = HACTL_ABI_MINOR,
     .name = "lb",
     .version = "0.1",
-    .summary = "a load balancer in front of the replicas: HAProxy",
+    .summary = "a load balancer in front of the replicas: HAProxy, or Compute Engine's",
     .keys = keys,
     .open = lb_open,
     .close = lb_close,

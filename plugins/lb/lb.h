@@ -16,5 +16,6 @@ struct lb_backend {
 };
 
 extern const struct lb_backend lb_haproxy;
+extern const struct lb_backend lb_gce;
 
 #endif

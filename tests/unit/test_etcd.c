@@ -748,6 +748,32 @@ static void test_render(void **state)
     rig_free(rig);
 }
 
+/* Where clients are served is a setting; where they are sent is not. */
+static void test_render_listen(void **state)
+{
+    static const char *const values[] = {"internal", "all"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fake_setting settings[] = {{"client_port", "2381"}, {"client_listen", values[i]}, {0}};
+        struct rig *rig = rig_new(13, settings);
+        struct hactl_payload_want want = {.struct_size = sizeof(want),
+                                          .cluster = &rig->cluster,
+                                          .replica = &rig->replicas[0],
+                                          .peers = rig->replica_list,
+                                          .peer_count = 1,
+                                          .founding = 1};
+        struct hactl_call *call = render(rig, &want, HACTL_OK);
+        char expected[64];
+
+        snprintf(expected, sizeof(expected), "https://%s:2381", rig->addresses[0]);
+        assert_string_equal(argument(call, "--advertise-client-urls"), expected);
+        assert_string_equal(argument(call, "--listen-client-urls"), i == 0 ? expected : "https://0.0.0.0:2381");
+        fake_call_free(call);
+        rig_free(rig);
+    }
+}
+
 /* With its data a member comes back by the arguments of "afterwards"; without,
  * it refuses to start. */
 static void test_restart(void **state)
@@ -789,6 +815,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gate),
         cmocka_unit_test(test_render),
+        cmocka_unit_test(test_render_listen),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_stream_words),
         cmocka_unit_test(test_static_three),
