@@ -101,10 +101,10 @@ mount_data() {
 
 # ---- the replica's own keys ----
 
-# One for each purpose. The names that a certificate carries are the issuer's to say; the request only proves that the
-# key is here, and the key goes nowhere else.
+# One for each purpose. The names that a certificate carries are the issuer's to say, so the request claims none: it only
+# proves that the key is here. The key goes nowhere else; on the data disk it stays with the replica when the machine is made anew.
 make_key() { # PURPOSE
-    keys=$directory/keys
+    keys=$directory/data/.hactl-keys
     mkdir -p "$keys"
     if [ ! -s "$keys/$1.key" ]; then
         rm -f "$keys/$1.csr"
@@ -113,8 +113,8 @@ make_key() { # PURPOSE
         mv "$keys/$1.key.new" "$keys/$1.key"
     fi
     if [ ! -s "$keys/$1.csr" ]; then
-        openssl req -new -sha256 -key "$keys/$1.key" -subj "/CN=$(get attributes/hactl-replica)" \
-            -out "$keys/$1.csr.new" 2>/dev/null || { failed "openssl made no certificate request for $1" || return 1; }
+        openssl req -new -sha256 -key "$keys/$1.key" -subj / -out "$keys/$1.csr.new" 2>/dev/null ||
+            { failed "openssl made no certificate request for $1" || return 1; }
         mv "$keys/$1.csr.new" "$keys/$1.csr"
     fi
     tell "request-$1" <"$keys/$1.csr"
@@ -198,7 +198,7 @@ write_payload() { # PAYLOAD
             ;;
         key)
             make_key "$third" || return 1
-            install_file "$first" "$root$second" <"$directory/keys/$third.key" || return 1
+            install_file "$first" "$root$second" <"$directory/data/.hactl-keys/$third.key" || return 1
             echo "$second" >>"$run/$1.files"
             ;;
         unit)
