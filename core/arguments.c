@@ -9,6 +9,7 @@
 
 #include "core/commands.h"
 #include "core/duration.h"
+#include "core/journal.h"
 
 const struct ha_option ha_option_table[HA_OPTIONS] = {
     [HA_OPTION_CONFIG] = {'c', "config", "FILE", "the configuration; - reads it from standard input"},
@@ -138,6 +139,8 @@ static int keep_option(struct ha_cli *cli, enum ha_option_id option, const char 
         return options->accept_budget_zero ? 0
                                            : bad_value(option, value, "0, the only budget that can be accepted", error);
     case HA_OPTION_OPERATION:
+        if (!ha_operation_name_is_fit(value))
+            return bad_value(option, value, "a name of letters, digits, dots, underscores and hyphens", error);
         options->operation = value;
         return 0;
     case HA_OPTION_PLUGIN_DIR:

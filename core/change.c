@@ -2,7 +2,7 @@
 /*
  * A change from beginning to end: the operation is found or begun, the next
  * generation written, and then, until the wanted state is there: look, plan,
- * execute.
+ * execute. A dry run goes the same way up to the plan.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static void kinds_of(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS], int 
 }
 
 /* Promise 4: towards the same end, with no new kind of step, no lower budget. */
-static int judge_replan(struct change *c, const bool allowed[HA_STEP_KINDS], int allowed_least)
+static int judge_replan(struct change *c, const bool allowed[HA_STEP_KINDS], int allowed_least, bool allowed_guard)
 {
     bool kinds[HA_STEP_KINDS] = {false};
     int least = c->plan->count ? c->plan->steps[0].before.tolerates : allowed_least;
@@ -93,7 +93,8 @@ static int judge_replan(struct change *c, const bool allowed[HA_STEP_KINDS], int
         ha_advise(c->error, "see `hactl plan`, then hactl op resume %s", c->operation);
         return -1;
     }
-    if (least < allowed_least && is_guarded(c->plan) && !c->session->options->accept_budget_zero) {
+    bool fresh_guard = is_guarded(c->plan) && !c->session->options->accept_budget_zero;
+    if (fresh_guard && (least < allowed_least || !allowed_guard)) {
         ha_fail(c->error, HA_EXIT_DECISION,
                 "the cluster is not as it was when this was planned: going on would leave a failure budget of %d",
                 least);
@@ -118,6 +119,68 @@ static int fail_blocked(struct change *c)
                    all[0] ? all : "the wanted state is not reached and nothing safe is left to do");
 }
 
+/* ---- when what is left is not this operation's to do */
+
+static bool plan_converges(const struct ha_model *model, const struct ha_plan_scope *scope)
+{
+    struct ha_plan *plan = malloc(sizeof *plan);
+    if (!plan)
+        return false;
+    ha_plan_make(model, scope, plan);
+    bool converges = plan->converged;
+    free(plan);
+    return converges;
+}
+
+/* Lost data and members of no replica are all that is in the way. */
+static bool repair_would_do(const struct change *c)
+{
+    struct ha_model *model = malloc(sizeof *model);
+    if (!model)
+        return false;
+    *model = c->session->observed.model;
+    model->repair = true;
+    bool would = plan_converges(model, &c->scope);
+    free(model);
+    return would;
+}
+
+static bool changes_something(const struct ha_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (ha_step_types[plan->steps[i].kind].changes)
+            return true;
+    return false;
+}
+
+/* `up` has done all that it may: the rest is for `replica replace` or `etcd
+ * reconcile`, which need no `up` that is still open. */
+static bool is_over_for_up(const struct change *c)
+{
+    return (c->request.kind == HA_REQUEST_UP || c->request.kind == HA_REQUEST_STAGE) && c->plan->count == 0 &&
+           !c->plan->converged && repair_would_do(c);
+}
+
+/* An abort is over when the replica set is what it was before: whatever is
+ * unwell in it now, going back further would not mend. */
+static bool is_over_for_abort(struct change *c)
+{
+    if (c->request.kind != HA_REQUEST_ABORT || c->wanted.destroy || c->error->status == HA_EXIT_INTERRUPTED ||
+        !ha_change_all_gone(c))
+        return false;
+    ha_plan_make(&c->session->observed.model, &c->scope, c->plan);
+    return !ha_quorum_missing(&c->session->observed.model) && !changes_something(c->plan);
+}
+
+static void say_broken(struct change *c)
+{
+    if (c->error->status != HA_EXIT_DONE)
+        ha_change_say(c, "the replicas are those from before; what is wrong with them stays: %s", c->error->what);
+    for (int i = 0; c->error->status == HA_EXIT_DONE && i < c->plan->blocked_count; i++)
+        ha_change_say(c, "the replicas are those from before; what is wrong with them stays: %s", c->plan->blocked[i]);
+    memset(c->error, 0, sizeof *c->error);
+}
+
 /* Formed is formed, even if the next moment is our last. */
 static int learn_after(struct change *c)
 {
@@ -138,12 +201,14 @@ static void stop_short(struct change *c, enum ha_holder holder, const char *repl
 static int converge(struct change *c)
 {
     const struct ha_model *model = &c->session->observed.model;
-    bool allowed[HA_STEP_KINDS] = {false};
+    bool allowed[HA_STEP_KINDS] = {false}, guard = is_guarded(c->plan);
     int least = c->plan->count ? c->plan->steps[0].before.tolerates : 0;
     enum ha_holder holder = model->holder;
     char replica[HA_NAME] = "";
     if (model->holder_replica >= 0)
         memcpy(replica, model->replicas[model->holder_replica].name, sizeof replica);
+    if (c->resumes && holder == HA_HOLDER_NONE)
+        ha_change_earlier_holder(c, &holder, replica);
     kinds_of(c->plan, allowed, &least);
     for (;;) {
         if (c->plan->count == 0)
@@ -162,7 +227,7 @@ static int converge(struct change *c)
             continue;
         if (++c->report->replans > REPLANS)
             return ha_fail(c->error, HA_EXIT_DECISION, "planned anew %d times and still not there", REPLANS);
-        if (judge_replan(c, allowed, least))
+        if (judge_replan(c, allowed, least, guard))
             return -1;
         ha_change_say(c, "the world has moved: planned anew, %d step%s to go", c->plan->count,
                       c->plan->count == 1 ? "" : "s");
@@ -186,21 +251,6 @@ static int finish_down(struct change *c)
     return ha_store_destroy(c->session->store, c->error);
 }
 
-/* What was aborted is over too, and says so. */
-static void end_aborted(struct change *c)
-{
-    struct ha_journal *journal = NULL;
-    struct ha_error ignored = {0};
-    char text[128];
-    if (!c->aborts[0] || ha_journal_open(c->session->store, c->aborts, &journal, &ignored))
-        return;
-    snprintf(text, sizeof text, "aborted by operation %s", c->operation);
-    json_t *record = json_pack("{ss sI si ss}", "type", "end", "at", (json_int_t)time(NULL), "status",
-                               (int)HA_EXIT_INTERRUPTED, "text", text);
-    ha_journal_append(journal, record, true, &ignored);
-    ha_journal_close(journal);
-}
-
 static int finish(struct change *c)
 {
     bool whole = c->request.kind != HA_REQUEST_STAGE;
@@ -212,7 +262,9 @@ static int finish(struct change *c)
     /* The end is in the journal before the store forgets the operation: asked
      * again in between, it is found done. */
     c->wanted.operation[0] = '\0';
-    end_aborted(c);
+    for (int i = 0; whole && i < c->wanted.replica_count; i++)
+        c->wanted.replicas[i].returning = false;
+    ha_change_end_other(c);
     ha_change_stop(c, "end");
     return ha_change_write(c);
 }
@@ -243,6 +295,9 @@ static int prepare(struct change *c)
     if (ha_request_scope(session, c->request.kind, stage, &c->scope, c->error) || look_and_plan(c))
         return -1;
     ha_change_choose_founders(c);
+    if (c->previous.generation == 0 && c->wanted.formed_count > 0)
+        ha_change_say(c, "the store was empty: what the cloud lists of %s is taken over",
+                      session->configuration->cluster_name);
     return ha_desired_same(&c->wanted, &session->desired) ? 0 : look_and_plan(c);
 }
 
@@ -251,8 +306,8 @@ static bool is_idle(const struct change *c)
 {
     struct ha_desired wanted = c->wanted;
     memcpy(wanted.operation, c->previous.operation, sizeof wanted.operation);
-    return c->plan->count == 0 && c->plan->converged && !c->resumes && c->request.kind != HA_REQUEST_DOWN &&
-           ha_desired_same(&wanted, &c->previous);
+    return c->plan->count == 0 && c->plan->converged && !c->resumes && !c->ends[0] &&
+           c->request.kind != HA_REQUEST_DOWN && ha_desired_same(&wanted, &c->previous);
 }
 
 /* Of a cluster that was never made, or is gone but for empty directories,
@@ -260,6 +315,52 @@ static bool is_idle(const struct change *c)
 static bool is_down_already(const struct change *c)
 {
     return c->request.kind == HA_REQUEST_DOWN && c->plan->count == 0 && c->previous.generation == 0;
+}
+
+/* Without a quorum nothing is begun that a quorum must decide; `up` may still
+ * start what has stopped. */
+static bool must_be_refused(const struct change *c)
+{
+    bool starts = c->request.kind == HA_REQUEST_UP || c->request.kind == HA_REQUEST_STAGE;
+    if (c->request.kind == HA_REQUEST_DOWN || c->plan->converged)
+        return false;
+    return c->plan->count == 0 || (!starts && ha_quorum_missing(&c->plan->end));
+}
+
+static int begin(struct change *c)
+{
+    snprintf(c->wanted.operation, sizeof c->wanted.operation, "%s", c->operation);
+    if (ha_change_begin(c))
+        return -1;
+    if (!(c->resumes && ha_desired_same(&c->wanted, &c->previous)) && ha_change_write(c))
+        return -1;
+    ha_change_end_other(c);
+    return 0;
+}
+
+static int refuse(struct change *c)
+{
+    fail_blocked(c);
+    if (c->resumes && is_over_for_up(c) && !begin(c))
+        finish(c);
+    if (c->request.kind == HA_REQUEST_ABORT && c->previous.destroy && !c->wanted.destroy)
+        ha_advise(c->error, "too much is gone already to go back; finish it with `hactl down`");
+    return -1;
+}
+
+/* The first stages make what the later ones need; asked for a later one there is nothing to do it with. */
+static bool is_premature(const struct change *c)
+{
+    return c->request.kind == HA_REQUEST_STAGE && c->previous.generation == 0 && c->session->cloud &&
+           !c->plan->converged;
+}
+
+static int refuse_premature(struct change *c)
+{
+    ha_fail(c->error, HA_EXIT_USAGE, "there is no cluster %s yet: %s", c->session->configuration->cluster_name,
+            c->plan->blocked_count ? c->plan->blocked[0] : "an earlier stage comes first");
+    ha_advise(c->error, "hactl up");
+    return -1;
 }
 
 static int carry_out(struct change *c, ha_consent *consent, void *context)
@@ -270,55 +371,117 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
         c->report->nothing_to_do = true;
         return 0;
     }
-    if (c->plan->count == 0 && !c->plan->converged)
-        return fail_blocked(c);
+    if (is_premature(c))
+        return refuse_premature(c);
+    bool was_broken = !c->plan->converged && is_over_for_abort(c);
+    if (!was_broken && must_be_refused(c))
+        return refuse(c);
     if (is_down_already(c)) {
         c->report->nothing_to_do = true;
         return finish_down(c);
     }
+    bool nothing = c->plan->count == 0 && c->ends[0] && c->request.kind != HA_REQUEST_DOWN;
     int64_t asked_ms = ha_now_ms();
-    if (ask_consent(c, consent, context))
+    if (!nothing && ask_consent(c, consent, context))
         return -1;
     int64_t thought_ms = ha_now_ms() - asked_ms; /* --timeout and the report are of the work */
     c->began_ms += thought_ms;
     c->run.deadline_ms += c->run.deadline_ms ? thought_ms : 0;
-    snprintf(c->wanted.operation, sizeof c->wanted.operation, "%s", c->operation);
-    if (ha_change_begin(c))
+    if (begin(c))
         return -1;
-    if (!(c->resumes && ha_desired_same(&c->wanted, &c->previous)) && ha_change_write(c))
-        return -1;
-    if (converge(c) || finish(c)) {
+    int rc = was_broken ? 0 : converge(c);
+    bool over_for_up = rc && is_over_for_up(c);
+    if (was_broken || (rc && is_over_for_abort(c))) {
+        say_broken(c);
+        rc = 0;
+    }
+    if (over_for_up && !finish(c))
+        return -1; /* with what is in the way as its error */
+    if (rc || finish(c)) {
         ha_change_stop(c, "stop");
         return -1;
     }
     return 0;
 }
 
+static struct change *change_new(struct ha_session *session, const struct ha_request *request,
+                                 const struct ha_listener *listener, struct ha_report *report, struct ha_error *error)
+{
+    struct change *c = calloc(1, sizeof *c);
+    if (!c || !(c->plan = calloc(1, sizeof *c->plan)) || !(c->earlier = json_array())) {
+        free(c ? c->plan : NULL);
+        free(c);
+        ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+        return NULL;
+    }
+    c->session = session;
+    c->request = *request;
+    c->listener = listener;
+    c->report = report;
+    c->error = error;
+    c->run = (struct ha_run){.session = session, .listener = listener, .report = report};
+    return c;
+}
+
+static void change_free(struct change *c)
+{
+    ha_journal_close(c->run.journal);
+    json_decref(c->earlier);
+    free(c->plan);
+    free(c);
+}
+
 int ha_session_change(struct ha_session *session, const struct ha_request *request, ha_consent *consent,
                       void *consent_context, const struct ha_listener *listener, struct ha_report *report,
                       struct ha_error *error)
 {
-    struct change c = {.session = session, .request = *request, .listener = listener, .report = report, .error = error};
     memset(report, 0, sizeof *report);
-    c.began_ms = ha_now_ms();
-    c.run =
-        (struct ha_run){.session = session,
-                        .listener = listener,
-                        .report = report,
-                        .deadline_ms = session->options->timeout_ms ? c.began_ms + session->options->timeout_ms : 0};
-    c.plan = calloc(1, sizeof *c.plan);
-    c.earlier = json_array();
-    int rc = c.plan && c.earlier ? ha_change_find(&c) : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
-    c.run.records = c.earlier;
+    struct change *c = change_new(session, request, listener, report, error);
+    if (!c)
+        return -1;
+    c->began_ms = ha_now_ms();
+    c->run.deadline_ms = session->options->timeout_ms ? c->began_ms + session->options->timeout_ms : 0;
+    int rc = ha_change_find(c);
+    c->run.records = c->earlier;
     if (rc == 1) {
         report->nothing_to_do = true;
         rc = 0;
     } else if (rc == 0) {
-        rc = carry_out(&c, consent, consent_context);
+        rc = carry_out(c, consent, consent_context);
     }
-    measure(&c);
-    ha_journal_close(c.run.journal);
-    json_decref(c.earlier);
-    free(c.plan);
+    measure(c);
+    change_free(c);
+    return rc;
+}
+
+int ha_session_prepare(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                       struct ha_plan *plan, char (*warnings)[256], int *warning_count, struct ha_error *error)
+{
+    struct ha_report *report = calloc(1, sizeof *report);
+    struct ha_desired kept = session->desired;
+    struct change *c = report ? change_new(session, request, NULL, report, error) : NULL;
+    int rc = c ? 0 : -1;
+    *warning_count = 0;
+    memset(plan, 0, sizeof *plan);
+    *desired = session->desired;
+    if (c) {
+        c->dry = true;
+        rc = ha_change_find(c);
+    }
+    kept = session->desired; /* settled */
+    if (rc == 1) {
+        plan->converged = true; /* it was done before */
+        rc = 0;
+    } else if (rc == 0 && !(rc = prepare(c))) {
+        *plan = *c->plan;
+        *desired = c->wanted;
+        ha_request_warn(&plan->end, warnings, warning_count);
+        if (is_premature(c))
+            rc = refuse_premature(c);
+    }
+    session->desired = kept;
+    if (c)
+        change_free(c);
+    free(report);
     return rc;
 }

@@ -11,7 +11,7 @@ struct change {
     struct ha_request request;
     char text[256]; /* of the request */
     char operation[64];
-    char aborts[64];            /* the operation that this one ends */
+    char ends[64];              /* the open operation that this one aborts or takes over */
     struct ha_desired previous; /* before the request: where `op abort` goes back to */
     struct ha_desired wanted;
     struct ha_plan *plan;
@@ -23,17 +23,20 @@ struct change {
     struct ha_error *error;
     int64_t began_ms; /* less the time in which the user was asked */
     bool resumes, written;
+    bool dry; /* plans only: nothing is written, not even what a crash left to be settled */
 };
 
 void ha_change_say(const struct change *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- operation.c: which operation it is, and what is written down of it */
 
-/* Returns 1 when the operation is done already. */
+/* Returns 1 when the operation is done already; it is `c->operation` then. */
 int ha_change_find(struct change *c);
 /* Abort: back to the replica set from before, as a plan like any other. */
 int ha_change_want_previous(struct change *c);
 int ha_change_begin(struct change *c);
+/* What was aborted or taken over is over too, and says so. */
+void ha_change_end_other(const struct change *c);
 int ha_change_write(struct change *c);
 bool ha_desired_same(const struct ha_desired *a, const struct ha_desired *b);
 /* Those that founded nothing yet are the founders; the store must know them
@@ -42,6 +45,8 @@ void ha_change_choose_founders(struct change *c);
 /* What the world has shown for good: groups formed, replicas gone. */
 void ha_change_note_facts(struct change *c);
 void ha_change_drop_gone(struct change *c);
+/* Nothing is left of any replica that is to go. */
+bool ha_change_all_gone(const struct change *c);
 /* `type`: "stop", it stays unfinished; "end". */
 void ha_change_stop(struct change *c, const char *type);
 
@@ -50,6 +55,10 @@ void ha_change_stop(struct change *c, const char *type);
 /* After a failure about what runs on a replica: what that wrote last; "" when
  * there is nothing to tell. `holder`: of the address when the change began. */
 void ha_change_hear_unit(const struct change *c, enum ha_holder holder, char *out, size_t size);
+
+/* Who had the public address before this operation let go of it, told by its
+ * journal: killed in between, the world does not show it any more. */
+void ha_change_earlier_holder(const struct change *c, enum ha_holder *holder, char replica[HA_NAME]);
 
 /* ---- give_back.c */
 

@@ -67,7 +67,7 @@ static void warn_of_plugins(struct ha_session *session, struct planned *planned)
 static int plan_status(const struct ha_cli *cli, const struct ha_plan *plan)
 {
     if (plan->blocked_count > 0 && plan->count == 0)
-        return HA_EXIT_DECISION;
+        return ha_quorum_missing(&plan->end) ? HA_EXIT_REFUSED : HA_EXIT_DECISION;
     return cli->options.detailed_exitcode && plan->count > 0 ? HA_EXIT_CHANGES : HA_EXIT_DONE;
 }
 

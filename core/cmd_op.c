@@ -9,7 +9,10 @@ static const char *operation_state(const struct ha_operation *operation, const c
 {
     if (strcmp(operation->id, unfinished) == 0)
         return "unfinished";
-    return operation->ended_s == 0 ? "not ended" : operation->status == 0 ? "done" : "aborted";
+    return operation->ended_s == 0                    ? "not ended"
+           : operation->status == 0                   ? "done"
+           : operation->status == HA_EXIT_INTERRUPTED ? "aborted"
+                                                      : "failed";
 }
 
 static json_t *json_operation(const struct ha_operation *operation, const char *unfinished)

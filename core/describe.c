@@ -58,6 +58,8 @@ const char *ha_holder_name(const struct ha_model *model, enum ha_holder holder, 
         if (holder_replica >= 0 && holder_replica < model->replica_count)
             return model->replicas[holder_replica].name;
         return "unknown";
+    case HA_HOLDER_BOTH:
+        return "two at once";
     default:
         return "unknown";
     }

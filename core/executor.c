@@ -251,18 +251,12 @@ static void begin_task(struct ha_execution *x, struct ha_task *task)
         x->run->listener->step_started(x->run->listener->context, (int)(task - x->tasks), task->step);
 }
 
-static bool still_as_planned(const struct ha_execution *x, const struct ha_step *step)
-{
-    const struct ha_group *group = &x->session->observed.model.groups[step->group];
-    struct ha_budget now = ha_group_budget(group);
-    return group->quorum == HACTL_YES && !group->alarm[0] && now.tolerates >= step->before.tolerates;
-}
-
 static void start_checked(struct ha_execution *x, struct ha_task *task)
 {
     if (expected_is_seen(x, task)) {
         ha_task_end(x, task, HA_FINISHED);
-    } else if (ha_step_is_delicate(task->step->kind) && !still_as_planned(x, task->step)) {
+    } else if (ha_step_is_delicate(task->step->kind) &&
+               !ha_step_still_planned(&x->session->observed.model, task->step)) {
         x->surprised = x->stopping = true;
         task->phase = HA_WAITING;
     } else {

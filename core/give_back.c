@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is done after a failure; a plan too, from what is observed. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,13 +48,30 @@ static int execute_give_back(struct change *c, const struct ha_plan_scope *scope
 /* A claim that was made but never answered. No rule asks for that. */
 static void take_claim_back(struct change *c)
 {
+    const struct ha_model *model = &c->session->observed.model;
     struct ha_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return;
-    plan->count = 1;
-    plan->steps[0] = (struct ha_step){.kind = HA_STEP_BALANCER_RELEASE, .replica = -1, .group = -1};
+    bool replica = model->holder == HA_HOLDER_REPLICA;
+    struct ha_step *step = &plan->steps[plan->count++];
+    *step = (struct ha_step){.kind = replica ? HA_STEP_REPLICA_RELEASE : HA_STEP_BALANCER_RELEASE,
+                             .replica = replica ? model->holder_replica : -1,
+                             .group = -1};
+    snprintf(step->subject, sizeof step->subject, "%s",
+             replica ? model->replicas[model->holder_replica].name : "the operator");
     execute(c, plan);
     free(plan);
+}
+
+/* Somebody else has it now, and does not answer there. */
+static bool is_claimed_in_vain(const struct ha_model *model, enum ha_holder holder, const char *replica)
+{
+    if (model->endpoint_answers == HACTL_YES)
+        return false;
+    if (model->holder == HA_HOLDER_BALANCER)
+        return holder == HA_HOLDER_REPLICA;
+    return model->holder == HA_HOLDER_REPLICA &&
+           (holder == HA_HOLDER_BALANCER || strcmp(model->replicas[model->holder_replica].name, replica) != 0);
 }
 
 static void advise_dark(struct change *c, const char *owner)
@@ -70,9 +88,9 @@ static void give_back_address(struct change *c, enum ha_holder holder, const cha
     struct ha_model *model = &c->session->observed.model;
     struct ha_plan_scope scope;
     const char *owner = holder == HA_HOLDER_REPLICA ? replica : "the balancer";
-    if (model->destroy || holder == HA_HOLDER_NONE || holder == HA_HOLDER_UNKNOWN)
+    if (model->destroy || (holder != HA_HOLDER_REPLICA && holder != HA_HOLDER_BALANCER))
         return;
-    if (model->holder == HA_HOLDER_BALANCER && holder == HA_HOLDER_REPLICA && model->endpoint_answers != HACTL_YES)
+    if (is_claimed_in_vain(model, holder, replica))
         take_claim_back(c);
     if (model->holder != HA_HOLDER_NONE)
         return;

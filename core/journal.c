@@ -23,9 +23,17 @@ struct ha_journal {
     unsigned syncs;
 };
 
+bool ha_operation_name_is_fit(const char *name)
+{
+    size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    return length > 0 && length < sizeof((struct ha_operation *)NULL)->id && name[length] == '\0' && name[0] != '.';
+}
+
 static int journal_path(struct ha_store *store, const char *operation, char out[PATH_MAX], struct ha_error *error)
 {
     char name[96];
+    if (!ha_operation_name_is_fit(operation))
+        return ha_fail(error, HA_EXIT_USAGE, "there is no operation \"%s\"", operation);
     snprintf(name, sizeof name, "operations/%s.ndjson", operation);
     return ha_store_path(store, name, out, error);
 }
@@ -66,13 +74,15 @@ int ha_journal_open(struct ha_store *store, const char *operation, struct ha_jou
         ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", directory);
         goto fail;
     }
-    bool is_new = access(journal->path, F_OK) != 0;
+    struct stat there;
     journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (journal->fd < 0) {
         ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", journal->path);
         goto fail;
     }
-    if (is_new && (rc = ha_directory_sync(directory)) < 0) {
+    /* An empty one may be new, or left by a crash before its directory was synced. */
+    bool is_empty = fstat(journal->fd, &there) == 0 && there.st_size == 0;
+    if (is_empty && (rc = ha_directory_sync(directory)) < 0) {
         ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", directory);
         goto fail;
     }
@@ -208,7 +218,7 @@ int ha_operation_read(struct ha_store *store, const char *id, struct ha_operatio
         const char *type = json_string_value(json_object_get(record, "type"));
         if (!type)
             continue;
-        if (strcmp(type, "begin") == 0 && !out->begun_s)
+        if (strcmp(type, "begin") == 0)
             take_begin(record, out);
         else if (strcmp(type, "resume") == 0)
             out->ended_s = 0;

@@ -42,6 +42,9 @@ struct ha_operation {
     int steps_done;
 };
 
+/* The name of a file: letters, digits, dots, underscores, hyphens, no dot first. */
+bool ha_operation_name_is_fit(const char *name);
+
 /* Newest first; caller frees. */
 int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t *count, struct ha_error *error);
 int ha_operation_read(struct ha_store *store, const char *id, struct ha_operation *out, struct ha_error *error);

@@ -16,7 +16,7 @@
 #include "core/store_internal.h"
 #include "lib/file.h"
 
-enum { POLL_MS = 50, TEXT_LIMIT = 4096 };
+enum { POLL_MS = 50, LOOKERS_MS = 2000, TEXT_LIMIT = 4096 };
 
 static void read_text(int fd, struct ha_lock_info *out)
 {
@@ -72,10 +72,16 @@ static bool still_in_place(int fd, const char *path)
            ours.st_dev == there.st_dev;
 }
 
+/* Somebody only looks whether it is held (ha_store_lock_show), for an instant. */
+static bool is_looked_at(int fd)
+{
+    return flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
 int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, struct ha_error *error)
 {
     char path[PATH_MAX];
-    int64_t until = ha_now_ms() + timeout_ms;
+    int64_t now_ms = ha_now_ms(), until = now_ms + timeout_ms, patience_ms = now_ms + LOOKERS_MS;
     if (store->lock_fd >= 0)
         return 0;
     if (ha_store_path(store, "lock", path, error))
@@ -102,7 +108,8 @@ int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, 
             close(fd);
             return -1;
         }
-        if (ha_now_ms() >= until) {
+        now_ms = ha_now_ms();
+        if (now_ms >= until && !(now_ms < patience_ms && is_looked_at(fd))) {
             say_locked(fd, store, error);
             close(fd);
             return -1;

@@ -40,14 +40,16 @@ enum ha_delivery {
 
 enum ha_backend { HA_BACKEND_NONE, HA_BACKEND_WAITING, HA_BACKEND_SERVING, HA_BACKEND_UNKNOWN };
 
-enum ha_holder { HA_HOLDER_NONE, HA_HOLDER_REPLICA, HA_HOLDER_BALANCER, HA_HOLDER_UNKNOWN };
+/* BOTH: the balancer and `holder_replica` say that they have the address. */
+enum ha_holder { HA_HOLDER_NONE, HA_HOLDER_REPLICA, HA_HOLDER_BALANCER, HA_HOLDER_UNKNOWN, HA_HOLDER_BOTH };
 
 enum ha_endpoint_want { HA_ENDPOINT_AUTO, HA_ENDPOINT_BALANCER, HA_ENDPOINT_REPLICA };
 
 struct ha_replica {
     char name[HA_NAME], zone[HA_NAME], internal_address[HA_ADDRESS];
     bool wanted;
-    bool founding; /* one of those that a group not yet formed is formed from */
+    bool founding;  /* one of those that a group not yet formed is formed from */
+    bool returning; /* was to go, and is wanted again: what it has may be of no use any more */
     enum hactl_tristate address;
     enum ha_certificates certificates;
     enum hactl_instance_state instance;
@@ -95,7 +97,7 @@ struct ha_model {
     enum ha_certificates operator_certificates;
     enum ha_holder holder;
     int holder_replica;
-    char holder_detail[HA_DETAIL];       /* for people: why it is unknown */
+    char holder_detail[HA_DETAIL];       /* for people: why it is unknown, or two */
     enum hactl_tristate balancer;        /* it runs */
     bool balancer_present;               /* something of it is there, running or not */
     enum hactl_tristate balancer_proved; /* its temporary address has answered, all its backends serve */

@@ -36,7 +36,7 @@ void ha_observe_desired(struct ha_session *session)
     if (desired->endpoint_want == HA_ENDPOINT_AUTO && strcmp(session->configuration->endpoint_mode, "balancer") == 0)
         model->endpoint_want = HA_ENDPOINT_BALANCER;
     for (int i = 0; i < model->replica_count; i++)
-        model->replicas[i].wanted = model->replicas[i].founding = false;
+        model->replicas[i].wanted = model->replicas[i].founding = model->replicas[i].returning = false;
     for (int i = 0; i < desired->replica_count; i++) {
         const struct ha_desired_replica *r = &desired->replicas[i];
         int at = ha_model_replica(model, r->name);
@@ -46,6 +46,7 @@ void ha_observe_desired(struct ha_session *session)
             continue;
         model->replicas[at].wanted = !r->leaving && !desired->destroy;
         model->replicas[at].founding = r->founding;
+        model->replicas[at].returning = r->returning;
     }
     model->endpoint_replica = desired->endpoint_replica[0] ? ha_model_replica(model, desired->endpoint_replica) : -1;
     for (int g = 0; g < model->group_count; g++)
@@ -108,9 +109,9 @@ static void settle_holder(struct ha_session *session)
     model->holder_replica = -1;
     model->holder_detail[0] = '\0';
     if (private->held_by_replica >= 0 && private->held_by_balancer) {
-        model->holder = HA_HOLDER_UNKNOWN;
-        snprintf(model->holder_detail, sizeof model->holder_detail,
-                 "%s and the balancer both say that they hold it; stop one of them",
+        model->holder = HA_HOLDER_BOTH;
+        model->holder_replica = private->held_by_replica;
+        snprintf(model->holder_detail, sizeof model->holder_detail, "%s and the balancer both say that they hold it",
                  model->replicas[private->held_by_replica].name);
     } else if (private->held_by_replica >= 0) {
         model->holder = HA_HOLDER_REPLICA;

@@ -47,6 +47,33 @@ static int fail_named(const struct change *c, const struct ha_operation *open)
     return -1;
 }
 
+/* Begun twice when it was killed between its journal and the store. */
+static json_t *last_begin(const json_t *records)
+{
+    for (size_t i = json_array_size(records); i-- > 0;) {
+        json_t *record = json_array_get(records, i);
+        const char *type = json_string_value(json_object_get(record, "type"));
+        if (type && strcmp(type, "begin") == 0)
+            return record;
+    }
+    return NULL;
+}
+
+/* A result names its intent by number: no number is used twice. */
+static int next_sequence(const json_t *records)
+{
+    json_int_t next = 0;
+    size_t index;
+    json_t *record, *seq;
+    json_array_foreach((json_t *)records, index, record)
+    {
+        seq = json_object_get(record, "seq");
+        if (seq && json_integer_value(seq) >= next)
+            next = json_integer_value(seq) + 1;
+    }
+    return (int)next;
+}
+
 static int take_up(struct change *c, const struct ha_operation *open)
 {
     snprintf(c->operation, sizeof c->operation, "%s", open->id);
@@ -55,12 +82,15 @@ static int take_up(struct change *c, const struct ha_operation *open)
     c->request.kind = ha_request_kind_of(open->request);
     if (c->request.kind == HA_REQUEST_STAGE)
         c->request.name = c->text + strlen("stage run ");
-    if (c->request.kind == HA_REQUEST_ABORT)
-        snprintf(c->aborts, sizeof c->aborts, "%.63s", c->text + strlen("op abort "));
     ha_change_say(c, "resuming operation %s (%s)", open->id, open->request);
     json_decref(c->earlier);
     c->earlier = NULL;
-    return ha_journal_read(c->session->store, open->id, &c->earlier, c->error);
+    if (ha_journal_read(c->session->store, open->id, &c->earlier, c->error))
+        return -1;
+    const char *ends = json_string_value(json_object_get(last_begin(c->earlier), "ends"));
+    snprintf(c->ends, sizeof c->ends, "%s", ends ? ends : "");
+    c->run.sequence = next_sequence(c->earlier);
+    return 0;
 }
 
 /* Killed between the end in the journal and the store: the end record holds
@@ -83,37 +113,76 @@ static int settle(struct change *c)
         return 0;
     desired.generation = session->desired.generation;
     session->desired = desired;
-    return ha_store_write(session->store, &session->desired, c->error);
+    return c->dry ? 0 : ha_store_write(session->store, &session->desired, c->error);
 }
 
-/* Returns 1 when the operation is done already. */
+static bool is_same(const struct change *c, const struct ha_operation *other)
+{
+    /* `op abort` names what it aborts in the journal, not always on the command line. */
+    return strcmp(other->request, c->text) == 0 ||
+           (c->request.kind == HA_REQUEST_ABORT && ha_request_kind_of(other->request) == HA_REQUEST_ABORT);
+}
+
+/* What --op names: 0, it is to be done; 1, it is done already. */
+static int judge_named(struct change *c, const char *asked)
+{
+    struct ha_operation named = {0};
+    struct ha_error ignored = {0};
+    if (ha_operation_read(c->session->store, asked, &named, &ignored))
+        return 0;
+    if (!is_same(c, &named)) {
+        ha_fail(c->error, HA_EXIT_USAGE, "operation %s is another request: %s", asked, named.request);
+        ha_advise(c->error, "give this one a name of its own");
+        return -1;
+    }
+    if (named.ended_s == 0)
+        return 0;
+    if (named.status != HA_EXIT_DONE)
+        return ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
+    snprintf(c->operation, sizeof c->operation, "%s", asked);
+    ha_change_say(c, "done already by operation %s", asked);
+    return 1;
+}
+
+/* Where the open one cannot go on, these lead out: what it began is theirs
+ * then, seen and consented to anew. Any other has to wait for its end. */
+static bool takes_over(enum ha_request_kind kind)
+{
+    return kind == HA_REQUEST_UP || kind == HA_REQUEST_RECONCILE || kind == HA_REQUEST_REPLACE ||
+           kind == HA_REQUEST_ABORT || kind == HA_REQUEST_DOWN;
+}
+
+static int find_resumed(struct change *c, const struct ha_operation *open)
+{
+    const char *name = c->request.name;
+    if (!open->id[0])
+        return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation%s%s", name ? " " : "",
+                       name ? name : "");
+    return name && strcmp(name, open->id) != 0 ? fail_named(c, open) : take_up(c, open);
+}
+
 int ha_change_find(struct change *c)
 {
     struct ha_session *session = c->session;
-    const char *asked = c->session->options->operation;
-    struct ha_operation open = {0}, named = {0};
+    const char *asked = session->options->operation;
+    struct ha_operation open = {0};
     if (settle(c))
         return -1;
     bool unfinished = is_unfinished(session, session->desired.operation, &open);
-    struct ha_error ignored = {0};
+    if (!unfinished)
+        memset(&open, 0, sizeof open);
     ha_request_text(&c->request, c->text, sizeof c->text);
-    if (c->request.kind == HA_REQUEST_RESUME) {
-        if (!unfinished)
-            return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation%s%s", c->request.name ? " " : "",
-                           c->request.name ? c->request.name : "");
-        if (c->request.name && strcmp(c->request.name, open.id) != 0)
-            return fail_named(c, &open);
+    if (c->request.kind == HA_REQUEST_RESUME)
+        return find_resumed(c, &open);
+    int rc = asked ? judge_named(c, asked) : 0;
+    if (rc)
+        return rc;
+    if (unfinished && is_same(c, &open) && (!asked || strcmp(asked, open.id) == 0))
         return take_up(c, &open);
-    }
-    if (asked && ha_operation_read(session->store, asked, &named, &ignored) == 0 && named.ended_s)
-        return named.status == HA_EXIT_DONE
-                   ? 1
-                   : ha_fail(c->error, HA_EXIT_USAGE, "operation %s is over: %s", asked, named.text);
-    if (unfinished && c->request.kind != HA_REQUEST_ABORT && c->request.kind != HA_REQUEST_DOWN)
-        return strcmp(open.request, c->text) == 0 && (!asked || strcmp(asked, open.id) == 0) ? take_up(c, &open)
-                                                                                             : refuse_other(c, &open);
-    if (unfinished && (strcmp(open.request, c->text) == 0 || ha_request_kind_of(open.request) == c->request.kind))
-        return take_up(c, &open);
+    if (unfinished && !takes_over(c->request.kind))
+        return refuse_other(c, &open);
+    if (unfinished)
+        snprintf(c->ends, sizeof c->ends, "%s", open.id);
     if (asked)
         snprintf(c->operation, sizeof c->operation, "%s", asked);
     else
@@ -134,7 +203,7 @@ int ha_change_want_previous(struct change *c)
         return fail_named(c, &open);
     if (ha_journal_read(session->store, open.id, &records, c->error))
         return -1;
-    previous = json_object_get(json_array_get(records, 0), "previous");
+    previous = json_object_get(last_begin(records), "previous");
     struct ha_desired before = {0};
     int rc = ha_desired_from_json(previous, &before, c->error);
     json_decref(records);
@@ -149,11 +218,13 @@ int ha_change_want_previous(struct change *c)
     for (int i = 0; i < c->wanted.replica_count; i++) {
         struct ha_desired_replica *r = &c->wanted.replicas[i];
         int was = ha_desired_find(&before, r->name);
-        r->leaving = was < 0 || before.replicas[was].leaving;
+        bool leaving = was < 0 || before.replicas[was].leaving;
+        r->returning = r->returning || (r->leaving && !leaving);
+        r->leaving = leaving;
     }
+    c->wanted.destroy = before.destroy;
     c->wanted.endpoint_want = before.endpoint_want;
     memcpy(c->wanted.endpoint_replica, before.endpoint_replica, sizeof before.endpoint_replica);
-    snprintf(c->aborts, sizeof c->aborts, "%s", open.id);
     snprintf(c->text, sizeof c->text, "op abort %s", open.id);
     return 0;
 }
@@ -171,7 +242,26 @@ int ha_change_begin(struct change *c)
         record = json_pack("{ss si ss ss sI sI so}", "type", "begin", "schema", 1, "operation", c->operation, "request",
                            c->text, "generation", (json_int_t)c->previous.generation + 1, "at", (json_int_t)time(NULL),
                            "previous", ha_desired_to_json(&c->previous));
+    if (!c->resumes && c->ends[0])
+        json_object_set_new(record, "ends", json_string(c->ends));
     return ha_journal_append(c->run.journal, record, true, c->error);
+}
+
+void ha_change_end_other(const struct change *c)
+{
+    struct ha_journal *journal = NULL;
+    struct ha_operation other = {0};
+    struct ha_error ignored = {0};
+    char text[128];
+    if (!c->ends[0] || ha_operation_read(c->session->store, c->ends, &other, &ignored) || other.ended_s ||
+        ha_journal_open(c->session->store, c->ends, &journal, &ignored))
+        return;
+    snprintf(text, sizeof text, "%s by operation %s", c->request.kind == HA_REQUEST_ABORT ? "aborted" : "taken over",
+             c->operation);
+    json_t *record = json_pack("{ss sI si ss}", "type", "end", "at", (json_int_t)time(NULL), "status",
+                               (int)HA_EXIT_INTERRUPTED, "text", text);
+    ha_journal_append(journal, record, true, &ignored);
+    ha_journal_close(journal);
 }
 
 int ha_change_write(struct change *c)
@@ -237,6 +327,33 @@ static bool is_gone(const struct ha_model *model, const char *name)
     const struct ha_replica *r = &model->replicas[i];
     return r->instance == HACTL_INSTANCE_ABSENT && r->address == HACTL_NO && ha_replica_unbound(model, i) &&
            r->certificates == HA_CERTIFICATES_NONE && r->backend == HA_BACKEND_NONE;
+}
+
+void ha_change_earlier_holder(const struct change *c, enum ha_holder *holder, char replica[HA_NAME])
+{
+    size_t index;
+    json_t *record;
+    json_array_foreach(c->earlier, index, record)
+    {
+        const char *type = "", *step = "", *subject = "";
+        json_unpack(record, "{s?s s?s s?s}", "type", &type, "step", &step, "subject", &subject);
+        if (strcmp(type, "intent") != 0)
+            continue;
+        if (strcmp(step, ha_step_types[HA_STEP_BALANCER_RELEASE].name) == 0) {
+            *holder = HA_HOLDER_BALANCER;
+        } else if (strcmp(step, ha_step_types[HA_STEP_REPLICA_RELEASE].name) == 0) {
+            *holder = HA_HOLDER_REPLICA;
+            snprintf(replica, HA_NAME, "%s", subject);
+        }
+    }
+}
+
+bool ha_change_all_gone(const struct change *c)
+{
+    for (int i = 0; i < c->wanted.replica_count; i++)
+        if (c->wanted.replicas[i].leaving && !is_gone(&c->session->observed.model, c->wanted.replicas[i].name))
+            return false;
+    return true;
 }
 
 void ha_change_drop_gone(struct change *c)

@@ -185,12 +185,53 @@ static struct ha_budget budget_of_step(const struct ha_model *model, const struc
                                                                 : ha_model_budget(model);
 }
 
+static bool takes_last_tolerance(const struct ha_budget *before, const struct ha_budget *after)
+{
+    return before->tolerates > 0 && after->tolerates < 1;
+}
+
+bool ha_step_still_planned(const struct ha_model *now, const struct ha_step *step)
+{
+    const struct ha_group *group = &now->groups[step->group];
+    struct ha_budget before = ha_group_budget(group);
+    if (group->quorum != HACTL_YES || group->alarm[0] || before.tolerates < step->before.tolerates)
+        return false;
+    if (step->kind != HA_STEP_MEMBER_REMOVE)
+        return true;
+    for (int m = 0; m < group->member_count; m++) {
+        const struct ha_member *member = &group->members[m];
+        if (step->member_id[0] ? strcmp(member->id, step->member_id) != 0 : member->replica != step->replica)
+            continue;
+        if (member->voter && (member->healthy != step->healthy || (member->leader && member->healthy == HACTL_YES)))
+            return false;
+    }
+    struct ha_model *after = malloc(sizeof *after);
+    if (!after)
+        return false;
+    *after = *now;
+    ha_step_apply(after, step);
+    struct ha_budget left = ha_group_budget(&after->groups[step->group]);
+    free(after);
+    return step->guarded || !takes_last_tolerance(&before, &left);
+}
+
+/* Starting what has stopped and waiting for it; giving an address that nobody
+ * has to somebody who answers; new certificates, where the old ones may be why
+ * nobody answers. */
+bool ha_step_suits(const struct ha_model *model, enum ha_step_kind kind)
+{
+    return model->destroy || !ha_quorum_missing(model) || kind == HA_STEP_INSTANCE_START ||
+           kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_START || kind == HA_STEP_CERTIFICATE_ISSUE ||
+           kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM ||
+           (kind == HA_STEP_TEMPORARY_ADDRESS_DETACH && model->holder == HA_HOLDER_NONE);
+}
+
 static bool is_next(const struct ha_model *model, const struct ha_plan_scope *scope, int kind, struct ha_step *out)
 {
     memset(out, 0, sizeof *out);
     out->kind = (enum ha_step_kind)kind;
     out->replica = out->group = -1;
-    return scope->enabled[kind] && ha_rules[kind](model, scope, out);
+    return scope->enabled[kind] && ha_step_suits(model, (enum ha_step_kind)kind) && ha_rules[kind](model, scope, out);
 }
 
 /* Whatever the stages' order, an address that nobody holds comes first. */
@@ -215,6 +256,18 @@ static void sort_kinds(const struct ha_plan_scope *scope, int *order)
     }
 }
 
+static void note_member(const struct ha_model *model, struct ha_step *step)
+{
+    step->healthy = HACTL_UNKNOWN;
+    if (step->kind != HA_STEP_MEMBER_REMOVE)
+        return;
+    const struct ha_group *group = &model->groups[step->group];
+    for (int m = 0; m < group->member_count; m++)
+        if (step->replica >= 0 ? group->members[m].replica == step->replica
+                               : strcmp(group->members[m].id, step->member_id) == 0)
+            step->healthy = group->members[m].healthy;
+}
+
 void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *out)
 {
     int order[HA_STEP_KINDS];
@@ -225,6 +278,9 @@ void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scop
     while (out->count < HA_STEPS && next_step(&out->end, scope, order, &step)) {
         name_subject(&out->end, &step);
         find_touches(&out->end, &step);
+        if (ha_quorum_missing(model) && !ha_quorum_missing(&out->end))
+            step.reads.groups = UINT16_MAX; /* only once the quorum is back */
+        note_member(&out->end, &step);
         step.before = ha_model_budget(&out->end);
         step.during = budget_during(&out->end, &step);
         struct ha_budget before = budget_of_step(&out->end, &step);
@@ -232,7 +288,8 @@ void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scop
         step.after = ha_model_budget(&out->end);
         if (step.during.tolerates > step.after.tolerates)
             step.during = step.after;
-        step.guarded = !model->destroy && before.tolerates > 0 && budget_of_step(&out->end, &step).tolerates < 1;
+        struct ha_budget after = budget_of_step(&out->end, &step);
+        step.guarded = !model->destroy && takes_last_tolerance(&before, &after);
         out->steps[out->count] = step;
         find_needs(out, out->count++);
     }

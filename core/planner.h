@@ -38,10 +38,11 @@ enum ha_thing {
 
 struct ha_step {
     enum ha_step_kind kind;
-    int replica;        /* -1: of the cluster */
-    int group;          /* or payload; -1: none */
-    char member_id[24]; /* of the member that it is about, where one is there */
-    char to[HA_NAME];   /* leader-move: to whom */
+    int replica;                 /* -1: of the cluster */
+    int group;                   /* or payload; -1: none */
+    char member_id[24];          /* of the member that it is about, where one is there */
+    char to[HA_NAME];            /* leader-move: to whom */
+    enum hactl_tristate healthy; /* the member that it is about, as planned */
     char subject[HA_NAME * 2 + 4];
     struct ha_touch reads, writes;
     uint64_t needs[HA_STEPS / 64]; /* bit: an earlier step of the same plan */
@@ -72,6 +73,10 @@ bool ha_step_needs(const struct ha_step *step, int earlier);
 /* What the model is after the step went as expected. Also what the executor
  * compares the observed world with. */
 void ha_step_apply(struct ha_model *model, const struct ha_step *step);
+/* A change of membership was planned on what was known then. Is it, as things are now,
+ * still the same change: the quorum there, no less tolerance before it, none that is
+ * taken unasked, the same state of whoever goes? */
+bool ha_step_still_planned(const struct ha_model *now, const struct ha_step *step);
 /* Does the model show what is expected after the step? */
 bool ha_step_holds(const struct ha_model *model, const struct ha_step *step);
 /* Promise 4: the first kind of step of `again` that changes something and that
@@ -100,6 +105,16 @@ bool ha_replica_unbound(const struct ha_model *model, int replica);
 bool ha_replica_former(const struct ha_model *model, int replica);
 /* Its data is gone for certain, or worthless: a member of it only costs quorum. */
 bool ha_replica_lost(const struct ha_model *model, int replica);
+/* A group that was formed cannot decide, or could not be asked. */
+bool ha_quorum_missing(const struct ha_model *model);
+/* Without a quorum nothing is done but what may bring it back. */
+bool ha_step_suits(const struct ha_model *model, enum ha_step_kind kind);
+/* Enough voters run, or `stale` too: run on certificates that are to be renewed. */
+bool ha_quorum_may_return(const struct ha_model *model, int group, bool stale);
+/* Behind a balancer: one that runs, may run, or is to run again. */
+bool ha_replica_behind(const struct ha_model *model, int replica);
+/* It has the public address, alone or not, or nobody knows who has. */
+bool ha_replica_may_hold(const struct ha_model *model, int replica);
 /* It is wanted, and the next thing for it is a step that makes it answer. */
 bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* Something that served has just been restarted and does not serve again yet. */

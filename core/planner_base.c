@@ -43,11 +43,19 @@ bool ha_replica_former(const struct ha_model *model, int replica)
     return false;
 }
 
+bool ha_quorum_missing(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES)
+            return true;
+    return false;
+}
+
 bool ha_replica_lost(const struct ha_model *model, int replica)
 {
     const struct ha_replica *r = &model->replicas[replica];
     return r->instance == HACTL_INSTANCE_ABSENT ||
-           (model->repair && (r->data == HACTL_NO || ha_replica_former(model, replica)));
+           ((model->repair || r->returning) && (r->data == HACTL_NO || ha_replica_former(model, replica)));
 }
 
 static bool groups_are_sound(const struct ha_model *model)
@@ -143,12 +151,23 @@ bool ha_rule_authority_create(RULE_ARGUMENTS)
     return model->has_issuer && !model->destroy && model->authority == HACTL_NO;
 }
 
+/* Its old certificates may be why its group has no quorum. */
+static bool may_come_back(const struct ha_model *model, int i)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if (ha_model_is_formed(&model->groups[g]) && model->replicas[i].data != HACTL_NO &&
+            model->replicas[i].deliveries[g] != HA_DELIVERY_NONE && ha_quorum_may_return(model, g, true))
+            return true;
+    return false;
+}
+
 static bool lacks_certificates(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
     return ha_replica_needed(model, i) && r->address == HACTL_YES &&
            (!model->replica_keys || r->instance == HACTL_INSTANCE_RUNNING) &&
-           (r->certificates == HA_CERTIFICATES_NONE || r->certificates == HA_CERTIFICATES_STALE);
+           (r->certificates == HA_CERTIFICATES_NONE || r->certificates == HA_CERTIFICATES_STALE) &&
+           (!ha_quorum_missing(model) || may_come_back(model, i));
 }
 
 bool ha_rule_certificate_issue(RULE_ARGUMENTS)
@@ -219,20 +238,12 @@ static bool is_stopped(const struct ha_replica *r, int payloads)
     return false;
 }
 
-static bool quorum_is_missing(const struct ha_model *model)
-{
-    for (int g = 0; g < model->group_count; g++)
-        if (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES)
-            return true;
-    return false;
-}
-
 /* One that is to leave is started only if the group cannot decide without it. */
 static bool wants_start(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
     return !model->destroy && is_stopped(r, model->payload_count) && r->data != HACTL_NO &&
-           !ha_replica_former(model, i) && (ha_replica_needed(model, i) || quorum_is_missing(model));
+           !ha_replica_former(model, i) && (ha_replica_needed(model, i) || ha_quorum_missing(model));
 }
 
 bool ha_rule_instance_start(RULE_ARGUMENTS)
@@ -241,16 +252,20 @@ bool ha_rule_instance_start(RULE_ARGUMENTS)
     return first_replica(model, wants_start, out);
 }
 
+bool ha_replica_may_hold(const struct ha_model *model, int replica)
+{
+    bool some_replica = model->holder == HA_HOLDER_REPLICA || model->holder == HA_HOLDER_BOTH;
+    return model->holder == HA_HOLDER_UNKNOWN || (some_replica && model->holder_replica == replica);
+}
+
 static bool is_unused_instance(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    bool holds =
-        model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i);
-    if (holds || r->instance == HACTL_INSTANCE_ABSENT || r->instance == HACTL_INSTANCE_UNKNOWN)
+    if (ha_replica_may_hold(model, i) || r->instance == HACTL_INSTANCE_ABSENT || r->instance == HACTL_INSTANCE_UNKNOWN)
         return false;
     if (model->destroy)
         return model->holder == HA_HOLDER_NONE && !model->balancer_present;
-    if (r->backend != HA_BACKEND_NONE || !ha_replica_unbound(model, i))
+    if (ha_replica_behind(model, i) || !ha_replica_unbound(model, i))
         return false;
     return (!ha_replica_needed(model, i) || ha_replica_lost(model, i)) && groups_are_sound(model);
 }

@@ -310,8 +310,13 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step)
         prove_balancer(model);
         break;
     case HA_STEP_REPLICA_RELEASE:
+        hold(model, model->holder == HA_HOLDER_BOTH ? HA_HOLDER_BALANCER : HA_HOLDER_NONE, -1);
+        break;
     case HA_STEP_BALANCER_RELEASE:
-        hold(model, HA_HOLDER_NONE, -1);
+        if (model->holder == HA_HOLDER_BOTH)
+            hold(model, HA_HOLDER_REPLICA, model->holder_replica);
+        else
+            hold(model, HA_HOLDER_NONE, -1);
         break;
     case HA_STEP_REPLICA_CLAIM:
         hold(model, HA_HOLDER_REPLICA, step->replica);
@@ -361,7 +366,8 @@ static bool balancer_is_proved(const struct ha_model *model)
         if (model->replicas[i].backend == HA_BACKEND_WAITING && model->replicas[i].wanted &&
             model->replicas[i].ready == HACTL_YES)
             return false;
-    return model->balancer == HACTL_YES && (model->balancer_proved == HACTL_YES || model->holder == HA_HOLDER_BALANCER);
+    bool held = model->holder == HA_HOLDER_BALANCER || model->holder == HA_HOLDER_BOTH;
+    return model->balancer == HACTL_YES && (model->balancer_proved == HACTL_YES || held);
 }
 
 static bool member_holds(const struct ha_model *model, const struct ha_step *step)
@@ -423,8 +429,7 @@ static bool replica_holds(const struct ha_model *model, const struct ha_step *st
     case HA_STEP_BACKEND_REMOVE:
         return r->backend == HA_BACKEND_NONE;
     case HA_STEP_REPLICA_RELEASE:
-        return !(model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica) &&
-               model->holder != HA_HOLDER_UNKNOWN;
+        return !ha_replica_may_hold(model, step->replica);
     case HA_STEP_REPLICA_CLAIM:
         return model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica;
     case HA_STEP_TEMPORARY_ADDRESS_DETACH:

@@ -4,7 +4,7 @@
 
 static bool is_ready(const struct ha_model *model, int i)
 {
-    return model->replicas[i].wanted && model->replicas[i].ready == HACTL_YES;
+    return model->replicas[i].wanted && model->replicas[i].ready == HACTL_YES && !ha_replica_lost(model, i);
 }
 
 /* The one that has it keeps it, if it can. */
@@ -13,7 +13,8 @@ static int target_replica(const struct ha_model *model)
     int fixed = model->endpoint_want == HA_ENDPOINT_REPLICA ? model->endpoint_replica : -1;
     if (fixed >= 0 && model->replicas[fixed].wanted)
         return fixed;
-    int holder = model->holder == HA_HOLDER_REPLICA ? model->holder_replica : -1;
+    bool some_replica = model->holder == HA_HOLDER_REPLICA || model->holder == HA_HOLDER_BOTH;
+    int holder = some_replica ? model->holder_replica : -1;
     if (holder >= 0 && is_ready(model, holder))
         return holder;
     for (int i = 0; i < model->replica_count; i++)
@@ -45,6 +46,12 @@ bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scop
 static bool balancer_wanted(const struct ha_model *model)
 {
     return ha_endpoint_target(model) == HA_TARGET_BALANCER;
+}
+
+bool ha_replica_behind(const struct ha_model *model, int replica)
+{
+    return model->replicas[replica].backend != HA_BACKEND_NONE &&
+           (model->balancer != HACTL_NO || balancer_wanted(model));
 }
 
 static int serving(const struct ha_model *model)
@@ -100,7 +107,8 @@ static bool may_answer(const struct ha_model *model, int i)
 static bool backend_may_go(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    bool last = model->holder == HA_HOLDER_BALANCER && serving(model) - (r->backend == HA_BACKEND_SERVING) < 1;
+    bool held = model->holder == HA_HOLDER_BALANCER || model->holder == HA_HOLDER_BOTH;
+    bool last = held && r->backend == HA_BACKEND_SERVING && serving(model) == 1;
     bool lost = r->wanted && ha_replica_lost(model, i);
     return (!r->wanted || lost) && (r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING) && !last &&
            (lost || !may_answer(model, i) || all_wanted_serve(model));
@@ -131,7 +139,8 @@ bool ha_balancer_awaited(const struct ha_model *model)
         some |= model->replicas[i].backend != HA_BACKEND_NONE;
         waiting |= model->replicas[i].backend == HA_BACKEND_WAITING;
     }
-    return waiting || (some && model->holder != HA_HOLDER_BALANCER && model->balancer_proved != HACTL_YES);
+    bool held = model->holder == HA_HOLDER_BALANCER || model->holder == HA_HOLDER_BOTH;
+    return waiting || (some && !held && model->balancer_proved != HACTL_YES);
 }
 
 bool ha_rule_balancer_await(RULE_ARGUMENTS)
@@ -150,17 +159,18 @@ static bool balancer_can_take_over(const struct ha_model *model)
  * better than one that holds it, unless that one does not answer. */
 static bool promotion_is_due(const struct ha_model *model)
 {
-    bool answers = model->replicas[model->holder_replica].ready != HACTL_NO;
+    bool answers =
+        model->replicas[model->holder_replica].ready != HACTL_NO && !ha_replica_lost(model, model->holder_replica);
     int ready = 0, enough = model->endpoint_want == HA_ENDPOINT_BALANCER || !answers ? 1 : 2;
     for (int i = 0; i < model->replica_count; i++)
         ready += is_ready(model, i) && model->replicas[i].backend == HA_BACKEND_SERVING;
     return balancer_can_take_over(model) && ready >= enough;
 }
 
-/* It could take the address this instant: nothing of its own is in the way. */
+/* It could take the address this instant: nothing of its own is in the way, nor a balancer that may have it. */
 static bool can_claim(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
 {
-    return is_ready(model, i) &&
+    return is_ready(model, i) && model->balancer != HACTL_UNKNOWN &&
            (!model->has_temporary_addresses || !scope->enabled[HA_STEP_TEMPORARY_ADDRESS_DETACH] ||
             model->replicas[i].temporary_address != HACTL_YES);
 }
@@ -171,9 +181,8 @@ bool ha_rule_temporary_address_detach(RULE_ARGUMENTS)
     int target = ha_endpoint_target(model);
     out->replica = target;
     return model->has_temporary_addresses && target >= 0 && is_ready(model, target) &&
-           model->replicas[target].temporary_address == HACTL_YES && model->holder != HA_HOLDER_UNKNOWN &&
-           !(model->holder == HA_HOLDER_REPLICA && model->holder_replica == target) && model->address == HACTL_YES &&
-           scope->enabled[HA_STEP_REPLICA_CLAIM];
+           model->replicas[target].temporary_address == HACTL_YES && !ha_replica_may_hold(model, target) &&
+           model->balancer != HACTL_UNKNOWN && model->address == HACTL_YES && scope->enabled[HA_STEP_REPLICA_CLAIM];
 }
 
 /* After it answers again elsewhere. */
@@ -183,8 +192,8 @@ bool ha_rule_temporary_address_attach(RULE_ARGUMENTS)
         return false;
     for (int i = 0; i < model->replica_count; i++) {
         const struct ha_replica *r = &model->replicas[i];
-        bool holds = model->holder == HA_HOLDER_REPLICA && model->holder_replica == i;
-        if (r->wanted && !holds && r->instance == HACTL_INSTANCE_RUNNING && r->temporary_address == HACTL_NO) {
+        if (r->wanted && !ha_replica_may_hold(model, i) && r->instance == HACTL_INSTANCE_RUNNING &&
+            r->temporary_address == HACTL_NO) {
             out->replica = i;
             return true;
         }
@@ -192,16 +201,43 @@ bool ha_rule_temporary_address_attach(RULE_ARGUMENTS)
     return false;
 }
 
+/* What it served with is gone for good, or dead and to go: nobody answers there, and
+ * as long as it has the address it can neither be made anew nor leave. */
+static bool holder_is_lost(const struct ha_model *model)
+{
+    const struct ha_replica *r = &model->replicas[model->holder_replica];
+    bool dead_and_leaving = !r->wanted && !may_answer(model, model->holder_replica);
+    return r->ready == HACTL_NO && (dead_and_leaving || ha_replica_lost(model, model->holder_replica));
+}
+
+/* Two have it. The replica lets go where it is lost, or not the target and the balancer
+ * serves; else the balancer, where the target is a replica or it does not run. */
+static bool both_hold(const struct ha_model *model, bool replica_goes)
+{
+    int target = ha_endpoint_target(model);
+    bool serves = model->balancer == HACTL_YES && serving(model) > 0;
+    if (model->holder != HA_HOLDER_BOTH)
+        return false;
+    if (model->destroy)
+        return true;
+    if (replica_goes)
+        return holder_is_lost(model) || (serves && target != model->holder_replica);
+    return model->balancer == HACTL_NO ||
+           (target >= 0 && (!serves || (target == model->holder_replica && is_ready(model, target))));
+}
+
 bool ha_rule_replica_release(RULE_ARGUMENTS)
 {
+    out->replica = model->holder_replica;
+    if (both_hold(model, true))
+        return true;
     if (model->holder != HA_HOLDER_REPLICA)
         return false;
     int target = ha_endpoint_target(model);
-    bool due = model->destroy ||
+    bool due = model->destroy || holder_is_lost(model) ||
                (target >= 0 && target != model->holder_replica && can_claim(model, scope, target) &&
                 scope->enabled[HA_STEP_REPLICA_CLAIM]) ||
                (target == HA_TARGET_BALANCER && promotion_is_due(model) && scope->enabled[HA_STEP_BALANCER_CLAIM]);
-    out->replica = model->holder_replica;
     return due;
 }
 
@@ -217,6 +253,8 @@ bool ha_rule_balancer_release(RULE_ARGUMENTS)
 {
     (void)out;
     int target = ha_endpoint_target(model);
+    if (both_hold(model, false))
+        return true;
     return model->holder == HA_HOLDER_BALANCER && (model->destroy || (target >= 0 && can_claim(model, scope, target) &&
                                                                       scope->enabled[HA_STEP_REPLICA_CLAIM]));
 }

@@ -134,9 +134,13 @@ static bool group_troubled(const struct ha_model *model, int i, char *why, size_
         return false;
     if (group->alarm[0])
         return SAY("%s has an alarm: %s; every change is refused until it is cleared", group->name, group->alarm);
-    if (!ha_model_is_formed(group))
-        return SAY("%s is not formed", group->name);
-    if (group->quorum == HACTL_YES)
+    return ha_model_is_formed(group) ? false : SAY("%s is not formed", group->name);
+}
+
+static bool quorum_lost(const struct ha_model *model, int i, char *why, size_t size)
+{
+    const struct ha_group *group = &model->groups[i];
+    if (model->destroy || !ha_model_is_formed(group) || group->quorum == HACTL_YES)
         return false;
     struct ha_budget budget = ha_group_budget(group);
     if (budget.voters)
@@ -175,6 +179,8 @@ static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_
     if (model->holder == HA_HOLDER_UNKNOWN)
         return model->holder_detail[0] ? SAY("the public address is left alone: %s", model->holder_detail)
                                        : SAY("who holds the public address could not be seen; it is left alone");
+    if (model->holder == HA_HOLDER_BOTH)
+        return SAY("%s", model->holder_detail);
     if (model->destroy)
         return model->holder != HA_HOLDER_NONE ? SAY("the public address is still held") : false;
     if (target == HA_TARGET_BALANCER && model->holder != HA_HOLDER_BALANCER)
@@ -221,6 +227,7 @@ static bool address_wrong(const struct ha_model *model, int i, char *why, size_t
 
 /* What comes first is said first: causes before consequences. */
 static const struct check checks[] = {
+    {HA_STEP_GROUP_AWAIT, quorum_lost, false},
     {HA_STEP_ADDRESS_RESERVE, address_wrong, false},
     {HA_STEP_FIREWALL_ENSURE, firewall_wrong, false},
     {HA_STEP_AUTHORITY_CREATE, authority_wrong, false},
@@ -249,7 +256,8 @@ static void each_unmet(const struct ha_model *model, const struct ha_plan_scope 
     for (size_t c = 0; c < sizeof checks / sizeof *checks; c++) {
         if (!scope->enabled[checks[c].kind])
             continue;
-        bool of_group = checks[c].unmet == group_troubled || checks[c].unmet == member_troubled;
+        bool of_group =
+            checks[c].unmet == quorum_lost || checks[c].unmet == group_troubled || checks[c].unmet == member_troubled;
         int times = checks[c].per_replica ? model->replica_count : of_group ? model->group_count : 1;
         for (int i = 0; i < times; i++)
             if (checks[c].unmet(model, i, why, sizeof why) && !hear(context, why))

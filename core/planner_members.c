@@ -95,6 +95,8 @@ static bool wants_member_start(const struct ha_model *model, const struct ha_pla
     if (!can_run(model, i) || !ha_replica_needed(model, i) ||
         (delivery != HA_DELIVERY_NONE && delivery != HA_DELIVERY_STALE))
         return false;
+    if (delivery == HA_DELIVERY_NONE && ha_quorum_missing(model))
+        return false;
     if (!ha_model_is_formed(group))
         return r->founding && founders_are_known(model);
     int m = ha_model_member_of(group, i);
@@ -136,19 +138,23 @@ static bool forming(const struct ha_model *model, int g)
 }
 
 /* Voters that run, or may be thought to where nobody could name the voters. */
-static bool quorum_may_return(const struct ha_model *model, int g)
+bool ha_quorum_may_return(const struct ha_model *model, int g, bool stale)
 {
     const struct ha_group *group = &model->groups[g];
     int running = 0, known = 0;
+    bool runs[HA_REPLICAS];
+    for (int i = 0; i < model->replica_count; i++)
+        runs[i] = runs_member(model, g, i) ||
+                  (stale && model->replicas[i].instance == HACTL_INSTANCE_RUNNING &&
+                   model->replicas[i].data != HACTL_NO && model->replicas[i].deliveries[g] == HA_DELIVERY_STALE);
     for (int m = 0; m < group->member_count; m++) {
         const struct ha_member *member = &group->members[m];
         known += member->voter;
-        running += member->voter &&
-                   (member->healthy == HACTL_YES || (member->replica >= 0 && runs_member(model, g, member->replica)));
+        running += member->voter && (member->healthy == HACTL_YES || (member->replica >= 0 && runs[member->replica]));
     }
     for (int i = 0; i < model->replica_count && group->member_count == 0; i++) {
         known += model->replicas[i].deliveries[g] != HA_DELIVERY_NONE;
-        running += runs_member(model, g, i);
+        running += runs[i];
     }
     return running > 0 && running >= ha_quorum_of(known);
 }
@@ -157,7 +163,7 @@ static bool recovering(const struct ha_model *model, int g)
 {
     const struct ha_group *group = &model->groups[g];
     if (group->quorum != HACTL_YES)
-        return !group->alarm[0] && quorum_may_return(model, g);
+        return !group->alarm[0] && ha_quorum_may_return(model, g, false);
     for (int m = 0; m < group->member_count; m++) {
         const struct ha_member *member = &group->members[m];
         if (member->voter && member->healthy != HACTL_YES && member->replica >= 0 &&
@@ -223,9 +229,7 @@ static bool out_of_service(const struct ha_model *model, int i)
 {
     if (i < 0)
         return true;
-    bool holds =
-        model->holder == HA_HOLDER_UNKNOWN || (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i);
-    return !holds && model->replicas[i].backend == HA_BACKEND_NONE;
+    return !ha_replica_may_hold(model, i) && !ha_replica_behind(model, i);
 }
 
 static bool leads(const struct ha_member *member)

@@ -134,12 +134,82 @@ static int want_listed(struct ha_session *session, struct ha_desired *desired, s
     return -1;
 }
 
+static void take_over_formed(const struct ha_model *model, struct ha_desired *desired)
+{
+    for (int g = 0; g < model->group_count; g++) {
+        snprintf(desired->formed[g].group, HA_NAME, "%s", model->groups[g].name);
+        snprintf(desired->formed[g].cluster_id, sizeof desired->formed[g].cluster_id, "%s",
+                 model->groups[g].cluster_id);
+    }
+    desired->formed_count = model->group_count;
+}
+
+/* Every member belongs to a machine that is there, every machine has its members. */
+static bool can_take_over(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++) {
+        const struct ha_group *group = &model->groups[g];
+        if (group->formed != HACTL_YES || group->quorum != HACTL_YES)
+            return false;
+        for (int m = 0; m < group->member_count; m++)
+            if (group->members[m].replica < 0 ||
+                model->replicas[group->members[m].replica].instance == HACTL_INSTANCE_ABSENT)
+                return false;
+        for (int i = 0; i < model->replica_count; i++)
+            if (model->replicas[i].instance != HACTL_INSTANCE_ABSENT && ha_model_member_of(group, i) < 0)
+                return false;
+    }
+    return model->group_count > 0;
+}
+
+static int refuse_take_over(struct ha_session *session, const char *names, struct ha_error *error)
+{
+    ha_fail(error, HA_EXIT_DECISION,
+            "the store (%s) knows nothing of %s, but the cloud has %s: the store was lost, or somebody else made them",
+            ha_store_directory(session->store), session->configuration->cluster_name, names);
+    ha_advise(error, "put desired.json back from a copy; or start them, so that `hactl up` can take them over; or "
+                     "`hactl down` removes them");
+    return -1;
+}
+
+/* An empty store and a cloud that is not: the store was lost. What is there is
+ * taken over as it is; nothing is ever deleted on the word of an empty store. */
+static int take_over(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
+                     struct ha_error *error)
+{
+    const struct ha_model *model = &session->observed.model;
+    struct ha_desired found = *desired;
+    char names[300] = "";
+    if (ha_session_observe(session, HA_SCOPE_ALL, error))
+        return -1;
+    for (int i = 0; i < model->replica_count; i++) {
+        const struct ha_replica *r = &model->replicas[i];
+        if (r->instance == HACTL_INSTANCE_ABSENT)
+            continue;
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", r->name);
+        if (ha_desired_add(&found, NULL, r->name, r->zone, error) < 0)
+            return -1;
+        const char *number = strrchr(r->name, '-');
+        if (number && atoi(number + 1) > found.next_ordinal)
+            found.next_ordinal = atoi(number + 1);
+    }
+    if (!names[0])
+        return 0;
+    if (!can_take_over(model) || (request->replicas && request->replicas < found.replica_count))
+        return refuse_take_over(session, names, error);
+    take_over_formed(model, &found);
+    *desired = found;
+    return 0;
+}
+
 static int want_up(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
                    struct ha_error *error)
 {
     desired->destroy = false;
     if (!session->cloud)
         return want_listed(session, desired, error);
+    if (desired->generation == 0 && take_over(session, request, desired, error))
+        return -1;
     if (present(desired) == 0) {
         int count = request->replicas ? request->replicas : (int)session->configuration->cluster_replicas;
         return grow_to(session, desired, count, true, error);
@@ -270,6 +340,15 @@ static int want_endpoint(struct ha_session *session, const struct ha_request *re
     return i < 0 ? -1 : 0;
 }
 
+static int want_repair(struct ha_session *session, const struct ha_desired *desired, struct ha_error *error)
+{
+    if (present(desired) > 0)
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "there is no cluster %s to repair", session->configuration->cluster_name);
+    ha_advise(error, "hactl up");
+    return -1;
+}
+
 static void want_down(struct ha_desired *desired)
 {
     desired->destroy = true;
@@ -302,6 +381,7 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
         want_down(desired);
         return 0;
     case HA_REQUEST_RECONCILE:
+        return want_repair(session, desired, error);
     case HA_REQUEST_RESUME:
     case HA_REQUEST_ABORT:
         return 0;
@@ -433,25 +513,4 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
     for (int i = 0; i < end->replica_count && *count < HA_WARNINGS; i++)
         if (end->replicas[i].wanted && warn_of_zone(end, i, wanted, warnings[*count]))
             ++*count;
-}
-
-int ha_session_prepare(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
-                       struct ha_plan *plan, char (*warnings)[256], int *warning_count, struct ha_error *error)
-{
-    struct ha_plan_scope scope;
-    const char *stage = request->kind == HA_REQUEST_STAGE ? request->name : NULL;
-    *desired = session->desired;
-    if (ha_request_apply(session, request, desired, error) ||
-        ha_request_scope(session, request->kind, stage, &scope, error))
-        return -1;
-    struct ha_desired kept = session->desired;
-    session->desired = *desired;
-    session->observed.model.repair = request->kind == HA_REQUEST_RECONCILE;
-    int rc = ha_session_observe(session, HA_SCOPE_ALL, error);
-    if (rc == 0) {
-        ha_plan_make(&session->observed.model, &scope, plan);
-        ha_request_warn(&plan->end, warnings, warning_count);
-    }
-    session->desired = kept;
-    return rc;
 }

@@ -58,8 +58,11 @@ json_t *ha_desired_to_json(const struct ha_desired *desired)
     json_t *replicas = json_array(), *formed = json_object();
     for (int i = 0; i < desired->replica_count; i++) {
         const struct ha_desired_replica *r = &desired->replicas[i];
-        json_array_append_new(replicas, json_pack("{ss ss sb sb}", "name", r->name, "zone", r->zone, "leaving",
-                                                  r->leaving, "founding", r->founding));
+        json_t *item = json_pack("{ss ss sb sb}", "name", r->name, "zone", r->zone, "leaving", r->leaving, "founding",
+                                 r->founding);
+        if (r->returning)
+            json_object_set_new(item, "returning", json_true());
+        json_array_append_new(replicas, item);
     }
     for (int i = 0; i < desired->formed_count; i++)
         json_object_set_new(formed, desired->formed[i].group, json_string(desired->formed[i].cluster_id));
@@ -78,14 +81,15 @@ static int read_replica(const json_t *json, struct ha_desired *out)
 {
     struct ha_desired_replica *r = &out->replicas[out->replica_count];
     const char *name, *zone;
-    int leaving = 0, founding = 0;
-    if (json_unpack((json_t *)json, "{ss ss s?b s?b}", "name", &name, "zone", &zone, "leaving", &leaving, "founding",
-                    &founding))
+    int leaving = 0, founding = 0, returning = 0;
+    if (json_unpack((json_t *)json, "{ss ss s?b s?b s?b}", "name", &name, "zone", &zone, "leaving", &leaving,
+                    "founding", &founding, "returning", &returning))
         return -1;
     copy(r->name, sizeof r->name, name);
     copy(r->zone, sizeof r->zone, zone);
     r->leaving = leaving;
     r->founding = founding;
+    r->returning = returning;
     out->replica_count++;
     return 0;
 }

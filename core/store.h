@@ -23,8 +23,9 @@
 
 struct ha_desired_replica {
     char name[HA_NAME], zone[HA_NAME];
-    bool leaving;  /* no longer wanted, not yet gone */
-    bool founding; /* see struct ha_replica */
+    bool leaving;   /* no longer wanted, not yet gone */
+    bool founding;  /* see struct ha_replica */
+    bool returning; /* the same */
 };
 
 struct ha_desired {

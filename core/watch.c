@@ -47,8 +47,9 @@ int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsign
         out[count++] = find(watches, HA_SUBJECT_GROUP, step->group);
     if (scopes & HA_SCOPE_READY && step->replica >= 0)
         out[count++] = find(watches, HA_SUBJECT_READY, step->replica);
-    bool on_trial =
-        step->kind == HA_STEP_BALANCER_AWAIT && watches->session->observed.model.holder != HA_HOLDER_BALANCER;
+    bool on_trial = step->kind == HA_STEP_BALANCER_AWAIT &&
+                    watches->session->observed.model.holder != HA_HOLDER_BALANCER &&
+                    watches->session->observed.model.holder != HA_HOLDER_BOTH;
     if (scopes & HA_SCOPE_ENDPOINT)
         out[count++] = find(watches, on_trial ? HA_SUBJECT_TRIAL : HA_SUBJECT_ENDPOINT, 0);
     return count;

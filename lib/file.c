@@ -211,12 +211,24 @@ int ha_file_read(const char *path, size_t limit, char **content, size_t *size)
     return result;
 }
 
+/* What was just made in the directory of `path` is still there after a power cut. */
+static int sync_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    int result = parent == NULL ? -ENOMEM : ha_directory_sync(parent);
+
+    free(parent);
+    /* A directory that may be searched and written, but not read, cannot be synced. */
+    return result == -EACCES ? 0 : result;
+}
+
 static int make_component(const char *path, mode_t mode)
 {
     struct stat status;
 
     if (mkdir(path, mode) == 0)
-        return chmod(path, mode) == 0 ? 0 : -errno; /* whatever the umask is */
+        return chmod(path, mode) == 0 ? sync_parent(path) : -errno; /* whatever the umask is */
     /* Some file systems say EROFS or EACCES where they could say EEXIST. */
     if (errno != EEXIST && errno != EROFS && errno != EACCES)
         return -errno;

@@ -17,7 +17,6 @@
  *   FAKE_STALL=1                  what is pending stays so for ever
  *   FAKE_DIES=REPLICA             once it was seen to run it dies, until its instance is asked for again
  *   FAKE_LAG=1                    learners never catch up
- *   FAKE_TWO=1                    the first replica says too that it holds the address
  *   FAKE_PEND=OPERATION           that operation begins something, which two polls end
  *   FAKE_TEXT=WORDS               what FAKE_FAIL says
  *   FAKE_STRANGER=WHO             somebody else holds the address
@@ -27,7 +26,13 @@
  *   FAKE_BAD=1                    the first instance is in a state that does not exist
  *   FAKE_LONG=1                   there is an instance whose name is too long
  *   FAKE_SHORT=1                  tables without their optional operations, with rubbish after them
+ *   FAKE_MUTE=WHO                 the public address does not answer where WHO holds it
+ *   FAKE_FAINT=REPLICA:N          its member does not answer the first N times that members are listed
  *   FAKE_INTENTS=FILE             a line for each effect: what, and the intent it was had under
+ *
+ * and by what a test writes into the world: "dead": true in an instance; "broken":
+ * {REPLICA: "hung" or "lost"} (does not answer, has lost its data; until it is
+ * deleted); "second": REPLICA, which has the public address too.
  */
 #include <hactl/plugin.h>
 
@@ -300,6 +305,12 @@ static int is_delivered(struct fake *fake, const char *name)
     return json_object_get(json_object_get(part(fake, "instances"), name), "digest") != NULL;
 }
 
+static int is_broken(struct fake *fake, const char *name, const char *how)
+{
+    const char *is = text(json_object_get(fake->world, "broken"), name);
+    return how ? strcmp(is, how) == 0 : is[0] != '\0';
+}
+
 static int is_dead(struct fake *fake, const char *name)
 {
     return json_is_true(json_object_get(json_object_get(part(fake, "instances"), name), "dead"));
@@ -307,7 +318,7 @@ static int is_dead(struct fake *fake, const char *name)
 
 static int runs(struct fake *fake, const char *name)
 {
-    return is_delivered(fake, name) && !is_dead(fake, name);
+    return is_delivered(fake, name) && !is_dead(fake, name) && !is_broken(fake, name, NULL);
 }
 
 static void die(struct fake *fake, const char *name, json_t *item)
@@ -341,7 +352,7 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .zone = text(item, "zone"),
                                           .state = polls > 0 ? HACTL_INSTANCE_STARTING : HACTL_INSTANCE_RUNNING,
                                           .internal_address = polls > 0 ? NULL : text(part(fake, "internal"), name),
-                                          .data = HACTL_YES};
+                                          .data = is_broken(fake, name, "lost") ? HACTL_NO : HACTL_YES};
         instance.temporary_address = json_is_true(json_object_get(item, "temporary")) ? HACTL_YES : HACTL_NO;
         fake->host->emit_instance(call, &instance);
         int dead = is_dead(fake, name) || stays_dead(fake, name);
@@ -349,7 +360,7 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                           .instance = name,
                                           .payload = "all",
                                           .digest = text(item, "digest"),
-                                          .running = dead ? HACTL_NO : HACTL_YES,
+                                          .running = dead || is_broken(fake, name, "lost") ? HACTL_NO : HACTL_YES,
                                           .detail = dead ? "it exited" : NULL};
         if (is_delivered(fake, name)) {
             fake->host->emit_delivery(call, &delivery);
@@ -369,7 +380,8 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
 #ifdef FAKE_MACHINES
     machine_list_firewall(fake, call);
 #endif
-    const char *holder = getenv("FAKE_TWO") ? "fake-1" : text(fake->world, "holder");
+    const char *second = text(fake->world, "second");
+    const char *holder = second[0] ? second : text(fake->world, "holder");
     struct hactl_address external = {.struct_size = sizeof external,
                                      .name = "fake",
                                      .kind = HACTL_ADDRESS_EXTERNAL,
@@ -468,8 +480,9 @@ static int poll(struct fake *fake, struct hactl_call *call, const void *argument
 static int instance_destroy(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     const char *name = arguments;
-    if (strcmp(text(fake->world, "holder"), name) == 0)
+    if (strcmp(text(fake->world, "holder"), name) == 0 || strcmp(text(fake->world, "second"), name) == 0)
         return fake->host->fail(call, HACTL_E_CONFLICT, "%s holds the public address", name);
+    json_object_del(json_object_get(fake->world, "broken"), name);
     if (json_object_del(part(fake, "instances"), name) == 0)
         effect(fake, "instance-delete", name);
     return HACTL_OK;
@@ -514,9 +527,17 @@ static int take_address(struct fake *fake, struct hactl_call *call, const char *
 
 static int drop_address(struct fake *fake, const char *who)
 {
+    if (strcmp(text(fake->world, "second"), who) == 0) {
+        json_object_del(fake->world, "second");
+        effect(fake, "release", who);
+    }
     if (strcmp(text(fake->world, "holder"), who) != 0)
         return HACTL_OK;
     json_object_del(fake->world, "holder");
+    if (text(fake->world, "second")[0]) {
+        json_object_set_new(fake->world, "holder", json_string(text(fake->world, "second")));
+        json_object_del(fake->world, "second");
+    }
     effect(fake, "release", who);
     return HACTL_OK;
 }
@@ -653,15 +674,65 @@ static void form(struct fake *fake)
     effect(fake, "form", "all");
 }
 
+static int is_faint(const char *name)
+{
+    static int listed;
+    const char *told = getenv("FAKE_FAINT"), *colon = told ? strchr(told, ':') : NULL;
+    if (!colon)
+        return 0;
+    if (!name)
+        return ++listed;
+    return strncmp(told, name, (size_t)(colon - told)) == 0 && listed <= atoi(colon + 1);
+}
+
+static int answers(struct fake *fake, const char *name)
+{
+    return runs(fake, name) && !is_faint(name);
+}
+
+static int has_quorum(struct fake *fake)
+{
+    int voters = 0, well = 0;
+    const char *name;
+    json_t *item;
+    json_object_foreach(members(fake), name, item)
+    {
+        if (!json_is_true(json_object_get(item, "voter")))
+            continue;
+        voters++;
+        well += answers(fake, name);
+    }
+    return voters > 0 && well > voters / 2;
+}
+
+/* Whoever led and does not answer any more leads no more. */
+static void elect(struct fake *fake)
+{
+    const char *name, *leader = text(fake->world, "leader");
+    json_t *item;
+    if (!has_quorum(fake) || answers(fake, leader))
+        return;
+    json_object_foreach(members(fake), name, item)
+    {
+        if (!json_is_true(json_object_get(item, "voter")) || !answers(fake, name))
+            continue;
+        json_object_set_new(fake->world, "leader", json_string(name));
+        save(fake);
+        return;
+    }
+}
+
 static int group_list(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     const char *name;
     json_t *item;
     (void)arguments;
     form(fake);
+    is_faint(NULL);
+    elect(fake);
     struct hactl_group group = {.struct_size = sizeof group,
                                 .formed = json_object_size(members(fake)) ? HACTL_YES : HACTL_UNKNOWN,
-                                .quorum = json_object_size(members(fake)) ? HACTL_YES : HACTL_NO,
+                                .quorum = has_quorum(fake) ? HACTL_YES : HACTL_NO,
                                 .cluster_id = "c1",
                                 .version = "1"};
     fake->host->emit_group(call, &group);
@@ -673,7 +744,7 @@ static int group_list(struct fake *fake, struct hactl_call *call, const void *ar
             json_object_set_new(item, "looks", json_integer(looks + 1));
             save(fake);
         }
-        int caught_up = voter || (started && looks >= 2 && !getenv("FAKE_LAG"));
+        int well = answers(fake, name), caught_up = voter || (started && looks >= 2 && !getenv("FAKE_LAG"));
         struct hactl_member member = {.struct_size = sizeof member,
                                       .id = name,
                                       .name = started ? name : NULL,
@@ -682,7 +753,7 @@ static int group_list(struct fake *fake, struct hactl_call *call, const void *ar
                                       .voter = voter,
                                       .leader = strcmp(text(fake->world, "leader"), name) == 0,
                                       .started = started ? HACTL_YES : HACTL_NO,
-                                      .healthy = started ? HACTL_YES : HACTL_NO,
+                                      .healthy = well ? HACTL_YES : HACTL_NO,
                                       .caught_up = caught_up ? HACTL_YES : HACTL_NO,
                                       .lag_entries = caught_up ? 0 : 100};
         fake->host->emit_member(call, &member);
@@ -813,7 +884,8 @@ static int op_probe(void *self, struct hactl_call *call, const struct hactl_prob
     const char *holder = strcmp(host, "trial") == 0       ? "balancer"
                          : strcmp(host, "192.0.2.1") == 0 ? text(fake->world, "holder")
                                                           : host;
-    if (strcmp(holder, "balancer") == 0 ? serves : runs(fake, holder))
+    int mute = strcmp(host, "192.0.2.1") == 0 && is_told("FAKE_MUTE", holder);
+    if (!mute && (strcmp(holder, "balancer") == 0 ? serves : runs(fake, holder)))
         return HACTL_OK;
     return fake->host->fail(call, HACTL_E_UNAVAILABLE, "%s does not answer", host);
 }

@@ -4,8 +4,9 @@
  * then, for every point, kill hactl there (SIGKILL), ask for the same
  * operation again, and compare: the end state is that of the undisturbed run,
  * every effect was had exactly once, under an intent that the journal has, and
- * asking once more has none. A sample, by CRASH_SEED, is killed twice. Verbs are
- * tried side by side, each in a world of its own.
+ * asking once more has none. A sample, by CRASH_SEED, is killed twice; and after
+ * another sample of kills the operation is aborted: then the cluster is what it was
+ * before. Verbs are tried side by side, each in a world of its own.
  *
  *   kill_everywhere HACTL FAKE.so [--every N]
  */
@@ -27,11 +28,11 @@ extern char **environ;
 
 static char base[PATH_MAX];
 static const char *hactl;
-static int failures, points, reached, twice;
+static int failures, points, reached, twice, aborted, refused;
 
 /* Which points a run passes depends a little on timing: one that was not
  * reached is tried again. */
-enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, SIDE_BY_SIDE = 3 };
+enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, ABORTS = 12, SIDE_BY_SIDE = 3, REFUSED = 5, WRONG = 3 };
 
 /* Every verb in a world that others prepared. */
 static const struct verb {
@@ -189,6 +190,8 @@ static json_t *take_state(void)
     json_object_del(world, "asked");
     json_object_set_new(world, "log", sorted(json_object_get(world, "log")));
     json_object_del(desired, "generation");
+    if (!desired)
+        json_object_del(world, "leader"); /* who of them led last */
     return json_pack("{so? so?}", "world", world, "desired", desired);
 }
 
@@ -368,6 +371,94 @@ static void try_twice(const struct verb *verb, int core, int plugin, json_t *wan
         check_end(verb, both, want);
 }
 
+/* ---- aborted */
+
+static json_t *only(json_t *from, const char *key)
+{
+    const char *name;
+    json_t *item, *out = json_object();
+    json_object_foreach(from, name, item)
+    {
+        json_object_set(out, name, key ? json_object_get(item, key) : item);
+    }
+    return out;
+}
+
+/* What the cluster is, whatever was done on the way to it: who is there, where,
+ * who votes, who has the address, and what the store knows of it. */
+static json_t *take_cluster(void)
+{
+    json_t *state = take_state(), *world = json_object_get(state, "world"),
+           *desired = json_object_get(state, "desired");
+    json_t *replicas = json_object();
+    size_t index;
+    json_t *replica;
+    json_array_foreach(json_object_get(desired, "replicas"), index, replica)
+    {
+        json_object_set(replicas, word(replica, "name"), replica);
+    }
+    json_t *cluster = json_pack(
+        "{so so sO? sO? sO? sO? so sO? sO? sO? sO?}", "instances", only(json_object_get(world, "instances"), "zone"),
+        "members", only(json_object_get(world, "members"), "voter"), "holder", json_object_get(world, "holder"),
+        "balancer", json_object_get(world, "balancer"), "certificates", json_object_get(world, "certificates"),
+        "internal", json_object_get(world, "internal"), "replicas", replicas, "endpoint",
+        json_object_get(desired, "endpoint"), "formed", json_object_get(desired, "formed"), "operation",
+        json_object_get(desired, "operation"), "destroy", json_object_get(desired, "destroy"));
+    json_decref(state);
+    return cluster;
+}
+
+static bool is_unfinished(void)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/now/state/fake/desired.json", base);
+    json_t *desired = json_load_file(path, 0, NULL);
+    bool unfinished = strcmp(word(desired, "operation"), "the-operation") == 0;
+    json_decref(desired);
+    return unfinished;
+}
+
+/* Refused is right where there was nothing before, or `down` has left too little to go back with;
+ * then the operation itself still leads to its end. */
+static bool may_be_refused(const struct verb *verb)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/now/world.json", base);
+    json_t *world = json_load_file(path, 0, NULL);
+    size_t there = json_object_size(json_object_get(world, "instances")),
+           members = json_object_size(json_object_get(world, "members"));
+    json_decref(world);
+    return !verb->prepare[0] || (strcmp(verb->command, "down") == 0 && there < members / 2 + 1);
+}
+
+static void try_abort(const struct verb *verb, int core, int plugin, json_t *before, json_t *want)
+{
+    char kill_at[64], where[96];
+    random_point(kill_at, core, plugin);
+    snprintf(where, sizeof where, "%s and then aborted", kill_at);
+    restore();
+    run_hactl(verb->command, "the-operation", kill_at);
+    if (!is_unfinished())
+        return;
+    int status = run_hactl("op abort --accept-budget 0", "the-abort", NULL);
+    if (is_done(status)) {
+        json_t *got = take_cluster();
+        aborted++;
+        if (!json_equal(got, before))
+            complain(verb, where, "the cluster is not what it was before", got, before);
+        json_decref(got);
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == WRONG && !is_unfinished()) {
+        check_end(verb, where, want); /* its end was in the journal already */
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != REFUSED || !may_be_refused(verb)) {
+        complain(verb, where, "the abort fails", NULL, NULL);
+    } else if (!is_done(run_hactl(verb->command, "the-operation", NULL))) {
+        complain(verb, where, "refused to abort, and asked again, it fails", NULL, NULL);
+    } else {
+        refused++;
+        check_end(verb, where, want);
+    }
+}
+
 static int count_lines(const char *name)
 {
     char path[PATH_MAX + 32];
@@ -406,6 +497,7 @@ static void try_verb(const struct verb *verb, int every)
     prepare(verb);
     snprintf(intents, sizeof intents, "%s/intents", base);
     setenv("FAKE_INTENTS", intents, 1);
+    json_t *before = take_cluster();
     bool done = measure(verb, &want, &core, &plugin);
     if (!done)
         complain(verb, "no point", "undisturbed, it fails", NULL, NULL);
@@ -420,13 +512,17 @@ static void try_verb(const struct verb *verb, int every)
         }
     for (int i = 0; done && i < DOUBLE_KILLS; i++)
         try_twice(verb, core, plugin, want);
+    /* Aborting an abort is going on with it. */
+    for (int i = 0; done && i < ABORTS && strcmp(verb->command, "op abort") != 0; i++)
+        try_abort(verb, core, plugin, before, want);
+    json_decref(before);
     json_decref(want);
 }
 
 /* ---- all of them */
 
 struct tally {
-    int failures, points, reached, twice;
+    int failures, points, reached, twice, aborted, refused;
 };
 
 /* In a process of its own, with a directory of its own; what it prints goes to a file. */
@@ -442,7 +538,7 @@ static void try_apart(size_t index, unsigned seed, const char *plugin, int every
     srand(seed + (unsigned)index);
     write_configuration(plugin);
     try_verb(&verbs[index], every);
-    struct tally tally = {failures, points, reached, twice};
+    struct tally tally = {failures, points, reached, twice, aborted, refused};
     snprintf(path, sizeof path, "%s/tally", base);
     FILE *file = fopen(path, "w");
     bool written = file && fwrite(&tally, sizeof tally, 1, file) == 1 && fclose(file) == 0;
@@ -462,13 +558,15 @@ static void tell(size_t index, struct tally *sum)
         fclose(file);
     fflush(stdout);
     run_shell("cat '%s/%zu/tap' 2>/dev/null || true", base, index);
-    printf("%sok %zu - %s: killed at %d of %d points, %d times twice\n", one.failures ? "not " : "", index + 1,
-           verbs[index].name, one.reached, one.points, one.twice);
+    printf("%sok %zu - %s: killed at %d of %d points, %d times twice, %d times aborted\n", one.failures ? "not " : "",
+           index + 1, verbs[index].name, one.reached, one.points, one.twice, one.aborted);
     fflush(stdout);
     sum->failures += one.failures;
     sum->points += one.points;
     sum->reached += one.reached;
     sum->twice += one.twice;
+    sum->aborted += one.aborted;
+    sum->refused += one.refused;
 }
 
 static void try_all(const char *plugin, unsigned seed, int every, struct tally *sum)
@@ -487,8 +585,9 @@ static void try_all(const char *plugin, unsigned seed, int every, struct tally *
     }
     for (size_t i = 0; i < COUNT; i++)
         tell(i, sum);
-    printf("# %d points, hactl was killed at %d of them, and %d times once more when asked again; seed %u\n1..%d\n",
-           sum->points, sum->reached, sum->twice, seed, COUNT);
+    printf("# %d points, hactl was killed at %d of them, and %d times once more when asked again; %d times it was "
+           "aborted, %d times an abort was refused; seed %u\n1..%d\n",
+           sum->points, sum->reached, sum->twice, sum->aborted, sum->refused, seed, COUNT);
 }
 
 int main(int argc, char **argv)

@@ -5,11 +5,57 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/request.h"
+
 typedef const char *law(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after);
 
 static bool restarts_small_group(const struct ha_model *before, const struct ha_step *step)
 {
     return step->kind == HA_STEP_MEMBER_START && ha_group_budget(&before->groups[step->group]).voters < 3;
+}
+
+static bool lacks_quorum(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if ((model->groups[g].formed_before || model->groups[g].formed == HACTL_YES) &&
+            model->groups[g].quorum != HACTL_YES)
+            return true;
+    return false;
+}
+
+static bool has_delivery(const struct ha_model *model, int replica)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if (model->replicas[replica].deliveries[g] != HA_DELIVERY_NONE)
+            return true;
+    return false;
+}
+
+/* Lost quorum: what has stopped is started and waited for, on new certificates
+ * if need be, and an address that nobody has goes to somebody who answers. */
+static const char *without_quorum(const struct ha_model *before, const struct ha_step *step,
+                                  const struct ha_model *after)
+{
+    (void)after;
+    if (before->destroy || !lacks_quorum(before))
+        return NULL;
+    switch (step->kind) {
+    case HA_STEP_INSTANCE_START:
+    case HA_STEP_GROUP_AWAIT:
+    case HA_STEP_REPLICA_CLAIM:
+    case HA_STEP_BALANCER_CLAIM:
+        return NULL;
+    case HA_STEP_TEMPORARY_ADDRESS_DETACH:
+        return before->holder == HA_HOLDER_NONE ? NULL : "takes an address away without a quorum";
+    case HA_STEP_CERTIFICATE_ISSUE:
+        return step->replica < 0 || has_delivery(before, step->replica) ? NULL : "builds something without a quorum";
+    case HA_STEP_MEMBER_START:
+        return before->replicas[step->replica].deliveries[step->group] == HA_DELIVERY_STALE
+                   ? NULL
+                   : "starts a new member without a quorum";
+    default:
+        return "changes something without a quorum";
+    }
 }
 
 static const char *quorum_is_kept(const struct ha_model *before, const struct ha_step *step,
@@ -74,7 +120,8 @@ static const struct ha_member *member_of_step(const struct ha_model *model, cons
 static bool holds(const struct ha_model *model, int replica)
 {
     return model->holder == HA_HOLDER_UNKNOWN ||
-           (model->holder == HA_HOLDER_REPLICA && model->holder_replica == replica);
+           ((model->holder == HA_HOLDER_REPLICA || model->holder == HA_HOLDER_BOTH) &&
+            model->holder_replica == replica);
 }
 
 static const char *removal(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
@@ -99,7 +146,8 @@ static const char *removal(const struct ha_model *before, const struct ha_step *
     const struct ha_replica *r = &before->replicas[step->replica];
     if (member->voter && member->healthy == HACTL_YES && before->holder == HA_HOLDER_NONE)
         return "removes a member that answers while nobody holds the address";
-    if (r->backend != HA_BACKEND_NONE)
+    if (r->backend != HA_BACKEND_NONE &&
+        (before->balancer != HACTL_NO || ha_endpoint_target(before) == HA_TARGET_BALANCER))
         return "removes a member that is still behind the balancer";
     if (holds(before, step->replica))
         return "removes a member whose replica may hold the address";
@@ -126,7 +174,8 @@ static const char *deletion(const struct ha_model *before, const struct ha_step 
             return "deletes an instance with a member";
         else if (ha_model_is_formed(&before->groups[g]) && before->groups[g].quorum != HACTL_YES)
             return "deletes an instance while its group cannot be asked";
-    if (r->backend != HA_BACKEND_NONE)
+    if (r->backend != HA_BACKEND_NONE &&
+        (before->balancer != HACTL_NO || ha_endpoint_target(before) == HA_TARGET_BALANCER))
         return "deletes an instance behind the balancer";
     return r->wanted && !before->repair ? "deletes a wanted instance unasked" : NULL;
 }
@@ -143,6 +192,9 @@ static const char *changes_of_members(const struct ha_model *before, const struc
         return "changes a group without a quorum or with an alarm";
     if (step->kind == HA_STEP_MEMBER_ADD && before->replicas[step->replica].instance != HACTL_INSTANCE_RUNNING)
         return "adds a member that cannot run";
+    for (int m = 0; step->kind == HA_STEP_MEMBER_ADD && m < group->member_count; m++)
+        if (group->members[m].voter && group->members[m].healthy != HACTL_YES)
+            return "adds a learner while a voter is not well";
     if (step->kind == HA_STEP_MEMBER_ADD && (member || before->replicas[step->replica].deliveries[step->group]))
         return "adds a member that is or was there";
     if (step->kind == HA_STEP_MEMBER_PROMOTE &&
@@ -184,16 +236,27 @@ static const char *endpoint(const struct ha_model *before, const struct ha_step 
     case HA_STEP_REPLICA_CLAIM:
         if (before->replicas[step->replica].ready != HACTL_YES || !before->replicas[step->replica].wanted)
             return "gives the address to a replica that is not ready";
+        if (before->balancer == HACTL_UNKNOWN)
+            return "gives away an address that a balancer may have";
         return before->holder != HA_HOLDER_NONE ? "two holders" : NULL;
     case HA_STEP_BALANCER_CLAIM:
         if (before->balancer != HACTL_YES || was < 1 || before->balancer_proved != HACTL_YES)
             return "gives the address to a balancer that does not serve";
         return before->holder != HA_HOLDER_NONE ? "two holders" : NULL;
     case HA_STEP_REPLICA_RELEASE:
-        return before->holder != HA_HOLDER_REPLICA || before->holder_replica != step->replica ? "releases from another"
-                                                                                              : NULL;
+        if (before->holder == HA_HOLDER_BOTH && !before->destroy && (before->balancer != HACTL_YES || was < 1) &&
+            before->replicas[step->replica].ready != HACTL_NO)
+            return "takes the address from the only one that may answer";
+        return (before->holder != HA_HOLDER_REPLICA && before->holder != HA_HOLDER_BOTH) ||
+                       before->holder_replica != step->replica
+                   ? "releases from another"
+                   : NULL;
     case HA_STEP_BALANCER_RELEASE:
-        return before->holder != HA_HOLDER_BALANCER ? "releases from another" : NULL;
+        if (before->holder == HA_HOLDER_BOTH && !before->destroy && before->balancer != HACTL_NO && was > 0 &&
+            before->replicas[before->holder_replica].ready != HACTL_YES)
+            return "takes the address from the only one that may answer";
+        return before->holder != HA_HOLDER_BALANCER && before->holder != HA_HOLDER_BOTH ? "releases from another"
+                                                                                        : NULL;
     case HA_STEP_BALANCER_DELETE:
         if (!before->destroy && before->endpoint_answers != HACTL_YES)
             return "deletes the balancer before the address was seen to answer";
@@ -269,9 +332,9 @@ static const char *effect_is_seen(const struct ha_model *before, const struct ha
 
 const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
 {
-    static law *const laws[] = {quorum_is_kept,     one_learner,        guards, removal,
-                                deletion,           changes_of_members, starts, endpoint,
-                                nothing_on_unknown, effect_is_seen};
+    static law *const laws[] = {without_quorum, quorum_is_kept,     one_learner,        guards,
+                                removal,        deletion,           changes_of_members, starts,
+                                endpoint,       nothing_on_unknown, effect_is_seen};
     for (size_t i = 0; i < sizeof laws / sizeof *laws; i++) {
         const char *broken = laws[i](before, step, after);
         if (broken)
@@ -289,15 +352,118 @@ static bool is_claim(enum ha_step_kind kind)
     return kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM;
 }
 
-static const char *releases_are_claimed(const struct ha_plan *plan)
+/* An address that answers nowhere can wait for its claim. */
+static bool makes_dark(const struct ha_model *model, const struct ha_step *step)
 {
+    if (!is_release(step->kind) || model->holder == HA_HOLDER_BOTH)
+        return false;
+    const struct ha_replica *r = &model->replicas[step->replica < 0 ? 0 : step->replica];
+    return step->kind == HA_STEP_BALANCER_RELEASE || r->ready != HACTL_NO ||
+           (r->wanted && !ha_replica_lost(model, step->replica));
+}
+
+static const char *releases_are_claimed(const struct ha_model *model, const struct ha_plan *plan)
+{
+    static struct ha_model now;
     bool released = false;
+    now = *model;
     for (int i = 0; i < plan->count; i++) {
         if (released && !is_claim(plan->steps[i].kind))
             return "something else between release and claim";
-        released = is_release(plan->steps[i].kind);
+        released = makes_dark(&now, &plan->steps[i]);
+        ha_step_apply(&now, &plan->steps[i]);
     }
     return released ? "released and never claimed" : NULL;
+}
+
+/* ---- what must come to its end */
+
+static bool replica_is_known(const struct ha_replica *r, int payloads)
+{
+    for (int p = 0; p < payloads; p++)
+        if (r->deliveries[p] == HA_DELIVERY_UNKNOWN)
+            return false;
+    return r->address != HACTL_UNKNOWN && r->certificates != HA_CERTIFICATES_UNKNOWN &&
+           r->instance != HACTL_INSTANCE_UNKNOWN && r->data != HACTL_UNKNOWN && r->ready != HACTL_UNKNOWN &&
+           r->backend != HA_BACKEND_UNKNOWN;
+}
+
+static bool group_is_fit(const struct ha_model *model, const struct ha_group *group)
+{
+    for (int m = 0; m < group->member_count; m++)
+        if (group->members[m].healthy == HACTL_UNKNOWN || (group->members[m].replica < 0 && !model->repair))
+            return false;
+    return group->formed == HACTL_YES && group->quorum == HACTL_YES && !group->alarm[0];
+}
+
+/* It has what a member left behind that is no more, or nothing any more. */
+static bool is_worthless(const struct ha_model *model, int i)
+{
+    bool worthless = model->replicas[i].data == HACTL_NO;
+    for (int g = 0; g < model->group_count; g++)
+        worthless |=
+            model->replicas[i].deliveries[g] != HA_DELIVERY_NONE && ha_model_member_of(&model->groups[g], i) < 0;
+    return worthless;
+}
+
+/* The address and a place behind the balancer are given to voters; a learner that has one is no work of ours. */
+static bool learner_serves(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++)
+        for (int m = 0; m < model->groups[g].member_count; m++) {
+            const struct ha_member *member = &model->groups[g].members[m];
+            if (member->replica >= 0 && !member->voter &&
+                (member->replica == model->holder_replica ||
+                 model->replicas[member->replica].backend != HA_BACKEND_NONE))
+                return true;
+        }
+    return false;
+}
+
+bool must_converge(const struct ha_model *model)
+{
+    bool some = false;
+    if (learner_serves(model) && !model->destroy)
+        return false;
+    if (model->holder == HA_HOLDER_UNKNOWN || model->balancer == HACTL_UNKNOWN || model->address == HACTL_UNKNOWN ||
+        model->authority == HACTL_UNKNOWN)
+        return false;
+    for (int i = 0; i < model->replica_count; i++) {
+        const struct ha_replica *r = &model->replicas[i];
+        some |= r->wanted;
+        if (!replica_is_known(r, model->payload_count) ||
+            (r->wanted && !model->repair && !model->destroy && is_worthless(model, i)))
+            return false;
+    }
+    for (int g = 0; g < model->group_count && !model->destroy; g++)
+        if (!group_is_fit(model, &model->groups[g]))
+            return false;
+    return some || model->destroy;
+}
+
+/* What people are told about the cluster that they are to get. */
+static const char *warnings_are_true(const struct ha_model *end)
+{
+    char warnings[HA_WARNINGS][256];
+    int count = 0, wanted = 0;
+    bool shared = false, even = false, said_shared = false, said_even = false;
+    ha_request_warn(end, warnings, &count);
+    for (int i = 0; i < end->replica_count; i++) {
+        wanted += end->replicas[i].wanted;
+        for (int j = 0; j < i; j++)
+            shared |= end->replicas[i].wanted && end->replicas[j].wanted &&
+                      strcmp(end->replicas[i].zone, end->replicas[j].zone) == 0;
+    }
+    even = wanted > 0 && wanted % 2 == 0;
+    for (int w = 0; w < count; w++) {
+        said_shared |= strstr(warnings[w], "in zone") != NULL;
+        said_even |= strstr(warnings[w], "no more than") != NULL;
+    }
+    if (end->destroy)
+        return count ? "warns of what is going to be gone" : NULL;
+    return said_shared != shared ? "the warning about zones is wrong"
+           : said_even != even   ? "the warning about an even count is wrong"
+                                 : NULL;
 }
 
 const char *law_of_plan(const struct ha_model *model, const struct ha_plan_scope *scope, const struct ha_plan *plan)
@@ -308,7 +474,12 @@ const char *law_of_plan(const struct ha_model *model, const struct ha_plan_scope
         return "converged is not what the end says";
     if (!plan->converged && (plan->blocked_count < 1 || !plan->blocked[0][0]))
         return "neither converged nor blocked";
-    return model->destroy ? NULL : releases_are_claimed(plan);
+    if (!plan->converged && must_converge(model))
+        return "nothing is in the way, and still it is not reached";
+    const char *wrong = warnings_are_true(&plan->end);
+    if (wrong)
+        return wrong;
+    return model->destroy ? NULL : releases_are_claimed(model, plan);
 }
 
 /* ---- signatures */
@@ -323,8 +494,7 @@ static void put_replica(const struct ha_model *model, int i, bool leaders, unsig
     const struct ha_replica *r = &model->replicas[i];
     memset(out, 0, 32);
     size_t n = 0;
-    out[n++] = (unsigned char)(r->wanted | r->founding << 1 |
-                               (model->holder == HA_HOLDER_REPLICA && model->holder_replica == i) << 2);
+    out[n++] = (unsigned char)(r->wanted | r->founding << 1 | (model->holder_replica == i) << 2);
     out[n++] = (unsigned char)((unsigned)r->address | (unsigned)r->certificates << 2 | (unsigned)r->instance << 4);
     out[n++] = (unsigned char)((unsigned)r->data | (unsigned)r->ready << 2 | (unsigned)r->backend << 4);
     for (int p = 0; p < model->payload_count; p++)
@@ -405,7 +575,7 @@ void print_model(const struct ha_model *model)
     static const char *const certificates[] = {"none", "stale", "ready", "?"};
     static const char *const deliveries[] = {"none", "running", "dead", "stale", "?"};
     static const char *const backends[] = {"none", "waiting", "serving", "?"};
-    static const char *const holders[] = {"none", "replica", "balancer", "?"};
+    static const char *const holders[] = {"none", "replica", "balancer", "?", "both"};
     printf("  destroy=%d repair=%d want=%d/%d address=%s holder=%s/%d balancer=%s%s proved=%s answers=%s\n",
            model->destroy, model->repair, (int)model->endpoint_want, model->endpoint_replica, tristate[model->address],
            holders[model->holder], model->holder_replica, tristate[model->balancer],

@@ -9,6 +9,9 @@ enum { SIGNATURE = 512 };
 
 /* NULL, or the law that the step breaks. `before` and `after` are the model around it. */
 const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after);
+/* Nothing stands in the way of the wanted state that only people, repair or time
+ * can remove: said without the planner's help. */
+bool must_converge(const struct ha_model *model);
 /* NULL, or the law that the plan as a whole breaks. */
 const char *law_of_plan(const struct ha_model *model, const struct ha_plan_scope *scope, const struct ha_plan *plan);
 

@@ -4,7 +4,9 @@
  * it plans, carries the plan out step by step in the model, in the planned
  * order and in others that `needs` allows, and lets things go wrong on the way.
  *
- *   model_check [--all] [--seed N]
+ *   model_check [--all] [--first] [--seed N]
+ *
+ * --first: the first violation is the end of it.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -18,13 +20,13 @@
 enum { TYPES = 32768, KINDS_OF_VIOLATION = 64 };
 
 static struct {
-    unsigned long long clusters, states, plans, steps, faults, orders, replans, blocked, longest;
+    unsigned long long clusters, states, plans, steps, faults, orders, replans, blocked, due, longest;
     int violations;
     struct {
         const char *what;
         unsigned long long times;
     } violated[KINDS_OF_VIOLATION];
-    bool all, shuffled;
+    bool all, first, shuffled;
     unsigned faults_of, orders_of; /* one in so many */
     uint64_t random;
     uint64_t *seen; /* hashes; 0: free */
@@ -87,6 +89,8 @@ static bool violation(const char *what, const struct ha_model *model, const stru
     printf("# VIOLATION: %s (%s)\n", what, text);
     print_model(model);
     print_plan(plan);
+    if (run.first)
+        exit(1);
     return true;
 }
 
@@ -297,6 +301,7 @@ static void explore(const struct ha_model *start, int faults_left)
     run.plans++;
     ha_plan_make(start, &every_step, plan);
     run.blocked += !plan->converged;
+    run.due += must_converge(start);
     run.longest = (unsigned long long)plan->count > run.longest ? (unsigned long long)plan->count : run.longest;
     const char *broken = law_of_plan(start, &every_step, plan);
     if (broken)
@@ -317,11 +322,11 @@ static void explore(const struct ha_model *start, int faults_left)
 
 /* ---- clusters */
 
-static void try_cluster(const struct situation *const *situations, int count, const struct surroundings *around,
-                        int faults)
+static void try_cluster(const struct situation *const *situations, int count, struct surroundings around, int faults)
 {
     static struct ha_model model;
-    if (!build_model(situations, count, around, &model))
+    around.zones = (int)(run.clusters % 4);
+    if (!build_model(situations, count, &around, &model))
         return;
     run.clusters++;
     explore(&model, faults);
@@ -340,7 +345,7 @@ static void try_holders(const struct situation *const *situations, int count, st
         around.balancer = ends[e].balancer;
         around.proved = ends[e].proved;
         around.holder = ends[e].holder;
-        try_cluster(situations, count, &around, faults);
+        try_cluster(situations, count, around, faults);
     }
     around.holder = HA_HOLDER_REPLICA;
     for (int i = 0; i < count; i++) {
@@ -350,8 +355,12 @@ static void try_holders(const struct situation *const *situations, int count, st
         for (int b = 0; b < 2; b++) {
             around.balancer = b ? HACTL_YES : HACTL_NO;
             around.proved = HACTL_NO;
-            try_cluster(situations, count, &around, faults);
+            try_cluster(situations, count, around, faults);
         }
+        around.holder = HA_HOLDER_BOTH;
+        if (!around.repair)
+            try_cluster(situations, count, around, faults);
+        around.holder = HA_HOLDER_REPLICA;
     }
 }
 
@@ -410,7 +419,7 @@ static void odd_ones(unsigned one_in_pairs, int faults)
                 around.holder = b < 0 ? HA_HOLDER_NONE : chance(2) ? HA_HOLDER_BALANCER : HA_HOLDER_REPLICA;
                 around.holder_replica = (int)chance((unsigned)count);
                 around.balancer = around.proved = chance(8) ? HACTL_YES : HACTL_NO;
-                try_cluster(chosen, count, &around, 0);
+                try_cluster(chosen, count, around, 0);
             }
 }
 
@@ -442,7 +451,7 @@ static void wild(unsigned long count)
                                       .destroy = !chance(6),
                                       .foreign = formed && !chance(3) ? (int)chance(5) : 0,
                                       .want = (enum ha_endpoint_want)(chance(2) ? 0 : chance(3)),
-                                      .holder = (enum ha_holder)chance(4),
+                                      .holder = (enum ha_holder)chance(5),
                                       .holder_replica = (int)chance((unsigned)replicas),
                                       .balancer = (enum hactl_tristate)(chance(6) ? chance(2) : 2),
                                       .proved = (enum hactl_tristate)chance(2),
@@ -450,16 +459,17 @@ static void wild(unsigned long count)
                                       .second_group = (int)chance(3),
                                       .no_balancer = !chance(8)};
         shuffle_stages();
-        try_cluster(chosen, replicas, &around, 1);
+        try_cluster(chosen, replicas, around, 1);
     }
 }
 
 static void report(const char *what)
 {
-    printf("# %s: %llu clusters, %llu states, %llu plans (%llu blocked), %llu steps, %llu faults, %llu other orders, "
+    printf("# %s: %llu clusters, %llu states, %llu plans (%llu blocked, %llu had to converge), %llu steps, %llu "
+           "faults, %llu other orders, "
            "%llu replans; longest plan %llu; %d violations; %.1f s\n",
-           what, run.clusters, run.states, run.plans, run.blocked, run.steps, run.faults, run.orders, run.replans,
-           run.longest, run.violations, (double)clock() / CLOCKS_PER_SEC);
+           what, run.clusters, run.states, run.plans, run.blocked, run.due, run.steps, run.faults, run.orders,
+           run.replans, run.longest, run.violations, (double)clock() / CLOCKS_PER_SEC);
     fflush(stdout);
 }
 
@@ -494,6 +504,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--all") == 0)
             run.all = true;
+        else if (strcmp(argv[i], "--first") == 0)
+            run.first = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             run.random ^= strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15);
         else

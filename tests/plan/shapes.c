@@ -15,7 +15,7 @@
 #define D(x)       HA_DELIVERY_##x
 #define B(x)       HA_BACKEND_##x
 
-/* The core first: with these every count up to seven is exhausted. */
+/* The core first: with these every count up to five is exhausted, up to seven with --all. */
 const struct situation formed_situations[] = {
     /* wanted: there and well, on its way, dead in several ways */
     {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING)},
@@ -126,11 +126,12 @@ int every_situation(struct situation *out, int room)
     return count;
 }
 
-static void put_replica(struct ha_model *model, const struct situation *s)
+static void put_replica(struct ha_model *model, const struct situation *s, int zones)
 {
-    char name[16];
+    char name[16], zone[16];
     snprintf(name, sizeof name, "r%d", model->replica_count + 1);
-    struct ha_replica *r = &model->replicas[ha_model_add_replica(model, name, "z")];
+    snprintf(zone, sizeof zone, "z%d", zones ? model->replica_count % zones : model->replica_count);
+    struct ha_replica *r = &model->replicas[ha_model_add_replica(model, name, zone)];
     r->wanted = s->wanted;
     r->founding = s->founding;
     r->address = s->address;
@@ -220,8 +221,11 @@ static bool put_group(struct ha_model *model, int g, const struct situation *con
 static bool put_endpoint(struct ha_model *model, const struct surroundings *around)
 {
     model->holder = around->holder;
-    model->holder_replica = around->holder == HA_HOLDER_REPLICA ? around->holder_replica : -1;
+    bool by_replica = around->holder == HA_HOLDER_REPLICA || around->holder == HA_HOLDER_BOTH;
+    model->holder_replica = by_replica ? around->holder_replica : -1;
     model->balancer = around->balancer;
+    if (around->holder == HA_HOLDER_BOTH && (around->balancer != YES || around->no_balancer))
+        return false; /* only one that runs is seen to have it */
     model->balancer_present = around->balancer != NO || around->holder == HA_HOLDER_BALANCER;
     model->balancer_proved = around->balancer == YES ? around->proved : NO;
     model->has_balancer = !around->no_balancer;
@@ -247,7 +251,7 @@ bool build_model(const struct situation *const *situations, int count, const str
     out->destroy = around->destroy;
     out->endpoint_want = around->want;
     for (int i = 0; i < count; i++)
-        put_replica(out, situations[i]);
+        put_replica(out, situations[i], around->zones);
     bool sound = (around->destroy || ha_model_wanted(out) > 0) && put_endpoint(out, around);
     for (int g = 0; g < out->group_count; g++)
         sound &= put_group(out, g, situations, around, around->formed && !(g && around->second_group == 2));

@@ -19,7 +19,8 @@ struct situation {
     enum ha_backend backend;
 };
 
-/* Those that every cluster of up to seven is made of: of a formed group, and of one not yet formed. */
+/* What clusters are made of: of a formed group, and of one not yet formed. The first
+ * `formed_core_count` make every cluster of up to five, and of up to seven with --all. */
 extern const struct situation formed_situations[], unformed_situations[];
 extern const int formed_count, formed_core_count, unformed_count;
 
@@ -37,6 +38,7 @@ struct surroundings {
     bool quorum_unknown; /* where the members' health leaves it open */
     int second_group;    /* 0: one group; 1: a second one, the same; 2: a second one, not yet formed */
     bool no_balancer;    /* none is configured */
+    int zones;           /* 0: one each; else that many for all */
 };
 
 /* False: such a cluster cannot be. */

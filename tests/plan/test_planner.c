@@ -109,6 +109,13 @@ static void certificates_only(struct ha_model *model, struct ha_plan_scope *scop
         scope->enabled[kind] = strcmp(ha_step_types[kind].stage, "certificates") == 0;
 }
 
+static void two_holders(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    model->holder = HA_HOLDER_BOTH;
+    model->holder_replica = 0;
+}
+
 /* A payload more than yesterday: a group that was never formed, and nothing of it anywhere. */
 static void second_founded(struct ha_model *model, struct ha_plan_scope *scope)
 {
@@ -210,12 +217,53 @@ static void check_surprises(void **state)
     assert_int_equal(ha_plan_surprise(agreed, &plan), HA_STEP_INSTANCE_DELETE);
 }
 
+/* A change of membership that was agreed to is made only while it is that change. */
+static void check_still_planned(void **state)
+{
+    (void)state;
+    static const struct scenario dead = {"", "serving serving -dead", "balancer", true, {.formed = true}, NULL, NULL};
+    static struct ha_model model, now;
+    static struct ha_plan plan;
+    struct ha_plan_scope scope;
+    int at = -1;
+    ha_plan_scope_all(&scope);
+    build(&dead, &model);
+    ha_plan_make(&model, &scope, &plan);
+    for (int i = 0; i < plan.count; i++)
+        if (plan.steps[i].kind == HA_STEP_MEMBER_REMOVE)
+            at = i;
+    assert_true(at >= 0);
+    const struct ha_step *removal = &plan.steps[at];
+    assert_false(removal->guarded);
+    assert_true(ha_step_still_planned(&model, removal));
+    int m = ha_model_member_of(&model.groups[0], removal->replica);
+    now = model;
+    now.groups[0].members[m].healthy = YES;
+    assert_false(ha_step_still_planned(&now, removal)); /* that one has come back: the budget would fall to zero */
+    now = model;
+    now.groups[0].quorum = NO;
+    assert_false(ha_step_still_planned(&now, removal));
+    now = model;
+    now.groups[0].members[m == 0 ? 1 : 0].healthy = NO;
+    assert_false(ha_step_still_planned(&now, removal));
+
+    struct ha_step follower = *removal;
+    follower.healthy = YES;
+    follower.guarded = true;
+    now = model;
+    now.groups[0].members[m].healthy = YES;
+    assert_true(ha_step_still_planned(&now, &follower));
+    now.groups[0].members[m].leader = true;
+    assert_false(ha_step_still_planned(&now, &follower)); /* it has been elected meanwhile */
+}
+
 int main(void)
 {
     enum { COUNT = sizeof scenarios / sizeof *scenarios };
-    struct CMUnitTest tests[COUNT + 1];
+    struct CMUnitTest tests[COUNT + 2];
     for (int i = 0; i < COUNT; i++)
         tests[i] = (struct CMUnitTest){scenarios[i].name, check_scenario, NULL, NULL, (void *)(uintptr_t)&scenarios[i]};
     tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(check_surprises);
+    tests[COUNT + 1] = (struct CMUnitTest)cmocka_unit_test(check_still_planned);
     return cmocka_run_group_tests_name("planner", tests, NULL, NULL);
 }
