@@ -73,6 +73,12 @@ static const struct ha_setting *setting_of(const struct hactl_conf *conf, const 
     return NULL;
 }
 
+/* NULL and not "": an API must not take an empty request id for one. */
+static const char *host_intent(struct hactl_call *call)
+{
+    return call->intent[0] != '\0' ? call->intent : NULL;
+}
+
 static const char *host_conf_string(const struct hactl_conf *conf, const char *key)
 {
     const struct ha_setting *setting = setting_of(conf, key, HACTL_KEY_STRING, HACTL_KEY_PATH);
@@ -197,6 +203,7 @@ const struct hactl_host ha_host = {
     .retry_after = host_retry_after,
     .ms_left = host_ms_left,
     .cancelled = host_cancelled,
+    .intent = host_intent,
     .conf_string = host_conf_string,
     .conf_integer = host_conf_integer,
     .conf_boolean = host_conf_boolean,
