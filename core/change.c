@@ -12,7 +12,6 @@
 
 #include "core/asks.h"
 #include "core/change_internal.h"
-#include "core/fault.h"
 #include "core/session_internal.h"
 
 enum { REPLANS = 12 };
@@ -261,7 +260,6 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
     snprintf(c->wanted.operation, sizeof c->wanted.operation, "%s", c->operation);
     if (ha_change_begin(c))
         return -1;
-    ha_fault_point("journal");
     if (!(c->resumes && ha_desired_same(&c->wanted, &c->previous)) && ha_change_write(c))
         return -1;
     if (converge(c) || finish(c)) {

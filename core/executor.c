@@ -176,7 +176,7 @@ static void fail_task(struct execution *x, struct task *task, int code, const ch
 static void expire_task(struct execution *x, struct task *task)
 {
     char text[900];
-    snprintf(text, sizeof text, "not done in %lld s%s%s", (long long)(ha_now_ms() - task->started_ms) / 1000,
+    snprintf(text, sizeof text, "not done in %.1f s%s%s", (double)(ha_now_ms() - task->started_ms) / 1000,
              task->failure[0] ? "; last heard: " : "", task->failure);
     fail_task(x, task, HACTL_E_TIMEOUT, text);
 }
@@ -479,7 +479,7 @@ static void start_tasks(struct execution *x)
         return;
     }
     if (changes)
-        ha_fault_point("journal");
+        ha_fault_point("sync");
     for (int i = 0; i < count; i++) {
         begin_task(x, ready[i]);
         if (is_delicate(ready[i]->step->kind)) {
@@ -515,7 +515,11 @@ static void advance(struct execution *x, struct task *task, int64_t now_ms)
             call_operation(x, task);
         break;
     case POLLING:
-        if (due)
+        /* What was begun there may still end: the next run looks. */
+        if (due && left_ms(x, task) <= 0) {
+            snprintf(task->failure, sizeof task->failure, "begun, and still under way");
+            expire_task(x, task);
+        } else if (due)
             submit(x, task, ha_ask_poll(x->session, task->token_of, task->token, left_ms(x, task)));
         break;
     case RESTING:

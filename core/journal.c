@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "core/store_internal.h"
 #include "lib/file.h"
 
@@ -125,7 +126,10 @@ int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, str
     free(text);
     if (rc)
         return cannot_write(journal, error);
-    return sync ? ha_journal_sync(journal, error) : 0;
+    if (sync && ha_journal_sync(journal, error))
+        return -1;
+    ha_fault_point("journal");
+    return 0;
 }
 
 int ha_journal_sync(struct ha_journal *journal, struct ha_error *error)

@@ -259,5 +259,4 @@ void ha_change_stop(struct change *c, const char *type)
     if (ends)
         json_object_set_new(record, "desired", ha_desired_to_json(&c->wanted));
     ha_journal_append(c->run.journal, record, true, &ignored);
-    ha_fault_point("journal");
 }

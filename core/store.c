@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "core/store_internal.h"
 #include "lib/file.h"
 
@@ -184,6 +185,7 @@ int ha_store_destroy(struct ha_store *store, struct ha_error *error)
         return -1;
     if (unlink(path) && errno != ENOENT)
         return ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", path);
+    ha_fault_point("store");
     int rc = ha_tree_remove(store->directory);
     return rc < 0 ? ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", store->directory) : 0;
 }
