@@ -8,7 +8,11 @@
  *   FAKE_COUNT=FILE               a line for each operation
  *   FAKE_FAIL=OPERATION           that operation fails, with no effect
  *   FAKE_LIE=OPERATION            that operation says OK, with no effect
+ *   FAKE_BUSY=OPERATION           that operation is busy for ever
+ *   FAKE_STALL=1                  what is pending stays so for ever
  *   FAKE_LAG=1                    learners never catch up
+ *   FAKE_TWO=1                    the first replica says too that it holds the address
+ *   FAKE_INTENTS=FILE             a line for each effect: what, and the intent it was had under
  */
 #include <hactl/plugin.h>
 
@@ -24,6 +28,7 @@ struct fake {
     const struct hactl_host *host;
     char path[4096];
     json_t *world;
+    struct hactl_call *call; /* under way */
 };
 
 static const struct hactl_key keys[] = {
@@ -65,8 +70,20 @@ static void save(struct fake *fake)
         abort();
 }
 
+static void note_intent(struct fake *fake, const char *what)
+{
+    const char *path = getenv("FAKE_INTENTS");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file)
+        return;
+    const char *intent = fake->host->intent(fake->call);
+    fprintf(file, "%s %s\n", what, intent ? intent : "none");
+    fclose(file);
+}
+
 static void effect(struct fake *fake, const char *what, const char *which)
 {
+    note_intent(fake, what);
     char line[256];
     json_t *log = json_object_get(fake->world, "log");
     snprintf(line, sizeof line, "%s %s", what, which);
@@ -110,10 +127,12 @@ static int run(struct fake *fake, struct hactl_call *call, const char *operation
 {
     point(operation, "before");
     load(fake);
-    int rc = is_told("FAKE_FAIL", operation)
-                 ? fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation)
-             : is_told("FAKE_LIE", operation) ? HACTL_OK
-                                              : body(fake, call, arguments);
+    fake->call = call;
+    int rc =
+        is_told("FAKE_FAIL", operation)   ? fake->host->fail(call, HACTL_E_FAILED, "%s: the world says no", operation)
+        : is_told("FAKE_BUSY", operation) ? fake->host->fail(call, HACTL_E_BUSY, "%s: the world is busy", operation)
+        : is_told("FAKE_LIE", operation)  ? HACTL_OK
+                                          : body(fake, call, arguments);
     point(operation, "after");
     return rc;
 }
@@ -186,7 +205,7 @@ static int cloud_list(struct fake *fake, struct hactl_call *call, const void *ar
                                         .address = json_string_value(item)};
         fake->host->emit_address(call, &address);
     }
-    const char *holder = text(fake->world, "holder");
+    const char *holder = getenv("FAKE_TWO") ? "fake-1" : text(fake->world, "holder");
     struct hactl_address external = {.struct_size = sizeof external,
                                      .name = "fake",
                                      .kind = HACTL_ADDRESS_EXTERNAL,
@@ -253,6 +272,8 @@ static int poll(struct fake *fake, struct hactl_call *call, const void *argument
     json_int_t polls = json_integer_value(json_object_get(item, "polls"));
     if (!item)
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "%s: there is no such operation", (const char *)arguments);
+    if (getenv("FAKE_STALL"))
+        return fake->host->retry_after(call, 1), HACTL_PENDING;
     if (polls == 0)
         return HACTL_OK;
     json_object_set_new(item, "polls", json_integer(polls - 1));

@@ -3,7 +3,9 @@
  * The kill harness. For every verb: run it undisturbed and count the points;
  * then, for every point, kill hactl there (SIGKILL), ask for the same
  * operation again, and compare: the end state is that of the undisturbed run,
- * every effect was had exactly once, and asking once more has none.
+ * every effect was had exactly once, under an intent that the journal has, and
+ * asking once more has none. A sample, by CRASH_SEED, is killed twice. Verbs are
+ * tried side by side, each in a world of its own.
  *
  *   kill_everywhere HACTL FAKE.so [--every N]
  */
@@ -25,9 +27,11 @@ extern char **environ;
 
 static char base[PATH_MAX];
 static const char *hactl;
-static int failures, points, reached, tests;
+static int failures, points, reached, twice;
 
-enum { WORDS = 12 };
+/* Which points a run passes depends a little on timing: one that was not
+ * reached is tried again. */
+enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, SIDE_BY_SIDE = 3 };
 
 /* Every verb in a world that others prepared. */
 static const struct verb {
@@ -148,7 +152,7 @@ static void prepare(const struct verb *verb)
 
 static void restore(void)
 {
-    run_shell("rm -rf '%s/now' && cp -a '%s/before' '%s/now'", base, base, base);
+    run_shell("rm -rf '%s/now' '%s/intents' && cp -a '%s/before' '%s/now'", base, base, base, base);
 }
 
 /* ---- what is compared */
@@ -187,13 +191,6 @@ static json_t *take_state(void)
     return json_pack("{so? so?}", "world", world, "desired", desired);
 }
 
-/* Which of two equals leads is left to chance: several replicas may be caught
- * up alike. Digests hold founders' names, which a repeated start need not give. */
-static bool same(json_t *a, json_t *b)
-{
-    return json_equal(a, b);
-}
-
 static void complain(const struct verb *verb, const char *where, const char *why, json_t *got, json_t *want)
 {
     failures++;
@@ -212,33 +209,162 @@ static void complain(const struct verb *verb, const char *where, const char *why
         return;
 }
 
+/* ---- what is left behind */
+
+/* The lines of the operation's journal; NULL: the cluster is gone, and this with it. */
+static json_t *read_journal(void)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/now/state/fake/operations/the-operation.ndjson", base);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return NULL;
+    json_t *records = json_array(), *record;
+    while ((record = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL)))
+        json_array_append_new(records, record);
+    fclose(file);
+    return records;
+}
+
+static const char *word(const json_t *record, const char *key)
+{
+    const char *value = json_string_value(json_object_get(record, key));
+    return value ? value : "";
+}
+
+/* An intent whose result never came is the same intent when it is repeated. */
+static const char *find_new_name(const json_t *records)
+{
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        const json_t *first = json_array_get(records, i), *seq = json_object_get(first, "seq");
+        bool open = strcmp(word(first, "type"), "intent") == 0;
+        for (size_t j = i + 1; open && j < json_array_size(records); j++) {
+            const json_t *next = json_array_get(records, j);
+            if (strcmp(word(next, "type"), "result") == 0 && json_equal(json_object_get(next, "seq"), seq))
+                open = false;
+            if (strcmp(word(next, "type"), "intent") || strcmp(word(next, "step"), word(first, "step")) ||
+                strcmp(word(next, "subject"), word(first, "subject")))
+                continue;
+            if (open && strcmp(word(next, "intent"), word(first, "intent")))
+                return "an intent without a result was repeated under another name";
+            open = false;
+        }
+    }
+    return NULL;
+}
+
+static bool has_intent(const json_t *records, const char *intent)
+{
+    size_t index;
+    json_t *record;
+    json_array_foreach((json_t *)records, index, record)
+    {
+        if (strcmp(word(record, "type"), "intent") == 0 && strcmp(word(record, "intent"), intent) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Every effect was announced before it was had; "form" is nobody's operation. */
+static const char *find_unannounced(const json_t *records)
+{
+    char path[PATH_MAX + 16], what[64], intent[64];
+    const char *fault = NULL;
+    snprintf(path, sizeof path, "%s/intents", base);
+    FILE *file = fopen(path, "r");
+    while (file && !fault && fscanf(file, "%63s %63s", what, intent) == 2) {
+        if (strcmp(what, "form") && !has_intent(records, intent))
+            fault = "an effect was had under an intent that is not in the journal";
+    }
+    if (file)
+        fclose(file);
+    return fault;
+}
+
+static const char *find_leftover(void)
+{
+    json_t *records = read_journal();
+    const char *fault = NULL;
+    if (records) {
+        const json_t *last = json_array_get(records, json_array_size(records) - 1);
+        if (strcmp(word(last, "type"), "end") || json_integer_value(json_object_get(last, "status")))
+            fault = "the journal does not end with the operation's end";
+        if (!fault)
+            fault = find_new_name(records);
+        if (!fault)
+            fault = find_unannounced(records);
+    }
+    json_decref(records);
+    char command[PATH_MAX + 64];
+    snprintf(command, sizeof command, "! find '%s/now/state' -name '*.tmp' 2>/dev/null | grep -q .", base);
+    return fault ? fault : system(command) ? "a temporary file was left behind" : NULL;
+}
+
 /* ---- one point */
+
+/* What it has to be once it was asked for until it was done. */
+static void check_end(const struct verb *verb, const char *kill_at, json_t *want)
+{
+    json_t *got = take_state();
+    const char *fault = find_leftover();
+    if (!json_equal(got, want))
+        complain(verb, kill_at, "the end state differs, or an effect was had twice", got, want);
+    if (fault)
+        complain(verb, kill_at, fault, NULL, NULL);
+    if (!is_done(run_hactl(verb->command, "the-operation", NULL)))
+        complain(verb, kill_at, "asked once more, it fails", NULL, NULL);
+    json_t *after = take_state();
+    if (!json_equal(got, after))
+        complain(verb, kill_at, "asked once more, it changes something", after, got);
+    json_decref(got);
+    json_decref(after);
+}
 
 static void try_point(const struct verb *verb, const char *kill_at, json_t *want)
 {
-    restore();
+    int status = 0;
+    for (int i = 0; i < ATTEMPTS && !is_killed(status); i++) {
+        restore();
+        status = run_hactl(verb->command, "the-operation", kill_at);
+        if (!is_killed(status) && !is_done(status)) {
+            complain(verb, kill_at, "not killed, but failed", NULL, NULL);
+            return;
+        }
+    }
     points++;
-    int status = run_hactl(verb->command, "the-operation", kill_at);
     if (is_killed(status))
         reached++;
-    else if (!is_done(status)) {
-        complain(verb, kill_at, "not killed, but failed", NULL, NULL);
-        return;
-    }
+    else
+        printf("# %s: %s was passed by the undisturbed run and by none of %d others\n", verb->name, kill_at, ATTEMPTS);
     if (!is_done(run_hactl(verb->command, "the-operation", NULL))) {
         complain(verb, kill_at, "asked again, it fails", NULL, NULL);
         return;
     }
-    json_t *got = take_state();
-    if (!same(got, want))
-        complain(verb, kill_at, "the end state differs, or an effect was had twice", got, want);
+    check_end(verb, kill_at, want);
+}
+
+static void random_point(char out[64], int core, int plugin)
+{
+    if (rand() % 2 || !plugin)
+        snprintf(out, 64, "HACTL_FAULT_POINT=%d", rand() % core + 1);
+    else
+        snprintf(out, 64, "FAKE_STRIKE=%d %s", rand() % plugin + 1, rand() % 2 ? "after" : "before");
+}
+
+/* Killed, and what was asked again killed too. */
+static void try_twice(const struct verb *verb, int core, int plugin, json_t *want)
+{
+    char first[64], second[64], both[160];
+    random_point(first, core, plugin);
+    random_point(second, core / 2 + 1, plugin / 2 + 1);
+    snprintf(both, sizeof both, "%s and then %s", first, second);
+    restore();
+    run_hactl(verb->command, "the-operation", first);
+    twice += is_killed(run_hactl(verb->command, "the-operation", second));
     if (!is_done(run_hactl(verb->command, "the-operation", NULL)))
-        complain(verb, kill_at, "asked a third time, it fails", NULL, NULL);
-    json_t *after = take_state();
-    if (!same(got, after))
-        complain(verb, kill_at, "asked a third time, it changes something", after, got);
-    json_decref(got);
-    json_decref(after);
+        complain(verb, both, "asked again, it fails", NULL, NULL);
+    else
+        check_end(verb, both, want);
 }
 
 static int count_lines(const char *name)
@@ -254,12 +380,10 @@ static int count_lines(const char *name)
     return count;
 }
 
-static void try_verb(const struct verb *verb, int every)
+/* The undisturbed run: what the end is to be, and how many points there are. */
+static bool measure(const struct verb *verb, json_t **want, int *core, int *plugin)
 {
-    char counts[2][PATH_MAX + 32], kill_at[64];
-    int before = failures, first = points;
-    prepare(verb);
-    run_shell("rm -f '%s/core.points' '%s/plugin.points'", base, base);
+    char counts[2][PATH_MAX + 32];
     snprintf(counts[0], sizeof counts[0], "%s/core.points", base);
     snprintf(counts[1], sizeof counts[1], "%s/plugin.points", base);
     setenv("HACTL_FAULT_COUNT", counts[0], 1);
@@ -267,27 +391,110 @@ static void try_verb(const struct verb *verb, int every)
     bool done = is_done(run_hactl(verb->command, "the-operation", NULL));
     unsetenv("HACTL_FAULT_COUNT");
     unsetenv("FAKE_COUNT");
-    json_t *want = take_state();
+    *want = take_state();
+    *core = count_lines("core.points");
+    *plugin = count_lines("plugin.points");
+    return done;
+}
+
+static void try_verb(const struct verb *verb, int every)
+{
+    char kill_at[64], intents[PATH_MAX + 16];
+    int core = 0, plugin = 0;
+    json_t *want = NULL;
+    prepare(verb);
+    snprintf(intents, sizeof intents, "%s/intents", base);
+    setenv("FAKE_INTENTS", intents, 1);
+    bool done = measure(verb, &want, &core, &plugin);
     if (!done)
         complain(verb, "no point", "undisturbed, it fails", NULL, NULL);
-    for (int n = 1; done && n <= count_lines("core.points"); n += every) {
+    for (int n = 1; done && n <= core; n += every) {
         snprintf(kill_at, sizeof kill_at, "HACTL_FAULT_POINT=%d", n);
         try_point(verb, kill_at, want);
     }
-    for (int n = 1; done && n <= count_lines("plugin.points"); n += every)
+    for (int n = 1; done && n <= plugin; n += every)
         for (int after = 0; after < 2; after++) {
             snprintf(kill_at, sizeof kill_at, "FAKE_STRIKE=%d %s", n, after ? "after" : "before");
             try_point(verb, kill_at, want);
         }
+    for (int i = 0; done && i < DOUBLE_KILLS; i++)
+        try_twice(verb, core, plugin, want);
     json_decref(want);
-    printf("%sok %d - %s: %d points\n", failures > before ? "not " : "", ++tests, verb->name, points - first);
+}
+
+/* ---- all of them */
+
+struct tally {
+    int failures, points, reached, twice;
+};
+
+/* In a process of its own, with a directory of its own; what it prints goes to a file. */
+static void try_apart(size_t index, unsigned seed, const char *plugin, int every)
+{
+    char path[PATH_MAX + 32];
+    size_t used = strlen(base);
+    snprintf(base + used, sizeof base - used, "/%zu", index);
+    run_shell("mkdir '%s'", base);
+    snprintf(path, sizeof path, "%s/tap", base);
+    if (!freopen(path, "w", stdout))
+        _exit(2);
+    srand(seed + (unsigned)index);
+    write_configuration(plugin);
+    try_verb(&verbs[index], every);
+    struct tally tally = {failures, points, reached, twice};
+    snprintf(path, sizeof path, "%s/tally", base);
+    FILE *file = fopen(path, "w");
+    bool written = file && fwrite(&tally, sizeof tally, 1, file) == 1 && fclose(file) == 0;
     fflush(stdout);
+    _exit(written ? 0 : 2);
+}
+
+static void tell(size_t index, struct tally *sum)
+{
+    char path[PATH_MAX + 32];
+    struct tally one = {.failures = 1};
+    snprintf(path, sizeof path, "%s/%zu/tally", base, index);
+    FILE *file = fopen(path, "r");
+    if (file && fread(&one, sizeof one, 1, file) != 1)
+        one.failures = 1;
+    if (file)
+        fclose(file);
+    fflush(stdout);
+    run_shell("cat '%s/%zu/tap' 2>/dev/null || true", base, index);
+    printf("%sok %zu - %s: killed at %d of %d points, %d times twice\n", one.failures ? "not " : "", index + 1,
+           verbs[index].name, one.reached, one.points, one.twice);
+    fflush(stdout);
+    sum->failures += one.failures;
+    sum->points += one.points;
+    sum->reached += one.reached;
+    sum->twice += one.twice;
+}
+
+static void try_all(const char *plugin, unsigned seed, int every, struct tally *sum)
+{
+    enum { COUNT = sizeof verbs / sizeof *verbs };
+    int running = 0;
+    for (size_t i = 0; i < COUNT || running; i++) {
+        if (i >= COUNT || running == SIDE_BY_SIDE)
+            running -= wait(NULL) > 0;
+        if (i >= COUNT)
+            continue;
+        pid_t pid = fork();
+        if (pid == 0)
+            try_apart(i, seed, plugin, every);
+        running += pid > 0;
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        tell(i, sum);
+    printf("# %d points, hactl was killed at %d of them, and %d times once more when asked again; seed %u\n1..%d\n",
+           sum->points, sum->reached, sum->twice, seed, COUNT);
 }
 
 int main(int argc, char **argv)
 {
     int every = argc > 4 && strcmp(argv[3], "--every") == 0 ? atoi(argv[4]) : 1;
-    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", *seed = getenv("CRASH_SEED");
+    struct tally sum = {0};
     if (argc < 3) {
         fprintf(stderr, "usage: kill_everywhere HACTL FAKE.so [--every N]\n");
         return 2;
@@ -299,13 +506,7 @@ int main(int argc, char **argv)
     char plugin[PATH_MAX + 16];
     snprintf(plugin, sizeof plugin, "%s/fake.so", base);
     run_shell("cp '%s' '%s' && chmod 0755 '%s'", argv[2], plugin, plugin);
-    write_configuration(plugin);
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        try_verb(&verbs[i], every);
-    printf(
-        "# %d points, hactl was killed at %d of them; the others lie beyond the end of a run that went another way\n",
-        points, reached);
-    printf("1..%d\n", tests);
+    try_all(plugin, seed ? (unsigned)atoi(seed) : 1, every > 0 ? every : 1, &sum);
     run_shell("rm -rf '%s'", base);
-    return failures > 0;
+    return sum.failures > 0;
 }
