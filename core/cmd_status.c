@@ -94,6 +94,8 @@ static void print_head(const struct ha_session *session)
     printf("endpoint      %s:%u, held by %s, %s%s%s\n", observed->model.external_address, observed->endpoint_port,
            owner, ha_shade_on(stdout, shade), model->endpoint_answers == HACTL_UNKNOWN ? "could not be asked" : answers,
            ha_shade_off(stdout));
+    if (model->holder_detail[0] != '\0')
+        printf("              %s\n", model->holder_detail);
     if (strcmp(observed->fronts, "etcd-client") == 0)
         printf("              it fronts etcd's client port: no Kubernetes payload is configured\n");
 }

@@ -187,6 +187,9 @@ static void judge_endpoint(struct ha_verdicts *verdicts, const struct ha_session
 
     if (observed->model.external_address[0] == '\0')
         ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "no public address is reserved");
+    else if (model->holder == HA_HOLDER_UNKNOWN && model->holder_detail[0] != '\0')
+        ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "%s:%u: %s", observed->model.external_address,
+                 observed->endpoint_port, model->holder_detail);
     else if (model->endpoint_answers == HACTL_YES)
         ha_judge(verdicts, "endpoint", HA_LEVEL_OK, "%s:%u answers, held by %s", observed->model.external_address,
                  observed->endpoint_port, owner);

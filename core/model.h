@@ -84,6 +84,7 @@ struct ha_model {
     enum ha_certificates operator_certificates;
     enum ha_holder holder;
     int holder_replica;
+    char holder_detail[192];             /* for people: why it is unknown */
     enum hactl_tristate balancer;        /* it runs */
     bool balancer_present;               /* something of it is there, running or not */
     enum hactl_tristate balancer_proved; /* its temporary address has answered, all its backends serve */

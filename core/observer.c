@@ -102,8 +102,11 @@ static void settle_holder(struct ha_session *session)
     struct ha_model *model = &session->observed.model;
     const struct ha_session_private *private = session->private;
     model->holder_replica = -1;
+    model->holder_detail[0] = '\0';
     if (private->held_by_replica >= 0 && private->held_by_balancer) {
         model->holder = HA_HOLDER_UNKNOWN;
+        snprintf(model->holder_detail, sizeof model->holder_detail, "%s and the balancer both say that they hold it",
+                 model->replicas[private->held_by_replica].name);
     } else if (private->held_by_replica >= 0) {
         model->holder = HA_HOLDER_REPLICA;
         model->holder_replica = private->held_by_replica;

@@ -173,7 +173,9 @@ static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_
     (void)i;
     int target = ha_endpoint_target(model);
     if (model->holder == HA_HOLDER_UNKNOWN)
-        return SAY("who holds the public address could not be seen; it is left alone");
+        return model->holder_detail[0]
+                   ? SAY("the public address is left alone: %s; stop one of them", model->holder_detail)
+                   : SAY("who holds the public address could not be seen; it is left alone");
     if (model->destroy)
         return model->holder != HA_HOLDER_NONE ? SAY("the public address is still held") : false;
     if (target == HA_TARGET_BALANCER && model->holder != HA_HOLDER_BALANCER)
