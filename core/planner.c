@@ -132,6 +132,13 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
     for (int p = 0; step->kind == HA_STEP_CERTIFICATE_ISSUE && r >= 0 && p < model->payload_count; p++)
         if (model->replicas[r].deliveries[p] != HA_DELIVERY_NONE)
             step->writes.instances |= spread(R, r);
+    /* It leaves for a restart: all that has to be well before that is. */
+    if (step->kind == HA_STEP_BACKEND_REMOVE && model->replicas[r].wanted) {
+        step->reads.ready = UINT16_MAX;
+        step->reads.groups = UINT16_MAX;
+        step->reads.certificates |= spread(R, r);
+        step->reads.instances |= spread(R, r);
+    }
     if (ha_step_restarts(model, step)) {
         step->reads.ready = UINT16_MAX;
         step->reads.things |= HA_THING_BALANCER;

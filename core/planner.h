@@ -105,6 +105,13 @@ bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope 
 /* Something that served has just been restarted and does not serve again yet. */
 bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica);
 bool ha_balancer_awaited(const struct ha_model *model);
+/* The next thing for it is a step that interrupts what it serves with. */
+bool ha_member_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+bool ha_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+/* It serves behind the balancer and others do too: it leaves before it is interrupted. */
+bool ha_drain_first(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+/* It could serve and was taken out, or never put in. */
+bool ha_replica_out(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* The address is where it is to be, and was seen to answer there: what could take it back may go. */
 bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);
 /* Does the step interrupt something that runs? */

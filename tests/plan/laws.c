@@ -213,6 +213,41 @@ static const char *endpoint(const struct ha_model *before, const struct ha_step 
                : NULL;
 }
 
+static bool is_stale(const struct ha_model *model, int replica)
+{
+    for (int p = 0; p < model->payload_count; p++)
+        if (model->replicas[replica].deliveries[p] == HA_DELIVERY_STALE)
+            return true;
+    return false;
+}
+
+/* Clients behind the balancer do not meet one that is being restarted, and
+ * never two are away for that at once. */
+static const char *draining(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
+    (void)after;
+    if (before->holder != HA_HOLDER_BALANCER || before->balancer != HACTL_YES || before->destroy || step->replica < 0)
+        return NULL;
+    const struct ha_replica *r = &before->replicas[step->replica];
+    if (ha_step_restarts(before, step))
+        return r->wanted && r->backend == HA_BACKEND_SERVING && serving(before) > 1
+                   ? "restarts one that serves behind the balancer"
+                   : NULL;
+    if (step->kind != HA_STEP_BACKEND_REMOVE || !r->wanted || ha_replica_lost(before, step->replica))
+        return NULL;
+    if (!is_stale(before, step->replica))
+        return "takes one that is wanted out of the balancer without a reason";
+    for (int i = 0; i < before->replica_count && ha_endpoint_target(before) == HA_TARGET_BALANCER &&
+                    ha_model_joined(before, step->replica);
+         i++)
+        if (i != step->replica && before->replicas[i].wanted && before->replicas[i].ready == HACTL_YES &&
+            ha_model_joined(before, i) &&
+            (before->replicas[i].backend == HA_BACKEND_NONE || before->replicas[i].backend == HA_BACKEND_WAITING) &&
+            !ha_replica_lost(before, i))
+            return "takes one out of the balancer while another is not back in it";
+    return NULL;
+}
+
 /* The state of the very thing that a step changes must be known. */
 static const char *nothing_on_unknown(const struct ha_model *before, const struct ha_step *step,
                                       const struct ha_model *after)
@@ -269,9 +304,9 @@ static const char *effect_is_seen(const struct ha_model *before, const struct ha
 
 const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
 {
-    static law *const laws[] = {quorum_is_kept,     one_learner,        guards, removal,
-                                deletion,           changes_of_members, starts, endpoint,
-                                nothing_on_unknown, effect_is_seen};
+    static law *const laws[] = {quorum_is_kept, one_learner,        guards,        removal,
+                                deletion,       changes_of_members, starts,        endpoint,
+                                draining,       nothing_on_unknown, effect_is_seen};
     for (size_t i = 0; i < sizeof laws / sizeof *laws; i++) {
         const char *broken = laws[i](before, step, after);
         if (broken)
