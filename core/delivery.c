@@ -30,22 +30,27 @@ static uint64_t mix_text(uint64_t hash, const char *text)
     return mix(hash, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static void make_digest(struct ha_delivery_work *work)
+void ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST])
 {
-    const struct hactl_call *rendered = work->rendered;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325), files;
     for (size_t i = 0; i < rendered->file_count; i++) {
         const struct hactl_file *file = &rendered->files[i];
         hash = mix_text(hash, file->path);
         if (!file->part || strcmp(file->part, "key") != 0)
             hash = mix(hash, file->content, file->content_size);
     }
+    files = hash;
     for (size_t i = 0; i < rendered->unit_count; i++) {
         hash = mix_text(hash, rendered->units[i].name);
         for (const char *const *word = rendered->units[i].argv; *word; word++)
             hash = mix_text(hash, *word);
     }
-    snprintf(work->digest, sizeof work->digest, "%016" PRIx64, hash);
+    snprintf(out, HA_DIGEST, "%016" PRIx64 "%016" PRIx64, files, hash);
+}
+
+bool ha_delivery_same_files(const char *digest, const char *other)
+{
+    return strncmp(digest, other, HA_DIGEST_FILES) == 0;
 }
 
 static bool take_credential(struct ha_delivery_work *work, struct hactl_call *finished)
@@ -79,7 +84,7 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
         if (!file->content && file->purpose)
             return ha_ask_credential(session, replica, file->purpose, file->part);
     }
-    make_digest(work);
+    ha_delivery_digest(work->rendered, work->digest);
     *last = true;
     return ha_ask_deliver(session, work->payload, work->replica, work->rendered, work->digest, timeout_ms);
 }

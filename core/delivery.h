@@ -7,11 +7,14 @@
 
 #include "core/asks.h"
 
+/* Files, then all of it; only the core reads it. */
+enum { HA_DIGEST = 40, HA_DIGEST_FILES = 16 };
+
 struct ha_delivery_work {
     int payload, replica;
     struct hactl_call *rendered; /* owned */
     size_t file;                 /* the next one that may lack its content */
-    char digest[24];
+    char digest[HA_DIGEST];
 };
 
 struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
@@ -22,5 +25,9 @@ struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, in
 struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work,
                                     struct hactl_call *finished, int64_t timeout_ms, bool *last);
 void ha_delivery_end(struct ha_delivery_work *work);
+/* Of something rendered whose files have their contents. */
+void ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);
+/* The same files, whatever the arguments: those follow how a member begins. */
+bool ha_delivery_same_files(const char *digest, const char *other);
 
 #endif

@@ -36,7 +36,7 @@ struct task {
     char *token;
     struct ha_instance *token_of;
     struct ha_delivery_work delivery;
-    bool delivering, delivered;
+    bool delivering;
     uint64_t look; /* tick from which on a look counts */
     int64_t revived_ms;
     int revivals;
@@ -197,7 +197,7 @@ static bool expected_is_seen(struct execution *x, const struct task *task)
     if (is_claim(step->kind))
         return model->endpoint_answers == HACTL_YES;
     /* The old one may still run: it is the new payload that has to. */
-    const char *digest = task->delivered ? x->session->private->digests[step->replica][step->group] : "";
+    const char *digest = task->delivery.digest[0] ? x->session->private->digests[step->replica][step->group] : "";
     return !digest[0] || strcmp(digest, task->delivery.digest) == 0;
 }
 
@@ -323,7 +323,10 @@ static void went_well(struct execution *x, struct task *task, struct hactl_call 
             fail_task(x, task, HACTL_E_INTERNAL, "the issuer gave no content for a credential that the payload names");
         return;
     }
-    task->delivered = task->delivering;
+    if (task->delivering) {
+        const struct ha_step *step = task->step;
+        memcpy(x->session->private->wanted[step->replica][step->group], task->delivery.digest, HA_DIGEST);
+    }
     ha_call_free(call);
     task->pause_ms = 0;
     if (ha_step_types[task->step->kind].scope != HA_SCOPE_NONE) {

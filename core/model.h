@@ -47,6 +47,8 @@ struct ha_replica {
     enum ha_delivery deliveries[HA_PAYLOADS];
     enum hactl_tristate ready; /* its own port answers */
     enum ha_backend backend;
+    uint8_t unproved; /* bit: payload of which nobody can say what it runs on */
+    uint8_t spared;   /* bit: payload that uses none of the certificates that are to be issued */
     char detail[192]; /* for people: why it is not well */
 };
 

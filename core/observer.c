@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/session_internal.h"
+#include "core/stale.h"
 
 #define SET(out, text) snprintf(out, sizeof(out), "%s", (text) ? (text) : "")
 
@@ -82,6 +83,7 @@ void ha_observe_begin(struct ha_session *session)
     struct ha_model *model = &session->observed.model;
     bool repair = model->repair;
     ha_model_init(model);
+    memset(session->private->wanted, 0, sizeof session->private->wanted);
     model->repair = repair;
     model->has_cloud = session->cloud != NULL;
     model->has_issuer = session->issuer != NULL;
@@ -186,6 +188,7 @@ static void merge_deliveries(struct ha_session *session, const struct hactl_call
                                            : found->running == HACTL_NO ? HA_DELIVERY_DEAD
                                                                         : HA_DELIVERY_UNKNOWN;
         SET(session->private->digests[r][p], found->digest);
+        ha_stale_judge(session, r, p);
         if (found->running != HACTL_YES && found->detail)
             SET(model->replicas[r].detail, found->detail);
     }
@@ -542,5 +545,9 @@ int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_er
         wave[count++] = (struct wave){HA_SUBJECT_ENDPOINT, 0, 0};
     if (scopes & HA_SCOPE_BALANCER && model->balancer == HACTL_YES && model->holder != HA_HOLDER_BALANCER)
         wave[count++] = (struct wave){HA_SUBJECT_TRIAL, 0, 0};
-    return run_wave(session, wave, count, error);
+    if (run_wave(session, wave, count, error))
+        return -1;
+    if (scopes == HA_SCOPE_ALL)
+        ha_stale_observe(session);
+    return 0;
 }

@@ -5,7 +5,10 @@
 
 #include <limits.h>
 
+#include "core/delivery.h"
 #include "core/session.h"
+
+enum { HA_PURPOSES = 8 };
 
 struct ha_reach {
     char replica[HA_NAME];
@@ -33,8 +36,10 @@ struct ha_session_private {
      * endpoint's gap. */
     struct ha_instance *prober, *knocker;
     char cluster_ids[HA_GROUPS][24];
-    char digests[HA_REPLICAS][HA_PAYLOADS][24]; /* of what runs there */
-    int held_by_replica;                        /* -1: by none */
+    char digests[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST]; /* of what runs there; "": not known */
+    char wanted[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST];  /* of what would be delivered now; "": not known */
+    char purposes[HA_PAYLOADS][HA_PURPOSES][HA_NAME];  /* of the credentials that a payload's files name */
+    int held_by_replica;                               /* -1: by none */
     bool held_by_balancer, held_by_other;
     unsigned calls;
 };
