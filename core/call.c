@@ -90,9 +90,10 @@ static const struct field reach_fields[] = {
     STRING(reach, verify),
 };
 static const struct field certificate_fields[] = {
-    STRING(certificate, purpose),  OPTIONAL(certificate, replica), TRISTATE(certificate, ready),
-    OPTIONAL(certificate, reason), STRING(certificate, subject),   STRING(certificate, names),
-    OPTIONAL(certificate, path),   OPTIONAL(certificate, wanted),
+    STRING(certificate, purpose),    OPTIONAL(certificate, replica), TRISTATE(certificate, ready),
+    OPTIONAL(certificate, reason),   STRING(certificate, subject),   STRING(certificate, names),
+    OPTIONAL(certificate, path),     OPTIONAL(certificate, wanted),  OPTIONAL(certificate, authority),
+    ENUM(certificate, rotation, HACTL_ROTATION_RETIRE),
 };
 static const struct field credential_fields[] = {
     CONTENT(credential, content, content_size),

@@ -36,6 +36,10 @@ enum ha_holder { HA_HOLDER_NONE, HA_HOLDER_REPLICA, HA_HOLDER_BALANCER, HA_HOLDE
 
 enum ha_endpoint_want { HA_ENDPOINT_AUTO, HA_ENDPOINT_BALANCER, HA_ENDPOINT_REPLICA };
 
+/* How far the rotation of an authority is to go: a phase of enum
+ * hactl_rotation, or all the way to the end of it, or back to its beginning. */
+enum ha_rotation_goal { HA_ROTATE_BACK, HA_ROTATE_PREPARE, HA_ROTATE_TRUST, HA_ROTATE_SWITCH, HA_ROTATE_RETIRE };
+
 struct ha_replica {
     char name[HA_NAME], zone[HA_NAME], internal_address[HA_ADDRESS];
     bool wanted;
@@ -77,6 +81,8 @@ struct ha_model {
     enum ha_endpoint_want endpoint_want;
     int endpoint_replica; /* with HA_ENDPOINT_REPLICA: which; -1: any */
     bool has_cloud, has_issuer, has_balancer, has_firewall;
+    char rotation[HA_NAME]; /* the authority that is rotated; "": none */
+    enum ha_rotation_goal rotation_goal;
 
     /* found */
     enum hactl_tristate address;
@@ -84,6 +90,10 @@ struct ha_model {
     enum hactl_tristate firewall;
     enum hactl_tristate authority;
     enum ha_certificates operator_certificates;
+    enum hactl_rotation rotation_found;
+    uint8_t rotation_payloads;                  /* bit: payload that has certificates of that authority */
+    bool rotation_of_cluster, rotation_of_each; /* it signs for the cluster, for replicas */
+    bool trust_of_cluster, trust_of_each;       /* what trusts it is among the certificates themselves */
     enum ha_holder holder;
     int holder_replica;
     char holder_detail[192];             /* for people: why it is unknown */

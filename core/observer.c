@@ -47,6 +47,8 @@ void ha_observe_desired(struct ha_session *session)
         model->replicas[at].wanted = !r->leaving && !desired->destroy;
         model->replicas[at].founding = r->founding;
     }
+    SET(model->rotation, desired->rotation);
+    model->rotation_goal = desired->rotation_goal;
     model->endpoint_replica = desired->endpoint_replica[0] ? ha_model_replica(model, desired->endpoint_replica) : -1;
     for (int g = 0; g < model->group_count; g++)
         for (int f = 0; f < desired->formed_count; f++)
@@ -278,8 +280,14 @@ static void keep_certificate(struct ha_observation *observed, const struct hactl
     SET(c->wanted, found->wanted);
     c->not_before_s = found->not_before_s;
     c->not_after_s = found->not_after_s;
+    SET(c->authority, found->authority);
+    c->due_s = found->due_s;
     c->ready = found->ready;
+    c->rotation = found->rotation;
     c->is_authority = found->is_authority;
+    c->rotates = found->rotates;
+    c->carries_trust = found->carries_trust;
+    c->revocations = found->revocations;
 }
 
 static void count(struct tally *tally, const struct hactl_certificate *found)
@@ -325,6 +333,7 @@ static void merge_issuer(struct ha_session *session, const struct hactl_call *ca
     for (int r = 0; r < model->replica_count; r++)
         model->replicas[r].certificates = replicas[r].total ? judge(&replicas[r]) : HA_CERTIFICATES_NONE;
     merge_credentials(session, call);
+    ha_rotation_observe(session);
 }
 
 /* ---- members */

@@ -42,6 +42,7 @@ struct ha_step {
     int group;          /* or payload; -1: none */
     char member_id[24]; /* of the member that it is about, where one is there */
     char to[HA_NAME];   /* leader-move: to whom */
+    int phase;          /* authority-rotate: enum hactl_rotation */
     char subject[HA_NAME * 2 + 4];
     struct ha_touch reads, writes;
     uint64_t needs[HA_STEPS / 64]; /* bit: an earlier step of the same plan */
@@ -116,6 +117,11 @@ bool ha_replica_out(const struct ha_model *model, const struct ha_plan_scope *sc
 bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);
 /* Does the step interrupt something that runs? */
 bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step);
+/* ---- planner_rotation.c */
+bool ha_rotation_done(const struct ha_model *model);
+/* The first known consumer that keeps the rotation from going on, in words; false: none. */
+bool ha_rotation_gated(const struct ha_model *model, char *why, size_t size);
+void ha_rotation_apply(struct ha_model *model, const struct ha_step *step);
 void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan);
 
 #endif

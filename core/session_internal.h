@@ -42,6 +42,8 @@ struct ha_session_private {
     int held_by_replica;                               /* -1: by none */
     bool held_by_balancer, held_by_other;
     unsigned calls;
+    bool rekey;       /* pki renew --rekey */
+    char renews[256]; /* pki renew NAME...; "": all */
 };
 
 const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port);

@@ -82,6 +82,63 @@ static void render(struct ha_session *session, int replica, int payload)
     ha_call_free(call);
 }
 
+/* ---- who uses which certificate */
+
+static bool uses(const struct ha_session_private *private, int payload, const char *purpose)
+{
+    for (int i = 0; i < HA_PURPOSES; i++)
+        if (strcmp(private->purposes[payload][i], purpose) == 0)
+            return true;
+    return false;
+}
+
+void ha_rotation_observe(struct ha_session *session)
+{
+    struct ha_model *model = &session->observed.model;
+
+    model->rotation_payloads = 0;
+    model->rotation_of_cluster = model->rotation_of_each = false;
+    model->trust_of_cluster = model->trust_of_each = false;
+    for (size_t i = 0; model->rotation[0] != '\0' && i < session->observed.certificate_count; i++) {
+        const struct ha_certificate *certificate = &session->observed.certificates[i];
+
+        bool itself = certificate->rotates && strcmp(certificate->purpose, model->rotation) == 0;
+        bool by_it = strcmp(certificate->authority, model->rotation) == 0;
+        bool of_each = certificate->replica[0] != '\0';
+
+        if (itself)
+            model->rotation_found = certificate->rotation;
+        if (certificate->carries_trust && (by_it || certificate->authority[0] == '\0'))
+            *(of_each ? &model->trust_of_each : &model->trust_of_cluster) = true;
+        if (by_it && !certificate->is_authority)
+            *(of_each ? &model->rotation_of_each : &model->rotation_of_cluster) = true;
+        for (int p = 0; (by_it || itself) && p < model->payload_count; p++)
+            if (uses(session->private, p, certificate->purpose))
+                model->rotation_payloads |= (uint8_t)(1u << p);
+    }
+}
+
+/* Payloads that use none of what is to be issued are left alone. */
+static void find_spared(struct ha_session *session, int replica)
+{
+    struct ha_model *model = &session->observed.model;
+    struct ha_replica *r = &model->replicas[replica];
+
+    r->spared = 0;
+    for (int p = 0; p < model->payload_count; p++) {
+        bool touched = session->private->purposes[p][0][0] == '\0';
+
+        for (size_t i = 0; i < session->observed.certificate_count; i++) {
+            const struct ha_certificate *certificate = &session->observed.certificates[i];
+
+            touched |= certificate->ready != HACTL_YES && strcmp(certificate->replica, r->name) == 0 &&
+                       uses(session->private, p, certificate->purpose);
+        }
+        if (!touched)
+            r->spared |= (uint8_t)(1u << p);
+    }
+}
+
 void ha_stale_observe(struct ha_session *session)
 {
     const struct ha_model *model = &session->observed.model;
@@ -94,4 +151,8 @@ void ha_stale_observe(struct ha_session *session)
                 render(session, i, p);
             ha_stale_judge(session, i, p);
         }
+    for (int i = 0; i < model->replica_count; i++)
+        if (model->replicas[i].certificates != HA_CERTIFICATES_READY)
+            find_spared(session, i);
+    ha_rotation_observe(session);
 }

@@ -13,4 +13,7 @@ void ha_stale_observe(struct ha_session *session);
 /* Marks one, from what is known already. */
 void ha_stale_judge(struct ha_session *session, int replica, int payload);
 
+/* What the authority that is rotated signs, and for whom. */
+void ha_rotation_observe(struct ha_session *session);
+
 #endif

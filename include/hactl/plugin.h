@@ -187,6 +187,15 @@ struct hactl_reach {
     const char *verify; /* the address that the certificate must carry */
 };
 
+/* How far an authority is on its way to a successor of the same name. */
+enum hactl_rotation {
+    HACTL_ROTATION_NONE = 0,    /* there is one, it signs and is trusted */
+    HACTL_ROTATION_PREPARE = 1, /* the new one is made, and nobody knows it */
+    HACTL_ROTATION_TRUST = 2,   /* the old one signs, both are trusted */
+    HACTL_ROTATION_SWITCH = 3,  /* the new one signs, both are trusted */
+    HACTL_ROTATION_RETIRE = 4   /* the new one signs, it alone is trusted */
+};
+
 struct hactl_certificate {
     uint32_t struct_size;
     const char *purpose;  /* "etcd-peer", "kube-apiserver", ... */
@@ -199,6 +208,12 @@ struct hactl_certificate {
     int64_t not_before_s, not_after_s; /* 0 when missing */
     const char *path;     /* optional; where it is kept, for people */
     int is_authority;
+    const char *authority;        /* optional; purpose of the one that signs it */
+    int64_t due_s;                /* from when on it is to be renewed; 0: not known */
+    int rotates;                  /* `rotate` takes its purpose: an authority, or a key that signs tokens */
+    enum hactl_rotation rotation; /* of one that rotates */
+    int carries_trust;            /* it holds what is to be trusted: `authority`, or (NULL) all of them */
+    int revocations;              /* of an authority: it has a list of what it revoked */
 };
 
 /* A credential as content, and as a file of the operator's machine where the
@@ -260,7 +275,7 @@ struct hactl_file {
     const char *content; /* optional; NULL: the credential below */
     size_t content_size;
     const char *purpose; /* optional; a certificate's purpose ... */
-    const char *part;    /* ... and "certificate", "key", "authority", "public" or "kubeconfig" */
+    const char *part;    /* ... and "certificate", "key", "authority", "public", "kubeconfig" or "revocations" */
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -311,6 +326,8 @@ struct hactl_inventory {
     const struct hactl_cluster *cluster;
     const struct hactl_replica *const *replicas;
     size_t replica_count;
+    int rekey;                 /* what is renewed gets a new key */
+    const char *const *renews; /* optional: only what is of these replicas or purposes is renewed; ends with NULL */
 };
 
 /* Files of the operator's machine for mutual TLS; all optional together. */
@@ -345,6 +362,7 @@ struct hactl_payload_want {
     const struct hactl_member *const *members; /* joining: the group as it is now, its own entry included */
     size_t member_count;
     int founding; /* 1: the group is formed from `peers` at once; 0: joins or restarts among `members` */
+    const char *const *revocable; /* purposes that have "revocations"; ends with NULL */
 };
 
 struct hactl_probe_want {
@@ -538,6 +556,16 @@ struct hactl_issuer_ops {
     int (*request)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica);
     /* [O] Takes in the answer to such a request: one certificate (PEM) with its chain. */
     int (*import)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
+                  const char *certificate);
+    /* [O] Takes an authority to a phase next to the one it is in, forwards or
+     * back; from RETIRE to NONE the old one is put away. What is issued and
+     * what `credential` gives as "authority" follow the phase: the core rolls
+     * both out, and asks for the next phase only when all have them. */
+    int (*rotate)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *authority,
+                  enum hactl_rotation phase);
+    /* [O] Puts a certificate (PEM) on its authority's list of those that are
+     * no longer valid, and makes the list anew. */
+    int (*revoke)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
                   const char *certificate);
 };
 

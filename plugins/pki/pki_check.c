@@ -158,9 +158,22 @@ static void check_match(struct pki_remembered *certificate, struct pki_state *st
     state->key = NULL;
 }
 
+/* Who may change it decides whom its bearer is taken for. */
+static void check_public_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
+{
+    struct stat directory;
+
+    if ((file->mode & 0022) != 0)
+        finding(state, "its file can be changed by others (mode %04o)", (unsigned)file->mode);
+    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
+        finding(state, "its file belongs to user %u", (unsigned)file->owner);
+}
+
 static void take_parsed(struct pki_store *store, struct pki_remembered *certificate, struct pki_remembered *key,
                         struct pki_state *state)
 {
+    if (certificate != NULL && certificate != key)
+        check_public_file(store, certificate, state);
     if (certificate != NULL && certificate->chain != NULL) {
         state->chain = X509_chain_up_ref(certificate->chain);
         state->certificate = state->chain != NULL ? sk_X509_value(state->chain, 0) : NULL;
@@ -188,14 +201,14 @@ static void take_parsed(struct pki_store *store, struct pki_remembered *certific
 
 /* `key_elsewhere`: that there is none is as it should be. The certificate's
  * file is what is returned. */
-static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base, bool key_elsewhere,
-                                        struct pki_state *state)
+static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base,
+                                        const char *key_base, bool key_elsewhere, struct pki_state *state)
 {
     struct pki_remembered *certificate, *key;
 
     *state = (struct pki_state){.ready = HACTL_YES};
     certificate = read_part(pki, store, base, ".crt", state, &state->has_certificate);
-    key = read_part(pki, store, base, ".key", state, &state->has_key);
+    key = read_part(pki, store, key_base, ".key", state, &state->has_key);
     if (!state->has_certificate && !state->has_key)
         finding(state, "missing");
     else if (!state->has_certificate)
@@ -269,13 +282,33 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
     }
 }
 
+/* Of the file of what is to be trusted, as it is now. */
+static uint64_t digest_trust(struct pki_store *store, const struct pki_authority_profile *profile)
+{
+    char base[PKI_PATH_SIZE];
+    struct pki_blob blob;
+
+    pki_trust_base(store, profile->file, ".crt", base);
+    if (pki_store_stat(store, base, ".crt", &blob) != 0)
+        return 0;
+    return ((uint64_t)blob.identity.inode << 20 ^ (uint64_t)blob.identity.changed.tv_nsec << 1 ^
+            (uint64_t)blob.identity.changed.tv_sec << 32) &
+           ~UINT64_C(1);
+}
+
 void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state)
 {
     bool external = (pki->external & 1u << pki_authority_find(profile->purpose)) != 0;
-    struct pki_remembered *file = load_pair(pki, store, profile->file, external, state);
-    X509 *certificate = state->certificate;
+    char base[PKI_PATH_SIZE], key_base[PKI_PATH_SIZE];
+    struct pki_remembered *file;
+    X509 *certificate;
 
+    pki_signer_base(store, profile->file, ".crt", base);
+    pki_signer_base(store, profile->file, ".key", key_base);
+    file = load_pair(pki, store, base, key_base, external, state);
+    state->trust = digest_trust(store, profile);
+    certificate = state->certificate;
     if (certificate == NULL)
         return;
     check_validity(state, (int64_t)time(NULL));
@@ -321,15 +354,13 @@ void pki_authorities_free(struct pki_authority *authorities)
     free(authorities);
 }
 
-int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob)
-{
-    return pki_store_stat(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
-}
-
 int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob)
 {
+    char base[PKI_PATH_SIZE];
+
     (void)pki;
-    return pki_store_read(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
+    pki_trust_base(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", base);
+    return pki_store_read(store, base, ".crt", blob);
 }
 
 /* ---- leaves ---- */
@@ -379,7 +410,7 @@ static void check_lifetime(const struct pki *pki, const struct pki_want *want, c
                            bool foreign, struct pki_state *state, int64_t now_s)
 {
     int64_t end_s = authority->certificate != NULL ? authority->not_after_s : INT64_MAX;
-    int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_profile_renew_s(pki, want->profile);
+    int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_renew_s(pki, want->profile, want->replica);
     int64_t wanted_s = minimum(state->not_before_s + pki->backdate_s + life_s, end_s);
     int64_t difference_s = state->not_after_s - wanted_s;
     char date[32];
@@ -396,7 +427,9 @@ static void check_lifetime(const struct pki *pki, const struct pki_want *want, c
         renew_s = minimum(renew_s, (state->not_after_s - state->not_before_s) / 3);
     if (state->not_after_s - now_s >= renew_s)
         return;
-    if (minimum(now_s + life_s, end_s) > state->not_after_s)
+    if (minimum(now_s + life_s, end_s) > state->not_after_s && !want->renews)
+        note(state, "expires on %s; not among what is renewed now", date_text(state->not_after_s, date));
+    else if (minimum(now_s + life_s, end_s) > state->not_after_s)
         finding(state, "expires on %s, in less than %.0f days", date_text(state->not_after_s, date),
                 (double)renew_s / PKI_DAY_S);
     else
@@ -461,6 +494,9 @@ uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, con
                            want->server, want->cluster};
     uint64_t hash = 1469598103934665603u ^ want->profile->usage ^ (uint64_t)(uintptr_t)authority->certificate;
 
+    if (want->profile->form == PKI_KUBECONFIG)
+        hash ^= authority->trust;
+
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++, hash = (hash ^ 0xff) * 1099511628211u)
         for (const char *at = texts[i]; at != NULL && *at != '\0'; at++)
             hash = (hash ^ (unsigned char)*at) * 1099511628211u;
@@ -502,7 +538,7 @@ static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store
                                         struct pki_state *state)
 {
     return want->profile->form == PKI_KUBECONFIG ? load_kubeconfig(pki, store, want->base, state)
-                                                 : load_pair(pki, store, want->base, false, state);
+                                                 : load_pair(pki, store, want->base, want->base, false, state);
 }
 
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,

@@ -198,6 +198,8 @@ static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
     pki_store_looking(batch->store, false);
     if (result == HACTL_OK)
         result = pki_jobs_run(batch, jobs);
+    if (result == HACTL_OK)
+        result = pki_audit_jobs(batch, jobs);
     result = pki_batch_close(batch, result);
     if (result == HACTL_OK)
         pki_jobs_remember(batch->pki, batch->store, batch, jobs);
@@ -220,6 +222,7 @@ int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl
     if (result != HACTL_OK)
         return result;
     pki_batch_open(&batch, pki, call, &store);
+    result = pki_rotation_finish(pki, call, &store);
     if (pki->constrain && (constraints = pki_constraints_make(inventory)) == NULL)
         result = out_of_memory(&batch);
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)
@@ -238,7 +241,8 @@ int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl
 /* The key of an authority is decrypted only when it is to sign. */
 static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *store, struct pki_authority *authority)
 {
-    const char *base = authority->profile->file, *passphrase;
+    const char *passphrase;
+    char base[PKI_PATH_SIZE];
     struct pki_remembered *one;
     struct pki_blob blob;
     EVP_PKEY *key;
@@ -251,6 +255,7 @@ static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *st
                                "authority %s: the key in %s/%s.key is encrypted; set passphrase_file or "
                                "passphrase_descriptor",
                                authority->profile->purpose, pki->directory, base);
+    pki_signer_base(store, authority->profile->file, ".key", base);
     error = pki_store_read(store, base, ".key", &blob);
     if (error != 0)
         return pki_store_fail(pki, call, error, base, ".key");
@@ -370,7 +375,7 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     struct pki *pki = issue->batch.pki;
     int64_t now_s = (int64_t)time(NULL);
     const char *key_type = pki_profile_key_type(pki, want->profile);
-    bool keep_key = state->key != NULL && !state->exposed && pki_key_has_type(state->key, key_type);
+    bool keep_key = state->key != NULL && !issue->inventory->rekey && !state->exposed && pki_key_has_type(state->key, key_type);
     size_t which = pki_authority_find(want->profile->authority);
     struct pki_item item;
     struct pki_job *job = pki_jobs_add(&issue->jobs);
@@ -552,6 +557,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     if (result != HACTL_OK)
         return result;
     result = issue_open(&issue, pki, call, &store, inventory);
+    if (result == HACTL_OK)
+        result = pki_rotation_finish(pki, call, &store);
     pki_store_looking(&store, true);
     if (result == HACTL_OK)
         result = everything ? collect_all(&issue) : collect(&issue, subject);

@@ -134,6 +134,10 @@ static int clear_all(struct clearing *clearing)
     if (result == 0)
         result = clear_account(clearing);
     if (result == 0)
+        result = unless_foreign(pki_rotation_clear(clearing->store, clearing->pass == PASS_OVERWRITE));
+    if (result == 0 && clearing->pass == PASS_REMOVE)
+        result = unless_foreign(pki_store_remove(clearing->store, PKI_AUDIT_FILE, ""));
+    if (result == 0)
         result = unless_foreign(pki_store_each_directory(clearing->store, "replicas", clear_replica, clearing));
     for (size_t i = 0; result == 0 && clearing->pass == PASS_REMOVE && i < pki->profile_count; i++)
         if (pki->profiles[i].scope == PKI_CLUSTER)
@@ -171,7 +175,7 @@ int pki_retire(void *self, struct hactl_call *call, const char *replica)
 /* Only what has a name of ours goes; a directory goes if that empties it. */
 static int remove_directories(const struct pki *pki, struct hactl_call *call, struct pki_store *store)
 {
-    static const char *const directories[] = {"replicas", "operator", "etcd"};
+    static const char *const directories[] = {"replicas", "operator", "etcd", "archive"};
     int error;
 
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {

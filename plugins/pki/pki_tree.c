@@ -45,8 +45,15 @@ static int stat_original(struct pki_store *store, const struct copy *copy, struc
 
 static int read_original(const struct pki *pki, struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
 {
-    return copy->authority != NULL ? pki_trust_read(pki, store, copy->authority, blob)
-                                   : pki_store_read(store, copy->base, copy->ending, blob);
+    char base[PKI_PATH_SIZE];
+
+    if (copy->authority != NULL)
+        return pki_trust_read(pki, store, copy->authority, blob);
+    if (strcmp(copy->ending, ".key") == 0)
+        pki_signer_base(store, copy->base, copy->ending, base);
+    else
+        pki_trust_base(store, copy->base, copy->ending, base);
+    return pki_store_read(store, base, copy->ending, blob);
 }
 
 int pki_tree_each(const struct pki *pki, const char *replica,
@@ -160,6 +167,7 @@ int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *st
     struct hactl_certificate record = {.struct_size = sizeof record,
                                        .purpose = PKI_TRUST,
                                        .replica = replica,
+                                       .carries_trust = 1,
                                        .subject = "copies of authorities and service-account keys",
                                        .names = "",
                                        .path = path};
@@ -205,9 +213,15 @@ static void say_account(struct pki_state *state, int error, const struct pki_rem
 static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct pki_state *state)
 {
     struct pki_remembered *private_part = NULL, *public_part = NULL;
-    int private_error = pki_recall(pki, store, ACCOUNT_FILE, ".key", &private_part);
-    int public_error = pki_recall(pki, store, ACCOUNT_FILE, ".pub", &public_part);
-    EVP_PKEY *key = private_part != NULL ? private_part->key : NULL;
+    char private_base[PKI_PATH_SIZE], public_base[PKI_PATH_SIZE];
+    int private_error, public_error;
+    EVP_PKEY *key;
+
+    pki_signer_base(store, ACCOUNT_FILE, ".key", private_base);
+    pki_signer_base(store, ACCOUNT_FILE, ".pub", public_base);
+    private_error = pki_recall(pki, store, private_base, ".key", &private_part);
+    public_error = pki_recall(pki, store, public_base, ".pub", &public_part);
+    key = private_part != NULL ? private_part->key : NULL;
 
     state->error = private_error != 0 && private_error != -ENOENT  ? private_error
                    : public_error != 0 && public_error != -ENOENT ? public_error
@@ -225,14 +239,19 @@ static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct 
 int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pki_store *store)
 {
     struct pki_state state = {.ready = HACTL_YES};
+    struct pki_rotation rotation;
     char path[4096 + 16];
     struct hactl_certificate record = {.struct_size = sizeof record,
                                        .purpose = PKI_SERVICE_ACCOUNT,
+                                       .rotates = 1,
                                        .subject = "a key pair that signs tokens",
                                        .names = "",
                                        .path = path};
 
     snprintf(path, sizeof path, "%s/" ACCOUNT_FILE ".key", pki->directory);
+    if (pki_rotation_read(store, ACCOUNT_FILE, &rotation) != 0)
+        return pki->host->fail(call, HACTL_E_CONFLICT, "%s/" ACCOUNT_FILE ".rotation cannot be read", pki->directory);
+    record.rotation = rotation.phase;
     check_account(pki, store, &state);
     record.ready = state.ready;
     record.reason = state.reason[0] != '\0' ? state.reason : NULL;
