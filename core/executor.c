@@ -13,7 +13,7 @@
 #include "core/session_internal.h"
 #include "core/watch.h"
 
-enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, POLL_PAUSE_MS = 50, REVIVE_EVERY_MS = 400, REVIVALS = 3 };
+enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, POLL_PAUSE_MS = 50, REVIVE_EVERY_MS = 400, REVIVALS = 3, SETTLE_MS = 1000 };
 
 enum phase {
     WAITING,   /* for the steps it needs */
@@ -461,6 +461,17 @@ static void start_checked(struct execution *x, struct task *task)
     }
 }
 
+/* One that was taken out of the balancer just now has handshakes under way
+ * that no balancer knows to be unfinished; they get the time to end. Longer
+ * connections are cut by the restart, and their clients open new ones. */
+static bool leaves_service(const struct execution *x, const struct ha_step *step)
+{
+    const struct ha_model *model = &x->session->observed.model;
+    return is_delivery(step->kind) && model->holder == HA_HOLDER_BALANCER &&
+           model->replicas[step->replica].backend == HA_BACKEND_NONE &&
+           model->replicas[step->replica].deliveries[step->group] != HA_DELIVERY_NONE;
+}
+
 /* Announces all that can start now with one fsync, then starts it. */
 static void start_tasks(struct execution *x)
 {
@@ -488,6 +499,8 @@ static void start_tasks(struct execution *x)
         if (is_delicate(ready[i]->step->kind)) {
             ready[i]->phase = CHECKING;
             look(x, ready[i], 0);
+        } else if (leaves_service(x, ready[i]->step)) {
+            pause(ready[i], PAUSING, SETTLE_MS);
         } else if (ha_step_types[ready[i]->step->kind].changes) {
             call_operation(x, ready[i]);
         } else {

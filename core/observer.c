@@ -282,6 +282,7 @@ static void keep_certificate(struct ha_observation *observed, const struct hactl
     c->not_after_s = found->not_after_s;
     SET(c->authority, found->authority);
     c->due_s = found->due_s;
+    c->retire_s = found->retire_s;
     c->ready = found->ready;
     c->rotation = found->rotation;
     c->is_authority = found->is_authority;

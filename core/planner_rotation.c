@@ -73,6 +73,11 @@ bool ha_rotation_gated(const struct ha_model *model, char *why, size_t size)
 
     if (next < 0 || !is_gated(model, next))
         return false;
+    if (model->rotation_early && next == HACTL_ROTATION_RETIRE) {
+        snprintf(why, size, "what the old %s signed may still be in use, so its rotation waits (hactl-pki(8))",
+                 model->rotation);
+        return true;
+    }
     if ((model->rotation_of_cluster || model->trust_of_cluster) &&
         model->operator_certificates != HA_CERTIFICATES_READY) {
         snprintf(why, size, "certificates of the cluster are not those of this phase yet, so the rotation of %s waits",

@@ -32,7 +32,7 @@ struct ha_options {
 struct ha_certificate {
     char purpose[HA_NAME], replica[HA_NAME], authority[HA_NAME], reason[512], subject[128], names[1024], path[512];
     char wanted[2048]; /* the names it is to have, each with why */
-    int64_t not_before_s, not_after_s, due_s;
+    int64_t not_before_s, not_after_s, due_s, retire_s;
     enum hactl_tristate ready;
     enum hactl_rotation rotation;
     bool is_authority, revocations, rotates, carries_trust;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/log.h"
 
@@ -106,8 +107,10 @@ void ha_rotation_observe(struct ha_session *session)
         bool by_it = strcmp(certificate->authority, model->rotation) == 0;
         bool of_each = certificate->replica[0] != '\0';
 
-        if (itself)
+        if (itself) {
             model->rotation_found = certificate->rotation;
+            model->rotation_early = certificate->retire_s > (int64_t)time(NULL);
+        }
         if (certificate->carries_trust && (by_it || certificate->authority[0] == '\0'))
             *(of_each ? &model->trust_of_each : &model->trust_of_cluster) = true;
         if (by_it && !certificate->is_authority)

@@ -213,6 +213,7 @@ struct hactl_certificate {
     int rotates;                  /* `rotate` takes its purpose: an authority, or a key that signs tokens */
     enum hactl_rotation rotation; /* of one that rotates */
     int carries_trust;            /* it holds what is to be trusted: `authority`, or (NULL) all of them */
+    int64_t retire_s;             /* of one in phase SWITCH: not to be retired before; 0: at any time */
     int revocations;              /* of an authority: it has a list of what it revoked */
 };
 

@@ -516,19 +516,20 @@ int pki_store_each_directory(struct pki_store *store, const char *path, int (*ea
 int pki_store_move(struct pki_store *store, const char *from, const char *to, const char *ending)
 {
     char old_name[NAME_MAX + 1], new_name[NAME_MAX + 1];
-    int result = 0, new_directory, old_directory = open_file_parent(store, from, ending, false, old_name);
+    int result = 0, to_fd, from_fd = open_file_parent(store, from, ending, false, old_name);
 
-    if (old_directory < 0)
-        return old_directory;
-    new_directory = open_file_parent(store, to, ending, true, new_name);
-    if (new_directory < 0)
-        result = new_directory;
-    else if (renameat2(old_directory, old_name, new_directory, new_name, RENAME_NOREPLACE) != 0 &&
-             (errno != EINVAL || renameat(old_directory, old_name, new_directory, new_name) != 0))
+    /* The store keeps one directory open; two are needed here. */
+    if (from_fd >= 0 && (from_fd = fcntl(from_fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        return -errno;
+    if (from_fd < 0)
+        return from_fd;
+    to_fd = open_file_parent(store, to, ending, true, new_name);
+    if (to_fd < 0)
+        result = to_fd;
+    else if (renameat2(from_fd, old_name, to_fd, new_name, RENAME_NOREPLACE) != 0 &&
+             (errno != EINVAL || renameat(from_fd, old_name, to_fd, new_name) != 0))
         result = -errno;
-    if (new_directory >= 0)
-        close(new_directory);
-    close(old_directory);
+    close(from_fd);
     return result;
 }
 

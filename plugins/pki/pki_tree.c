@@ -252,6 +252,7 @@ int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pk
     if (pki_rotation_read(store, ACCOUNT_FILE, &rotation) != 0)
         return pki->host->fail(call, HACTL_E_CONFLICT, "%s/" ACCOUNT_FILE ".rotation cannot be read", pki->directory);
     record.rotation = rotation.phase;
+    record.retire_s = rotation.phase == HACTL_ROTATION_SWITCH ? rotation.since_s + pki->token_s : 0;
     check_account(pki, store, &state);
     record.ready = state.ready;
     record.reason = state.reason[0] != '\0' ? state.reason : NULL;

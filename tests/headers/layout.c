@@ -82,8 +82,9 @@ PIN(certificate, due_s, 104);
 PIN(certificate, rotates, 112);
 PIN(certificate, rotation, 116);
 PIN(certificate, carries_trust, 120);
-PIN(certificate, revocations, 124);
-SIZE(certificate, 128);
+PIN(certificate, retire_s, 128);
+PIN(certificate, revocations, 136);
+SIZE(certificate, 144);
 
 PIN(credential, struct_size, 0);
 PIN(credential, content, 8);
