@@ -37,6 +37,8 @@ static const struct hactl_key core_keys[] = {
      "The port of the public endpoint; 0 takes the one that the payload declares."},
     {"endpoint.mode", HACTL_KEY_STRING, 0, "auto", 0, 0, "auto|balancer",
      "auto: a lone replica holds the public address itself; balancer: there is always a balancer."},
+    {"endpoint.drain", HACTL_KEY_STRING, 0, "1s", 0, 0, NULL,
+     "How long a replica that was taken out of the balancer finishes handshakes before it is restarted: 0s, 1s."},
     {"keys.mode", HACTL_KEY_STRING, 0, "operator", 0, 0, "operator",
      "Where private keys are made: operator means by hactl, on this machine."},
     {"state.directory", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
@@ -331,8 +333,7 @@ static int refuse_unknown_in(const struct ha_key_group *group, const struct hact
         if (!config_setting_is_group(child))
             return ha_fail_at(error, source, "%s%s must be a group: %s = { ... };", prefix, config_setting_name(child),
                               config_setting_name(child));
-        if (ha_key_is_named(keys, name) &&
-            ha_name_check(source, name, config_setting_name(child), error) != 0)
+        if (ha_key_is_named(keys, name) && ha_name_check(source, name, config_setting_name(child), error) != 0)
             return -1;
         snprintf(name, sizeof name, "%s%.100s.", part, config_setting_name(child));
         if (refuse_unknown_in(group, keys, name, child, error) != 0)
@@ -580,6 +581,7 @@ static int take_core(struct ha_configuration *configuration, struct ha_error *er
     configuration->keys_mode = core_setting(configuration, "keys.mode")->string;
     if (ha_name_check(name->source, "cluster.name", name->string, error) != 0 ||
         take_duration(core_setting(configuration, "lock.timeout"), &configuration->lock_timeout_ms, error) != 0 ||
+        take_duration(core_setting(configuration, "endpoint.drain"), &configuration->endpoint_drain_ms, error) != 0 ||
         check_address(core_setting(configuration, "endpoint.address"), error) != 0 ||
         take_replicas(configuration, error) != 0)
         return -1;

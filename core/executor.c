@@ -13,7 +13,7 @@
 #include "core/session_internal.h"
 #include "core/watch.h"
 
-enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, POLL_PAUSE_MS = 50, REVIVE_EVERY_MS = 400, REVIVALS = 3, SETTLE_MS = 1000 };
+enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, POLL_PAUSE_MS = 50, REVIVE_EVERY_MS = 400, REVIVALS = 3 };
 
 enum phase {
     WAITING,   /* for the steps it needs */
@@ -500,7 +500,7 @@ static void start_tasks(struct execution *x)
             ready[i]->phase = CHECKING;
             look(x, ready[i], 0);
         } else if (leaves_service(x, ready[i]->step)) {
-            pause(ready[i], PAUSING, SETTLE_MS);
+            pause(ready[i], PAUSING, (uint32_t)x->session->configuration->endpoint_drain_ms);
         } else if (ha_step_types[ready[i]->step->kind].changes) {
             call_operation(x, ready[i]);
         } else {

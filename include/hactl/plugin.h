@@ -516,7 +516,10 @@ struct hactl_payload_ops {
     uint32_t struct_size;
     /* Emits the ports; the same for every replica. */
     int (*ports)(void *self, struct hactl_call *call);
-    /* Emits files, units and ports. Changes nothing. */
+    /* Emits files, units and ports. Changes nothing. Files that differ from
+     * those that were delivered have the units restarted, so they follow the
+     * want's replica and its certificates, never peers or members; arguments
+     * may follow those. */
     int (*render)(void *self, struct hactl_call *call, const struct hactl_payload_want *want);
     /* HACTL_OK: it answers and is ready at that address. HACTL_E_UNAVAILABLE: it does not. */
     int (*probe)(void *self, struct hactl_call *call, const struct hactl_probe_want *want);
