@@ -37,22 +37,27 @@ static bool copy_base(const struct copy *copy, const char *replica, char base[PK
     return snprintf(base, PKI_PATH_SIZE, "replicas/%s/pki/%s", replica, copy->base) < PKI_PATH_SIZE;
 }
 
-static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+static void original_base(struct pki_store *store, const struct copy *copy, char base[PKI_PATH_SIZE])
 {
-    return copy->authority != NULL ? pki_trust_stat(store, copy->authority, blob)
-                                   : pki_store_stat(store, copy->base, copy->ending, blob);
-}
-
-static int read_original(const struct pki *pki, struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
-{
-    char base[PKI_PATH_SIZE];
-
-    if (copy->authority != NULL)
-        return pki_trust_read(pki, store, copy->authority, blob);
-    if (strcmp(copy->ending, ".key") == 0)
+    if (copy->authority == NULL && strcmp(copy->ending, ".key") == 0)
         pki_signer_base(store, copy->base, copy->ending, base);
     else
         pki_trust_base(store, copy->base, copy->ending, base);
+}
+
+static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+{
+    char base[PKI_PATH_SIZE];
+
+    original_base(store, copy, base);
+    return pki_store_stat(store, base, copy->ending, blob);
+}
+
+static int read_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+{
+    char base[PKI_PATH_SIZE];
+
+    original_base(store, copy, base);
     return pki_store_read(store, base, copy->ending, blob);
 }
 
@@ -133,7 +138,7 @@ static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *
 
     if (is_known(pki, store, copy, replica))
         return HACTL_OK;
-    error = read_original(pki, store, copy, &original);
+    error = read_original(store, copy, &original);
     if (error != 0) {
         pki_state_finding(state, "%s, of which it is to have a copy, is not there",
                           copy->authority != NULL ? copy->authority : "the service accounts' key");
