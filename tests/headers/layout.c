@@ -309,9 +309,12 @@ PIN(issuer_ops, issue, 24);
 PIN(issuer_ops, retire, 32);
 PIN(issuer_ops, credential, 40);
 PIN(issuer_ops, destroy, 48);
-PIN(issuer_ops, rotate, 56);
-PIN(issuer_ops, revoke, 64);
-SIZE(issuer_ops, 72);
+PIN(issuer_ops, sign, 56);
+PIN(issuer_ops, request, 64);
+PIN(issuer_ops, import, 72);
+PIN(issuer_ops, rotate, 80);
+PIN(issuer_ops, revoke, 88);
+SIZE(issuer_ops, 96);
 
 PIN(balancer_ops, struct_size, 0);
 PIN(balancer_ops, list, 8);
