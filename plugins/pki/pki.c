@@ -84,6 +84,12 @@ static const struct hactl_key pki_keys[] = {
     {.name = "without",
      .type = HACTL_KEY_STRING_LIST,
      .help = "Certificates that are not to be made, by their purpose."},
+    {.name = "crl_days",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "90",
+     .minimum = 1,
+     .maximum = 3650,
+     .help = "A list of revocations is made anew before it is so old; etcd does not ask, other readers do."},
     {.name = "token_hours",
      .type = HACTL_KEY_INTEGER,
      .default_value = "48",
@@ -177,6 +183,7 @@ static int take_settings(struct pki *pki, const struct hactl_conf *conf, struct 
     pki->leaf_s = host->conf_integer(conf, "leaf_days") * PKI_DAY_S;
     pki->authority_s = host->conf_integer(conf, "authority_days") * PKI_DAY_S;
     pki->renew_s = renew_days > 0 ? renew_days * PKI_DAY_S : pki->leaf_s / 3;
+    pki->crl_s = host->conf_integer(conf, "crl_days") * PKI_DAY_S;
     pki->token_s = host->conf_integer(conf, "token_hours") * 3600;
     pki->backdate_s = host->conf_integer(conf, "backdate_minutes") * 60;
     pki->single_etcd = strcmp(host->conf_string(conf, "etcd_authorities"), "single") == 0;
@@ -277,6 +284,7 @@ static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_s
 {
     struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->purpose);
     char subject[128];
+    int result;
     struct hactl_certificate record = {
         .purpose = profile->purpose, .is_authority = 1, .rotates = 1, .subject = subject};
     struct pki_rotation rotation;
@@ -284,9 +292,11 @@ static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_s
     if (pki_rotation_read(store, profile->file, &rotation) != 0)
         return pki->host->fail(call, HACTL_E_CONFLICT, "%s/%s.rotation cannot be read", pki->directory, profile->file);
     record.rotation = rotation.phase;
+    record.revocations = authority->crl != NULL;
 
     snprintf(subject, sizeof subject, "CN=%s", profile->common_name);
-    return emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
+    result = emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
+    return result == HACTL_OK ? pki_crl_list(pki, call, authority) : result;
 }
 
 static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store *store,
@@ -368,6 +378,8 @@ static int authority_file(const struct pki *pki, struct hactl_call *call, struct
                                pki_authorities[authority].purpose);
     if (strcmp(part, "authority") == 0)
         pki_trust_base(store, pki_authorities[authority].file, ".crt", base);
+    else if (strcmp(part, "revocations") == 0)
+        snprintf(base, PKI_PATH_SIZE, "%s", pki_authorities[authority].file);
     else
         pki_signer_base(store, pki_authorities[authority].file, ".crt", base);
     return HACTL_OK;
@@ -390,7 +402,7 @@ static int account_file(const struct pki *pki, struct hactl_call *call, struct p
 
 static bool has_part(const struct pki_profile *profile, const char *part)
 {
-    if (strcmp(part, "authority") == 0)
+    if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
         return true;
     if (profile != NULL && profile->form == PKI_KUBECONFIG)
         return strcmp(part, "kubeconfig") == 0;
@@ -400,7 +412,7 @@ static bool has_part(const struct pki_profile *profile, const char *part)
 static int leaf_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
                      const struct pki_profile *profile, const char *replica, const char *part, char base[PKI_PATH_SIZE], const char **ending)
 {
-    if (strcmp(part, "authority") == 0)
+    if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
         return authority_file(pki, call, store, pki_authority_find(profile->authority), part, base);
     if (profile->form == PKI_KUBECONFIG)
         *ending = ".conf";
@@ -425,7 +437,7 @@ static int credential_file(const struct pki *pki, struct hactl_call *call, struc
         return pki->host->fail(call, HACTL_E_INVALID, "there is no certificate for \"%s\"", purpose);
     if (!has_part(profile, part))
         return pki->host->fail(call, HACTL_E_INVALID, "a credential of %s has no part \"%s\"", purpose, part);
-    *ending = strcmp(part, "key") == 0 ? ".key" : ".crt";
+    *ending = strcmp(part, "key") == 0 ? ".key" : strcmp(part, "revocations") == 0 ? ".crl" : ".crt";
     return profile != NULL ? leaf_file(pki, call, store, profile, replica, part, base, ending)
                            : authority_file(pki, call, store, authority, part, base);
 }
@@ -475,6 +487,7 @@ static const struct hactl_issuer_ops pki_issuer = {
     .request = pki_request,
     .import = pki_import,
     .rotate = pki_rotate,
+    .revoke = pki_revoke,
 };
 
 const struct hactl_plugin hactl_plugin = {

@@ -19,6 +19,7 @@
  *   pki_foreign     requests of others, and certificates by others
  *   pki_renew       when a certificate is due
  *   pki_rotate      an authority's way to its successor, phase by phase
+ *   pki_crl         what was revoked
  *   pki_audit       the log of all that was made
  *   pki_retire      removing
  *   pki_store       the directory: descriptors, lock, staging, placing
@@ -56,6 +57,7 @@ struct pki {
     char *directory;
     char *key_type;
     int64_t leaf_s, authority_s, renew_s, backdate_s;
+    int64_t crl_s;   /* from one list of revocations to the next at most */
     int64_t token_s; /* how long a service account's token lives at most */
     uint16_t api_port;
     unsigned threads; /* 0: one for each processor */
@@ -417,6 +419,7 @@ struct pki_authority {
     const struct pki_authority_profile *profile;
     bool loaded;
     bool external; /* its key is elsewhere, and that is as it should be */
+    X509_CRL *crl; /* NULL: it never revoked anything */
     struct pki_state state;
 };
 
@@ -556,6 +559,16 @@ int pki_audit_write(struct pki_store *store, struct pki_audit *audit);
 void pki_audit_end(struct pki_audit *audit);
 /* Of all that the jobs made, before the batch is committed. */
 int pki_audit_jobs(struct pki_batch *batch, const struct pki_jobs *jobs);
+
+/* ---- revocation ---- */
+
+/* NULL and a negative errno, -ENOENT when there is none. */
+X509_CRL *pki_crl_read(struct pki_store *store, const char *file, int *error);
+bool pki_crl_has(X509_CRL *crl, X509 *certificate);
+int pki_crl_list(struct pki *pki, struct hactl_call *call, const struct pki_authority *authority);
+/* Makes lists anew that are due or were signed by another. */
+int pki_crl_ensure(struct pki_batch *batch, struct pki_authority *authorities);
+int pki_revoke(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate);
 
 /* ---- rotation ---- */
 

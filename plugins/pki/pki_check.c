@@ -339,9 +339,15 @@ struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *stor
 {
     size_t i = pki_authority_find(purpose);
     struct pki_authority *authority = &authorities[i];
+    int error = 0;
 
     if (!authority->loaded)
         pki_authority_check(pki, store, authority->profile, &authority->state);
+    if (!authority->loaded)
+        authority->crl = pki_crl_read(store, authority->profile->file, &error);
+    if (!authority->loaded && authority->crl == NULL && error != -ENOENT)
+        pki_state_finding(&authority->state, "its list of revocations, %s.crl, %s", authority->profile->file,
+                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
     authority->loaded = true;
     authority->external = (pki->external & 1u << i) != 0 && !authority->state.has_key;
     return authority;
@@ -349,8 +355,10 @@ struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *stor
 
 void pki_authorities_free(struct pki_authority *authorities)
 {
-    for (size_t i = 0; authorities != NULL && i < pki_authority_count; i++)
+    for (size_t i = 0; authorities != NULL && i < pki_authority_count; i++) {
         pki_state_free(&authorities[i].state);
+        X509_CRL_free(authorities[i].crl);
+    }
     free(authorities);
 }
 
@@ -565,6 +573,10 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
         check_content(pki, store, want, authority, file, state);
     file->good_for = state->ready == HACTL_YES ? digest : 0;
     check_lifetime(pki, want, &authority->state, authority->external, state, (int64_t)time(NULL));
+    if (pki_crl_has(authority->crl, state->certificate)) {
+        finding(state, "it was revoked");
+        state->exposed = true; /* so its key is not kept */
+    }
     pki_crypto_error();
 }
 

@@ -521,6 +521,8 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
         return pki_tree_ensure(&issue->batch, subject->name);
+    if (result == HACTL_OK)
+        result = pki_crl_ensure(&issue->batch, issue->authorities);
     return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;
 }
 

@@ -53,6 +53,14 @@ static int clear_pair(const struct clearing *clearing, const char *base)
     return clear_files(clearing, base, endings);
 }
 
+static int clear_authority(const struct clearing *clearing, const char *base)
+{
+    static const char *const endings[] = {".crl", ".crl" PKI_STAGED, NULL};
+    int result = clear_files(clearing, base, endings);
+
+    return result == 0 ? clear_pair(clearing, base) : result;
+}
+
 static int clear_profile(const struct clearing *clearing, const struct pki_profile *profile, const char *base)
 {
     static const char *const kubeconfig[] = {".conf", ".conf" PKI_STAGED, NULL};
@@ -130,7 +138,7 @@ static int clear_all(struct clearing *clearing)
         if (pki->profiles[i].scope == PKI_CLUSTER)
             result = clear_profile(clearing, &pki->profiles[i], pki->profiles[i].file);
     for (size_t i = 0; result == 0 && i < pki_authority_count; i++)
-        result = clear_pair(clearing, pki_authorities[i].file);
+        result = clear_authority(clearing, pki_authorities[i].file);
     if (result == 0)
         result = clear_account(clearing);
     if (result == 0)
