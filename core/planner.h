@@ -105,6 +105,8 @@ bool ha_replica_lost(const struct ha_model *model, int replica);
 bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* Something that served has just been restarted and does not serve again yet. */
 bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica);
+/* Of a formed group something runs and is not well yet, or is expected to be. */
+bool ha_group_recovering(const struct ha_model *model, int g);
 bool ha_balancer_awaited(const struct ha_model *model);
 /* The next thing for it is a step that interrupts what it serves with. */
 bool ha_member_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);

@@ -116,10 +116,18 @@ static bool may_answer(const struct ha_model *model, int i)
     return !dead;
 }
 
+/* New certificates first, then a restart. */
+static bool restart_follows(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    const struct ha_replica *r = &model->replicas[i];
+    return model->has_issuer && scope->enabled[HA_STEP_CERTIFICATE_ISSUE] && scope->enabled[HA_STEP_MEMBER_START] &&
+           r->certificates == HA_CERTIFICATES_STALE && r->backend == HA_BACKEND_SERVING;
+}
+
 static bool wanted_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope)
 {
     for (int i = 0; i < model->replica_count; i++)
-        if (model->replicas[i].wanted && ha_restart_due(model, scope, i))
+        if (model->replicas[i].wanted && (ha_restart_due(model, scope, i) || restart_follows(model, scope, i)))
             return true;
     return false;
 }
@@ -133,7 +141,8 @@ static bool backend_may_go(const struct ha_model *model, const struct ha_plan_sc
     bool last = model->holder == HA_HOLDER_BALANCER && serving(model) - (r->backend == HA_BACKEND_SERVING) < 1;
     bool lost = r->wanted && ha_replica_lost(model, i);
     return (!r->wanted || lost) && (r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING) && !last &&
-           (lost || !may_answer(model, i) || (all_wanted_serve(model) && !wanted_restart_due(model, scope)));
+           (lost || !may_answer(model, i) ||
+            (all_wanted_serve(model) && (r->backend != HA_BACKEND_SERVING || !wanted_restart_due(model, scope))));
 }
 
 static bool drain_due(const struct ha_model *model, const struct ha_plan_scope *scope, int i)

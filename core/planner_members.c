@@ -166,7 +166,7 @@ static bool quorum_may_return(const struct ha_model *model, int g)
     return running > 0 && running >= ha_quorum_of(known);
 }
 
-static bool recovering(const struct ha_model *model, int g)
+bool ha_group_recovering(const struct ha_model *model, int g)
 {
     const struct ha_group *group = &model->groups[g];
     if (group->quorum != HACTL_YES)
@@ -185,7 +185,7 @@ bool ha_rule_group_await(RULE_ARGUMENTS)
 {
     (void)scope;
     for (int g = 0; g < model->group_count && !model->destroy; g++)
-        if (ha_model_is_formed(&model->groups[g]) ? recovering(model, g) : forming(model, g)) {
+        if (ha_model_is_formed(&model->groups[g]) ? ha_group_recovering(model, g) : forming(model, g)) {
             out->group = g;
             return true;
         }

@@ -119,6 +119,10 @@ bool ha_rule_authority_rotate(RULE_ARGUMENTS)
         next < 0 || ha_rotation_gated(model, why, sizeof why))
         return false;
     /* What was restarted for this phase has to be back. */
+    for (int g = 0; is_gated(model, next) && g < model->group_count; g++)
+        if (scope->enabled[HA_STEP_GROUP_AWAIT] && ha_model_is_formed(&model->groups[g]) &&
+            ha_group_recovering(model, g))
+            return false;
     if (is_gated(model, next) && ha_service_recovering(model, scope, -1))
         return false;
     out->phase = next;
