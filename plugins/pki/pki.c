@@ -284,13 +284,15 @@ static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_s
 {
     struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->purpose);
     char subject[128];
-    int result;
+    int error, result;
     struct hactl_certificate record = {
         .purpose = profile->purpose, .is_authority = 1, .rotates = 1, .subject = subject};
     struct pki_rotation rotation;
 
-    if (pki_rotation_read(store, profile->file, &rotation) != 0)
-        return pki->host->fail(call, HACTL_E_CONFLICT, "%s/%s.rotation cannot be read", pki->directory, profile->file);
+    error = pki_rotation_read(store, profile->file, &rotation);
+    if (error != 0)
+        pki_state_finding(&authority->state, "%s.rotation %s", profile->file,
+                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
     record.rotation = rotation.phase;
     record.revocations = authority->crl != NULL;
 

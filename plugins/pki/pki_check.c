@@ -557,7 +557,8 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
 
     /* What is wanted has changed since it was written, or the key has: now it has to be read. */
     if (file != NULL && file->unparsed &&
-        (file->good_for != digest || file->matches != state->key || state->ready != HACTL_YES)) {
+        (file->good_for != digest || file->matches != state->key || state->ready != HACTL_YES ||
+         authority->crl != NULL)) {
         pki_state_free(state);
         pki_memory_forget(pki->memory, file);
         file = load_leaf(pki, store, want, state);

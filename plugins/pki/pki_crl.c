@@ -253,7 +253,7 @@ static struct pki_authority *find_issuer(struct pki *pki, struct pki_store *stor
     return NULL;
 }
 
-static int revoke(struct pki_batch *batch, struct pki_authority *authorities, X509 *certificate)
+static int revoke_one(struct pki_batch *batch, struct pki_authority *authorities, X509 *certificate)
 {
     const struct pki *pki = batch->pki;
     struct pki_authority *authority;
@@ -303,7 +303,7 @@ int pki_revoke(void *self, struct hactl_call *call, const struct hactl_inventory
     pki_batch_open(&batch, pki, call, &store);
     result = pki_rotation_finish(pki, call, &store);
     if (result == HACTL_OK)
-        result = revoke(&batch, authorities, revoked);
+        result = revoke_one(&batch, authorities, revoked);
     result = pki_batch_close(&batch, result);
     pki_batch_free(&batch);
     pki_store_close(&store);

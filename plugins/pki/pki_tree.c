@@ -255,7 +255,7 @@ int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pk
 
     snprintf(path, sizeof path, "%s/" ACCOUNT_FILE ".key", pki->directory);
     if (pki_rotation_read(store, ACCOUNT_FILE, &rotation) != 0)
-        return pki->host->fail(call, HACTL_E_CONFLICT, "%s/" ACCOUNT_FILE ".rotation cannot be read", pki->directory);
+        pki_state_finding(&state, ACCOUNT_FILE ".rotation cannot be read");
     record.rotation = rotation.phase;
     record.retire_s = rotation.phase == HACTL_ROTATION_SWITCH ? rotation.since_s + pki->token_s : 0;
     check_account(pki, store, &state);

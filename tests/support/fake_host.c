@@ -365,6 +365,7 @@ static const struct member certificate_members[] = {M(certificate, TEXT, purpose
                                                     M(certificate, TEXT, names),
                                                     M(certificate, OPTIONAL_TEXT, path),
                                                     M(certificate, OPTIONAL_TEXT, wanted),
+                                                    M(certificate, OPTIONAL_TEXT, authority),
                                                     M_END};
 static const struct member credential_members[] = {M_BYTES(credential, content), M(credential, OPTIONAL_TEXT, path),
                                                    M_END};
@@ -524,6 +525,12 @@ void fake_call_free(struct hactl_call *call)
     free(call);
 }
 
+static const char *fake_intent(struct hactl_call *call)
+{
+    (void)call;
+    return "5f0c4d0e-0000-4000-8000-000000000000";
+}
+
 const struct hactl_host fake_host = {
     .struct_size = sizeof fake_host,
     .abi_major = HACTL_ABI_MAJOR,
@@ -533,6 +540,7 @@ const struct hactl_host fake_host = {
     .retry_after = host_retry_after,
     .ms_left = host_ms_left,
     .cancelled = host_cancelled,
+    .intent = fake_intent,
     .conf_string = conf_string,
     .conf_integer = conf_integer,
     .conf_boolean = conf_boolean,
