@@ -110,6 +110,56 @@ static void name_phase(const struct ha_model *model, int next, struct ha_step *o
              undone ? "before it began" : words[next]);
 }
 
+static bool group_is_settled(const struct ha_group *group, const struct ha_model *model)
+{
+    for (int m = 0; m < group->member_count; m++) {
+        const struct ha_member *member = &group->members[m];
+
+        if (!member->voter || member->healthy != HACTL_YES || member->replica < 0 ||
+            !model->replicas[member->replica].wanted)
+            return false;
+    }
+    return ha_model_is_formed(group) && group->quorum == HACTL_YES && group->alarm[0] == '\0';
+}
+
+static bool replica_is_settled(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    const struct ha_replica *r = &model->replicas[i];
+    bool serves = ha_endpoint_target(model) != HA_TARGET_BALANCER || r->backend == HA_BACKEND_SERVING;
+
+    if (!model->has_cloud)
+        return true;
+    if (!r->wanted)
+        return r->instance == HACTL_INSTANCE_ABSENT;
+    for (int p = 0; p < model->payload_count; p++)
+        if (r->deliveries[p] != HA_DELIVERY_RUNNING && r->deliveries[p] != HA_DELIVERY_STALE)
+            return false;
+    return r->instance == HACTL_INSTANCE_RUNNING && r->data == HACTL_YES &&
+           (!scope->enabled[HA_STEP_REPLICA_AWAIT] || r->ready == HACTL_YES) &&
+           (!scope->enabled[HA_STEP_BACKEND_ADD] || serves);
+}
+
+/* Everybody who is wanted is there and well, and nobody else is: what was
+ * restarted for the phase before is back, and nothing but this is under way. */
+static bool is_settled(const struct ha_model *model, const struct ha_plan_scope *scope)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if (!group_is_settled(&model->groups[g], model))
+            return false;
+    for (int i = 0; i < model->replica_count; i++)
+        if (!replica_is_settled(model, scope, i))
+            return false;
+    return model->group_count == 0 || ha_endpoint_settled(model, scope);
+}
+
+/* All but making a successor that nobody knows, and taking that away again. */
+static bool touches_what_runs(const struct ha_model *model, int next)
+{
+    return next != HACTL_ROTATION_PREPARE
+               ? model->rotation_found != HACTL_ROTATION_PREPARE || next != HACTL_ROTATION_NONE
+               : model->rotation_found != HACTL_ROTATION_NONE;
+}
+
 bool ha_rule_authority_rotate(RULE_ARGUMENTS)
 {
     char why[256];
@@ -118,12 +168,7 @@ bool ha_rule_authority_rotate(RULE_ARGUMENTS)
     if (!model->has_issuer || model->destroy || model->rotation[0] == '\0' || model->authority != HACTL_YES ||
         next < 0 || ha_rotation_gated(model, why, sizeof why))
         return false;
-    /* What was restarted for this phase has to be back. */
-    for (int g = 0; is_gated(model, next) && g < model->group_count; g++)
-        if (scope->enabled[HA_STEP_GROUP_AWAIT] && ha_model_is_formed(&model->groups[g]) &&
-            ha_group_recovering(model, g))
-            return false;
-    if (is_gated(model, next) && ha_service_recovering(model, scope, -1))
+    if (touches_what_runs(model, next) && !is_settled(model, scope))
         return false;
     out->phase = next;
     name_phase(model, next, out);
