@@ -137,6 +137,10 @@ struct pki_names {
     size_t count;
 };
 
+#define PKI_SHOWN_SIZE 101
+
+/* The beginning of a text for an error, on one line whatever is in it. */
+const char *pki_shown(const char *text, char out[PKI_SHOWN_SIZE]);
 bool pki_replica_name_valid(const char *name);
 /* False: not a DNS name and not an address that a certificate may carry. */
 bool pki_name_parse(const char *text, struct pki_name *name);

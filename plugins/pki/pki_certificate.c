@@ -222,7 +222,12 @@ int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *stra
 bool pki_constraints_allow(X509 *authority, X509 *certificate)
 {
     NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(authority, NID_name_constraints, NULL, NULL);
-    bool allowed = constraints == NULL || NAME_CONSTRAINTS_check(certificate, constraints) == X509_V_OK;
+    bool allowed = constraints == NULL;
+
+    /* The names are looked at only once the extensions were taken apart. */
+    if (!allowed)
+        allowed = X509_check_purpose(certificate, -1, 0) == 1 &&
+                  NAME_CONSTRAINTS_check(certificate, constraints) == X509_V_OK;
 
     NAME_CONSTRAINTS_free(constraints);
     return allowed;

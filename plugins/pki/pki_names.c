@@ -249,26 +249,39 @@ NAME_CONSTRAINTS *pki_constraints_make(const struct hactl_inventory *inventory)
 
 /* ---- the inventory ---- */
 
+const char *pki_shown(const char *text, char out[PKI_SHOWN_SIZE])
+{
+    size_t i = 0;
+
+    for (; text[i] != '\0' && i < PKI_SHOWN_SIZE - 1; i++)
+        out[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
+    out[i] = '\0';
+    return out;
+}
+
 static int check_address(const struct pki *pki, struct hactl_call *call, const char *what, const char *of,
                          const char *text)
 {
+    char shown[PKI_SHOWN_SIZE];
     struct pki_name name;
 
     if (text == NULL || (pki_name_parse(text, &name) && name.is_address))
         return HACTL_OK;
-    return pki->host->fail(call, HACTL_E_INVALID, "the %s of %s, \"%.100s\", is not an IP address", what, of, text);
+    return pki->host->fail(call, HACTL_E_INVALID, "the %s of %s, \"%s\", is not an IP address", what, of,
+                           pki_shown(text, shown));
 }
 
 static int check_extra(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
                        const char *of, const char *text)
 {
     const char *external = inventory->cluster->external_address;
+    char shown[PKI_SHOWN_SIZE];
     struct pki_name name;
 
     if (!pki_name_parse(text, &name))
         return pki->host->fail(call, HACTL_E_INVALID,
-                               "%s: \"%.100s\" is neither a DNS name nor an IP address that a certificate can carry", of,
-                               text);
+                               "%s: \"%s\" is neither a DNS name nor an IP address that a certificate can carry", of,
+                               pki_shown(text, shown));
     if (!name.is_address || pki_address_allowed(inventory, &name))
         return HACTL_OK;
     return pki->host->fail(call, HACTL_E_INVALID,
@@ -298,11 +311,12 @@ int pki_inventory_check(const struct pki *pki, struct hactl_call *call, const st
         result = check_address(pki, call, "service address", cluster->name, cluster->service_address);
     for (size_t i = 0; result == HACTL_OK && i < inventory->replica_count; i++) {
         const struct hactl_replica *replica = inventory->replicas[i];
+        char shown[PKI_SHOWN_SIZE];
         if (!pki_replica_name_valid(replica->name))
             return pki->host->fail(call, HACTL_E_INVALID,
-                                   "replica \"%.100s\": a name of at most 64 letters, digits and hyphens is needed "
+                                   "replica \"%s\": a name of at most 64 letters, digits and hyphens is needed "
                                    "for its certificates",
-                                   replica->name);
+                                   pki_shown(replica->name, shown));
         result = check_address(pki, call, "internal address", replica->name, replica->internal_address);
     }
     for (size_t i = 0; result == HACTL_OK && cluster->extra_names != NULL && cluster->extra_names[i] != NULL; i++)

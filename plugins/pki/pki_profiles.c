@@ -248,15 +248,16 @@ static int take_names(const struct reading *reading)
     for (size_t i = 0; i < count; i++) {
         const char *word = host->conf_list(reading->conf, key, i);
         unsigned flag = name_flag(word);
+        char shown[PKI_SHOWN_SIZE];
         struct pki_name name;
         profile->names |= flag;
         if (flag != 0)
             continue;
         if (!pki_name_parse(word, &name))
             return host->fail(reading->call, HACTL_E_INVALID,
-                              "%s: \"%.100s\" is neither a name or an address nor one of @replica, @internal, "
+                              "%s: \"%s\" is neither a name or an address nor one of @replica, @internal, "
                               "@external, @loopback, @service and @extra",
-                              key, word);
+                              key, pki_shown(word, shown));
         if ((profile->more_names[own++] = strdup(word)) == NULL)
             return out_of_memory(reading);
     }

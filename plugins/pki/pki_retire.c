@@ -146,10 +146,11 @@ int pki_retire(void *self, struct hactl_call *call, const char *replica)
     struct pki *pki = self;
     struct pki_store store;
     struct clearing clearing = {.pki = pki, .store = &store};
+    char shown[PKI_SHOWN_SIZE];
     int error, result;
 
     if (!pki_replica_name_valid(replica))
-        return pki->host->fail(call, HACTL_E_INVALID, "\"%.100s\" is no replica's name", replica);
+        return pki->host->fail(call, HACTL_E_INVALID, "\"%s\" is no replica's name", pki_shown(replica, shown));
     if (access(pki->directory, F_OK) != 0 && errno == ENOENT)
         return HACTL_OK;
     result = pki_store_open(pki, call, true, &store);

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pki plugin with keys and authorities of others: requests both ways,
+ * intermediate authorities, profiles of the user's own, kubeconfigs. */
+#include "tests/unit/pki_rig.h"
+
+#include "lib/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- a stranger with a key ---- */
+
+struct stranger {
+    struct pki_maker maker;
+    EVP_PKEY *key;
+};
+
+static void stranger_open(struct stranger *stranger, const char *key_type)
+{
+    pki_maker_open(&stranger->maker, &((struct pki *)self)->crypto);
+    stranger->key = pki_key_generate(&stranger->maker, key_type);
+    assert_non_null(stranger->key);
+}
+
+static void stranger_close(struct stranger *stranger)
+{
+    EVP_PKEY_free(stranger->key);
+    pki_maker_close(&stranger->maker);
+}
+
+static char *request_text(struct stranger *stranger, const char *common_name, const char *organization,
+                          const char *const *names, EVP_PKEY *signer)
+{
+    struct pki_names list = {0};
+    X509_REQ *request;
+    char *pem = NULL;
+    size_t size;
+
+    for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+        assert_int_equal(pki_names_add(&list, names[i], ""), HACTL_OK);
+    request = pki_request_make(&stranger->maker, stranger->key, common_name, organization, &list);
+    assert_non_null(request);
+    if (signer != NULL)
+        assert_true(X509_REQ_sign(request, signer, EVP_sha256()) > 0);
+    assert_int_equal(pki_request_write(request, &pem, &size), 0);
+    X509_REQ_free(request);
+    pki_names_free(&list);
+    return pem;
+}
+
+static int sign(const char *replica, const char *purpose, const char *request)
+{
+    return hactl_plugin.issuer->sign(self, fresh_call(), &inventory, replica, purpose, request);
+}
+
+static void test_sign(void **state)
+{
+    static const char *const types[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048"};
+    const char *const names[] = {"demo-1", "127.81.1.1", NULL};
+
+    (void)state;
+    make_all();
+    for (size_t i = 0; i < 3; i++) {
+        struct stranger stranger;
+        char *request;
+        X509 *certificate;
+        stranger_open(&stranger, types[i]);
+        request = request_text(&stranger, "demo-1", NULL, names, NULL);
+        assert_int_equal(sign("demo-1", "etcd-server", request), HACTL_OK);
+        assert_int_equal(call->credential_count, 1);
+        spill(path_of("signed.crt"), call->credentials[0].content, 0644);
+        certificate = pki_certificate_read(stranger.maker.crypto, call->credentials[0].content,
+                                           call->credentials[0].content_size);
+        assert_int_equal(X509_check_private_key(certificate, stranger.key), 1);
+        /* It has all the names that it is to have, whatever was asked for. */
+        assert_int_equal(openssl_says("etcd/ca", "signed", "sslserver", EXTERNAL), 0);
+        X509_free(certificate);
+        free(request);
+        stranger_close(&stranger);
+    }
+    assert_all_ready();
+}
+
+static void test_sign_refuses(void **state)
+{
+    const char *const evil[] = {"evil.example.com", NULL}, *const public[] = {"198.51.100.7", NULL};
+    struct stranger stranger, other;
+    const struct {
+        const char *common_name, *organization;
+        const char *const *names;
+        bool stolen;
+        const char *replica, *purpose, *said;
+    } cases[] = {
+        {"root", "system:masters", NULL, false, "demo-1", "kubelet", "and nobody else"},
+        {"demo-1", NULL, evil, false, "demo-1", "etcd-server", "evil.example.com"},
+        {"demo-1", NULL, public, false, "demo-1", "etcd-server", "198.51.100.7"},
+        {"demo-1", NULL, NULL, true, "demo-1", "etcd-server", "not by its own key"},
+        {"demo-1", NULL, NULL, false, NULL, "etcd-server", "name it"},
+        {"demo-1", NULL, NULL, false, "demo-9", "etcd-server", "not in the inventory"},
+        {"demo-1", NULL, NULL, false, "demo-1", "no-such", "no certificate \"no-such\""},
+        {"hactl-operator", NULL, NULL, false, "demo-1", "etcd-client", "no single replica"},
+    };
+
+    (void)state;
+    make_all();
+    stranger_open(&stranger, "ecdsa-p256");
+    stranger_open(&other, "ecdsa-p256");
+    print_tree(0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *request = request_text(&stranger, cases[i].common_name, cases[i].organization, cases[i].names,
+                                     cases[i].stolen ? other.key : NULL);
+        assert_int_equal(sign(cases[i].replica, cases[i].purpose, request), HACTL_E_INVALID);
+        assert_said(cases[i].said);
+        assert_int_equal(call->credential_count, 0);
+        free(request);
+    }
+    assert_int_equal(sign("demo-1", "etcd-server", "rubbish"), HACTL_E_INVALID);
+    assert_string_equal(print_tree(1), prints[0]);
+    stranger_close(&stranger);
+    stranger_close(&other);
+}
+
+static void test_sign_refuses_weak_keys(void **state)
+{
+    const char *const make[] = {"openssl", "req", "-new", "-newkey", "rsa:1024", "-nodes", "-keyout",
+                                path_of("weak.key"), "-out", path_of("weak.csr"), "-subj", "/CN=demo-1", NULL};
+
+    (void)state;
+    make_all();
+    assert_int_equal(run_program(make), 0);
+    assert_int_equal(sign("demo-1", "etcd-server", slurp(path_of("weak.csr"))), HACTL_E_INVALID);
+    assert_said("is none of");
+}
+
+/* ---- an authority elsewhere ---- */
+
+static const struct fake_setting external[] = {{"external", "etcd-ca"}, {NULL, NULL}};
+
+/* The etcd authority's key leaves. */
+static EVP_PKEY *send_away(void)
+{
+    char *pem = slurp(path_of("etcd/ca.key"));
+    EVP_PKEY *key;
+
+    assert_int_equal(unlink(path_of("etcd/ca.key")), 0);
+    open_with(external);
+    key = pki_key_read(&((struct pki *)self)->crypto, pem, strlen(pem), NULL);
+    assert_non_null(key);
+    return key;
+}
+
+static char *answer(const char *base, EVP_PKEY *authority_key, bool server)
+{
+    struct pki *pki = self;
+    char relative[128];
+    struct pki_issuance issuance = {.usage = PKI_CLIENT | (server ? PKI_SERVER : 0),
+                                    .not_before_s = (int64_t)time(NULL) - 60,
+                                    .not_after_s = (int64_t)time(NULL) + 90 * (int64_t)PKI_DAY_S};
+    struct pki_maker maker;
+    struct pki_names names;
+    X509_REQ *request;
+    X509 *authority;
+    unsigned char *der;
+    char *pem, common_name[65];
+    size_t size;
+    bool strange;
+
+    snprintf(relative, sizeof relative, "%s.csr", base);
+    pem = slurp(path_of(relative));
+    request = pki_request_read(&pki->crypto, pem, strlen(pem));
+    assert_non_null(request);
+    assert_int_equal(X509_REQ_verify(request, X509_REQ_get0_pubkey(request)), 1);
+    assert_int_equal(pki_request_names(request, &names, &strange), 0);
+    X509_NAME_get_text_by_NID(X509_REQ_get_subject_name(request), NID_commonName, common_name, sizeof common_name);
+    pem = slurp(path_of("etcd/ca.crt"));
+    authority = pki_certificate_read(&pki->crypto, pem, strlen(pem));
+    issuance.common_name = common_name;
+    issuance.names = &names;
+    pki_maker_open(&maker, &pki->crypto);
+    der = pki_certificate_make(&maker, X509_REQ_get0_pubkey(request), &issuance, authority, authority_key, &size);
+    assert_non_null(der);
+    pem = pki_pem("CERTIFICATE", der, size, &size);
+    free(der);
+    pki_maker_close(&maker);
+    pki_names_free(&names);
+    X509_REQ_free(request);
+    X509_free(authority);
+    return pem;
+}
+
+static int import(const char *certificate)
+{
+    return hactl_plugin.issuer->import(self, fresh_call(), &inventory, certificate);
+}
+
+static void test_external_authority(void **state)
+{
+    static const char *const due[] = {"operator/etcd-client", "replicas/demo-1/pki/etcd/server",
+                                      "replicas/demo-1/pki/etcd/healthcheck-client",
+                                      "replicas/demo-1/pki/apiserver-etcd-client"};
+    EVP_PKEY *key;
+    char *first, *wrong;
+
+    (void)state;
+    inventory.replica_count = 1;
+    assert_int_equal(authorities(), HACTL_OK);
+    key = send_away();
+    assert_int_equal(listed("etcd-ca", NULL)->ready, HACTL_YES);
+    assert_int_equal(authorities(), HACTL_OK);
+    /* Others are issued all the same; then it says what is left to do. */
+    assert_int_equal(issue("demo-1"), HACTL_E_UNSUPPORTED);
+    assert_said("hactl pki request");
+    assert_int_equal(listed("kube-apiserver", "demo-1")->ready, HACTL_YES);
+    assert_not_ready("etcd-server", "demo-1", "external");
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, NULL), HACTL_OK);
+    assert_int_equal(call->credential_count, 4);
+    /* Asked again, it is for the same key. */
+    first = slurp(path_of("replicas/demo-1/pki/etcd/server.key"));
+    assert_int_equal(mode_of("replicas/demo-1/pki/etcd/server.key"), 0600);
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, "demo-1"), HACTL_OK);
+    assert_int_equal(call->credential_count, 3);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.key")), first);
+    /* An answer that is not what was asked for. */
+    wrong = answer("replicas/demo-1/pki/etcd/server", key, false);
+    assert_int_equal(import(wrong), HACTL_E_INVALID);
+    assert_said("extended key usage");
+    free(wrong);
+    assert_int_equal(import("rubbish"), HACTL_E_INVALID);
+    assert_int_equal(import(slurp(path_of("ca.crt"))), HACTL_E_NOT_FOUND);
+    for (size_t i = 0; i < 4; i++) {
+        char *certificate = answer(due[i], key, i == 1);
+        assert_int_equal(import(certificate), HACTL_OK);
+        free(certificate);
+    }
+    assert_all_ready();
+    assert_false(there("replicas/demo-1/pki/etcd/server.csr"));
+    assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/pki/etcd/server", "sslserver", "127.81.1.1"), 0);
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, NULL), HACTL_OK);
+    assert_int_equal(call->credential_count, 0);
+    EVP_PKEY_free(key);
+}
+
+static void test_request_needs_an_external_authority(void **state)
+{
+    (void)state;
+    make_all();
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, NULL), HACTL_E_INVALID);
+    assert_said("external");
+}
+
+/* ---- intermediate authorities ---- */
+
+static void test_intermediate_authority(void **state)
+{
+    const char *const script[] = {
+        "sh", "-c",
+        "set -e; cd \"$1\"; chmod 700 .\n"
+        "key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'\n"
+        "openssl req -x509 $key -keyout root.key -out root.crt -days 3650 -subj /CN=root"
+        " -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign\n"
+        "openssl req -x509 -CA root.crt -CAkey root.key $key -keyout ca.key -out issuing.crt -days 3600 -subj /CN=issuing"
+        " -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign\n"
+        "cat issuing.crt root.crt >ca.crt; chmod 600 ca.key; rm root.key",
+        "sh", directory, NULL};
+    char *text;
+
+    (void)state;
+    inventory.replica_count = 1;
+    assert_int_equal(ha_directory_make(directory, 0700), 0);
+    assert_int_equal(run_program(script), 0);
+    make_all();
+    assert_all_ready();
+    text = slurp(path_of("replicas/demo-1/pki/apiserver.crt"));
+    /* The leaf first, the issuing authority after it, no root. */
+    text = strstr(text + 1, "-----BEGIN CERTIFICATE-----");
+    assert_non_null(text);
+    assert_string_equal(text, slurp(path_of("issuing.crt")));
+    {
+        const char *const verify[] = {"openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile",
+                                      path_of("root.crt"), "-untrusted", path_of("replicas/demo-1/pki/apiserver.crt"),
+                                      path_of("replicas/demo-1/pki/apiserver.crt"), NULL};
+        assert_int_equal(run_program(verify), 0);
+    }
+    /* The order matters, and so does the root. */
+    spill(path_of("ca.crt"), slurp(path_of("issuing.crt")), 0644);
+    assert_not_ready("kubernetes-ca", NULL, "does not end with the root above it");
+    assert_int_equal(authorities(), HACTL_E_CONFLICT);
+}
+
+/* ---- profiles of the user's own ---- */
+
+static void test_own_profiles(void **state)
+{
+    const struct fake_setting settings[] = {
+        {"profiles.webhook.file", "pki/webhook"},
+        {"profiles.webhook.usage", "server"},
+        {"profiles.webhook.names", "@replica webhook.default.svc 10.1.2.3"},
+        {"profiles.webhook.days", "30"},
+        {"profiles.webhook.key_type", "ecdsa-p384"},
+        {"profiles.ingress.scope", "cluster"},
+        {"profiles.ingress.file", "ingress/tls"},
+        {"profiles.ingress.usage", "server"},
+        {"profiles.ingress.common_name", "ingress"},
+        {"profiles.ingress.names", "@external *.example.com"},
+        {"profiles.robot.form", "kubeconfig"},
+        {"profiles.robot.scope", "cluster"},
+        {"profiles.robot.file", "robot"},
+        {"profiles.robot.common_name", "robot"},
+        {"profiles.robot.organization", "robots"},
+        {"profiles.robot.usage", "client"},
+        {"without", "super-admin"},
+        {NULL, NULL},
+    };
+
+    (void)state;
+    inventory.replica_count = 1;
+    open_with(settings);
+    make_all();
+    list_all();
+    for (size_t i = 0; i < call->certificate_count; i++) {
+        assert_int_equal(call->certificates[i].ready, HACTL_YES);
+        assert_string_not_equal(call->certificates[i].purpose, "super-admin");
+    }
+    assert_string_equal(listed("webhook", "demo-1")->names, "demo-1,webhook.default.svc,10.1.2.3");
+    assert_true(listed("webhook", "demo-1")->not_after_s < time(NULL) + 31 * PKI_DAY_S);
+    assert_string_equal(listed("ingress", NULL)->names, EXTERNAL ",*.example.com");
+    assert_true(there("ingress/tls.key"));
+    assert_true(there("robot.conf"));
+    assert_int_equal(openssl_says("ca", "replicas/demo-1/pki/webhook", "sslserver", "10.1.2.3"), 0);
+    assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), HACTL_OK);
+    assert_false(there(""));
+}
+
+static void test_bad_profiles(void **state)
+{
+    static const struct {
+        struct fake_setting settings[4];
+        const char *said;
+    } cases[] = {
+        {{{"profiles.x.usage", "server"}, {"profiles.x.names", "@replica"}}, "profiles.x.file"},
+        {{{"profiles.x.file", "../x"}, {"profiles.x.usage", "client"}}, "profiles.x.file"},
+        {{{"profiles.x.file", "pki/x"}}, "profiles.x.usage is missing"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "server"}}, "profiles.x.names is missing"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "sender"}}, "neither server nor client"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "server"}, {"profiles.x.names", "a_b"}}, "a_b"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.authority", "y"}}, "no authority"},
+        {{{"profiles.x.file", "pki/apiserver"}, {"profiles.x.usage", "client"}}, "same file"},
+        {{{"profiles.x.file", "pki/ca"}, {"profiles.x.usage", "client"}}, "file of authority"},
+        {{{"without", "nothing"}}, "no certificate \"nothing\""},
+        {{{"external", "nobody"}}, "no authority \"nobody\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hactl_conf *other = fake_conf_new(hactl_plugin.keys, cases[i].settings, "pki", "demo", directory);
+        void *instance = NULL;
+        assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
+        assert_said(cases[i].said);
+        fake_conf_free(other);
+    }
+}
+
+/* A public address in a profile is refused as everywhere. */
+static void test_profile_address_policy(void **state)
+{
+    const struct fake_setting settings[] = {{"profiles.web.file", "pki/web"},
+                                            {"profiles.web.usage", "server"},
+                                            {"profiles.web.names", "198.51.100.7"},
+                                            {NULL, NULL}};
+
+    (void)state;
+    open_with(settings);
+    assert_int_equal(authorities(), HACTL_E_INVALID);
+    assert_said("profiles.web.names: 198.51.100.7 is a public address");
+}
+
+/* ---- one authority for all of etcd, as kubeadm has it ---- */
+
+static void test_single_etcd_authority(void **state)
+{
+    const struct fake_setting settings[] = {{"etcd_authorities", "single"}, {NULL, NULL}};
+
+    (void)state;
+    open_with(settings);
+    make_all();
+    assert_false(there("etcd/peer-ca.crt"));
+    assert_false(there("replicas/demo-1/pki/etcd/peer-ca.crt"));
+    assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/pki/etcd/peer", "sslserver", "127.81.1.1"), 0);
+    assert_int_equal(hactl_plugin.issuer->credential(self, fresh_call(), "demo-1", "etcd-peer", "authority"), HACTL_OK);
+    assert_string_equal(call->credentials[0].content, slurp(path_of("etcd/ca.crt")));
+}
+
+/* ---- kubeconfigs and copies ---- */
+
+static void test_kubeconfig_drift(void **state)
+{
+    char *text, *spoilt, *at;
+
+    (void)state;
+    make_all();
+    assert_int_equal(hactl_plugin.issuer->credential(self, fresh_call(), "demo-1", "admin", "kubeconfig"), HACTL_OK);
+    text = slurp(path_of("replicas/demo-1/admin.conf"));
+    assert_string_equal(call->credentials[0].content, text);
+    assert_non_null(strstr(text, "server: https://" EXTERNAL ":2379\n"));
+    assert_non_null(strstr(slurp(path_of("replicas/demo-1/scheduler.conf")), "server: https://127.81.1.1:6443\n"));
+    spoilt = strdup(text);
+    at = strstr(spoilt, "server: https://127") + strlen("server: https://");
+    *at = '9';
+    spill(path_of("replicas/demo-1/admin.conf"), spoilt, 0600);
+    assert_not_ready("admin", "demo-1", "it names the server https://927");
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    spill(path_of("replicas/demo-1/admin.conf"), "apiVersion: v1\nkind: Config\n", 0600);
+    assert_not_ready("admin", "demo-1", "damaged: replicas/demo-1/admin.conf");
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_int_equal(chmod(path_of("replicas/demo-1/admin.conf"), 0644), 0);
+    assert_not_ready("admin", "demo-1", "can be read by others");
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_all_ready();
+    free(spoilt);
+}
+
+static void test_copies_follow(void **state)
+{
+    (void)state;
+    make_all();
+    spill(path_of("replicas/demo-2/pki/ca.crt"), slurp(path_of("front-proxy-ca.crt")), 0644);
+    assert_not_ready("trust", "demo-2", "replicas/demo-2/pki/ca.crt is not kubernetes-ca as it is now");
+    assert_int_equal(issue("demo-2"), HACTL_OK);
+    assert_int_equal(unlink(path_of("replicas/demo-2/pki/sa.key")), 0);
+    assert_not_ready("trust", "demo-2", "replicas/demo-2/pki/sa.key is missing");
+    assert_int_equal(issue("demo-2"), HACTL_OK);
+    assert_all_ready();
+    assert_string_equal(slurp(path_of("replicas/demo-2/pki/sa.key")), slurp(path_of("sa.key")));
+    assert_false(there("replicas/demo-2/pki/ca.key")); /* never */
+}
+
+static void test_everything_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(authorities(), HACTL_OK);
+    assert_int_equal(issue(HACTL_EVERYTHING), HACTL_OK);
+    assert_all_ready();
+    judge_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_sign),
+        TEST(test_sign_refuses),
+        TEST(test_sign_refuses_weak_keys),
+        TEST(test_external_authority),
+        TEST(test_request_needs_an_external_authority),
+        TEST(test_intermediate_authority),
+        TEST(test_own_profiles),
+        TEST(test_bad_profiles),
+        TEST(test_profile_address_policy),
+        TEST(test_single_etcd_authority),
+        TEST(test_kubeconfig_drift),
+        TEST(test_copies_follow),
+        TEST(test_everything_at_once),
+    };
+
+    return cmocka_run_group_tests_name("pki_foreign", tests, NULL, NULL);
+}

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules that a serious issuer follows, each as a test with its name: what
+ * certificates say, how keys and files are treated, how libcrypto is used. */
+#include "tests/unit/pki_rig.h"
+
+#include "lib/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+static X509 *certificate_of(const char *relative)
+{
+    char *pem = slurp(path_of(relative));
+    X509 *certificate = pki_certificate_read(&((struct pki *)self)->crypto, pem, strlen(pem));
+
+    assert_non_null(certificate);
+    return certificate;
+}
+
+static const char *const every_certificate[] = {
+    "ca.crt",
+    "etcd/ca.crt",
+    "etcd/peer-ca.crt",
+    "front-proxy-ca.crt",
+    "operator/etcd-client.crt",
+    "replicas/demo-1/pki/apiserver.crt",
+    "replicas/demo-1/pki/apiserver-kubelet-client.crt",
+    "replicas/demo-1/pki/apiserver-etcd-client.crt",
+    "replicas/demo-1/pki/front-proxy-client.crt",
+    "replicas/demo-1/pki/etcd/server.crt",
+    "replicas/demo-1/pki/etcd/peer.crt",
+    "replicas/demo-1/pki/etcd/healthcheck-client.crt",
+};
+
+#define EVERY        (sizeof every_certificate / sizeof every_certificate[0])
+#define AUTHORITIES  4 /* of them */
+#define FOR_EACH(c)  for (size_t c = 0; c < EVERY; c++)
+#define IS_CRITICAL(certificate, nid) \
+    (X509_EXTENSION_get_critical(X509_get_ext(certificate, X509_get_ext_by_NID(certificate, nid, -1))) == 1)
+
+/* ---- certificates ---- */
+
+static void test_rule_01_serials_are_random_and_positive(void **state)
+{
+    const ASN1_INTEGER *serials[EVERY];
+    X509 *kept[EVERY];
+
+    (void)state;
+    make_all();
+    FOR_EACH(i)
+    {
+        BIGNUM *number;
+        kept[i] = certificate_of(every_certificate[i]);
+        serials[i] = X509_get0_serialNumber(kept[i]);
+        number = ASN1_INTEGER_to_BN(serials[i], NULL);
+        assert_false(BN_is_negative(number));
+        assert_in_range(BN_num_bits(number), 64, 159);
+        BN_free(number);
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(ASN1_INTEGER_cmp(serials[i], serials[j]), 0);
+    }
+    FOR_EACH(i) X509_free(kept[i]);
+}
+
+static void test_rule_02_validity_is_backdated_and_bounded(void **state)
+{
+    int64_t before_s = (int64_t)time(NULL), authority_end_s;
+    const struct fake_setting settings[] = {{"authority_days", "200"}, {"backdate_minutes", "60"}, {NULL, NULL}};
+
+    (void)state;
+    open_with(settings);
+    make_all();
+    authority_end_s = listed("kubernetes-ca", NULL)->not_after_s;
+    for (size_t i = 0; i < call->certificate_count; i++) {
+        const struct hactl_certificate *one = &call->certificates[i];
+        if (one->not_after_s == 0)
+            continue;
+        assert_in_range(one->not_before_s, before_s - 3600, before_s - 3600 + 60);
+        assert_true(one->not_after_s <= authority_end_s);
+    }
+}
+
+/* Times from 2050 on are GeneralizedTime, before they are UTCTime. */
+static void test_rule_02_times_have_the_form_of_their_century(void **state)
+{
+    static const struct {
+        int64_t end_s;
+        int type;
+        const char *text;
+    } ends[] = {
+        {2524607999, V_ASN1_UTCTIME, "491231235959Z"},
+        {2524608000, V_ASN1_GENERALIZEDTIME, "20500101000000Z"},
+        {4102444800, V_ASN1_GENERALIZEDTIME, "21000101000000Z"},
+    };
+    struct pki *pki = self;
+    struct pki_maker maker;
+
+    (void)state;
+    pki_maker_open(&maker, &pki->crypto);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct pki_issuance issuance = {.common_name = "x", .authority = true, .not_after_s = ends[i].end_s};
+        EVP_PKEY *key = pki_key_generate(&maker, "ecdsa-p256");
+        size_t size;
+        unsigned char *der = pki_certificate_make(&maker, key, &issuance, NULL, key, &size);
+        X509 *certificate = pki_certificate_parse(&pki->crypto, der, size);
+        const ASN1_TIME *end = X509_get0_notAfter(certificate);
+        assert_int_equal(ASN1_STRING_type(end), ends[i].type);
+        assert_int_equal(ASN1_STRING_length(end), strlen(ends[i].text));
+        assert_memory_equal(ASN1_STRING_get0_data(end), ends[i].text, strlen(ends[i].text));
+        assert_true(pki_time_s(end) == ends[i].end_s);
+        X509_free(certificate);
+        free(der);
+        EVP_PKEY_free(key);
+    }
+    pki_maker_close(&maker);
+}
+
+static void test_rule_03_authorities_sign_leaves_only(void **state)
+{
+    (void)state;
+    make_all();
+    FOR_EACH(i)
+    {
+        X509 *certificate = certificate_of(every_certificate[i]);
+        assert_true(IS_CRITICAL(certificate, NID_basic_constraints));
+        assert_int_equal(X509_check_ca(certificate), i < AUTHORITIES ? 1 : 0);
+        assert_int_equal(X509_get_pathlen(certificate), i < AUTHORITIES ? 0 : -1);
+        assert_int_equal(X509_get_extended_key_usage(certificate) == UINT32_MAX, i < AUTHORITIES);
+        if (i < AUTHORITIES)
+            assert_int_equal(X509_get_key_usage(certificate), KU_KEY_CERT_SIGN | KU_CRL_SIGN);
+        else
+            assert_int_equal(X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN, 0);
+        X509_free(certificate);
+    }
+}
+
+static void test_rule_04_key_identifiers_link_and_stay(void **state)
+{
+    X509 *authority, *leaf, *again;
+
+    (void)state;
+    make_all();
+    authority = certificate_of("ca.crt");
+    leaf = certificate_of("replicas/demo-1/pki/apiserver.crt");
+    assert_int_equal(ASN1_OCTET_STRING_cmp(X509_get0_subject_key_id(authority), X509_get0_authority_key_id(leaf)), 0);
+    cluster.external_address = "127.81.0.77"; /* another certificate for the same key */
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    again = certificate_of("replicas/demo-1/pki/apiserver.crt");
+    assert_int_not_equal(X509_cmp(leaf, again), 0);
+    assert_int_equal(ASN1_OCTET_STRING_cmp(X509_get0_subject_key_id(leaf), X509_get0_subject_key_id(again)), 0);
+    X509_free(authority);
+    X509_free(leaf);
+    X509_free(again);
+}
+
+static void test_rule_05_key_usage_by_kind_of_key(void **state)
+{
+    static const char *const types[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048"};
+    struct pki *pki = self;
+    struct pki_maker maker;
+
+    (void)state;
+    pki_maker_open(&maker, &pki->crypto);
+    for (size_t i = 0; i < 3; i++) {
+        struct pki_issuance issuance = {.common_name = "x", .usage = PKI_SERVER, .not_after_s = 4000000000};
+        EVP_PKEY *key = pki_key_generate(&maker, types[i]);
+        size_t size;
+        unsigned char *der = pki_certificate_make(&maker, key, &issuance, NULL, key, &size);
+        X509 *certificate = pki_certificate_parse(&pki->crypto, der, size);
+        assert_true(IS_CRITICAL(certificate, NID_key_usage));
+        assert_int_equal(X509_get_key_usage(certificate), i < 2 ? KU_DIGITAL_SIGNATURE
+                                                                : KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT);
+        assert_int_equal(X509_verify(certificate, key), 1);
+        X509_free(certificate);
+        free(der);
+        EVP_PKEY_free(key);
+    }
+    pki_maker_close(&maker);
+}
+
+static void test_rule_06_extended_key_usage_by_role(void **state)
+{
+    static const struct {
+        const char *file;
+        uint32_t usage;
+    } roles[] = {
+        {"operator/etcd-client.crt", XKU_SSL_CLIENT},
+        {"replicas/demo-1/pki/apiserver.crt", XKU_SSL_SERVER},
+        {"replicas/demo-1/pki/etcd/server.crt", XKU_SSL_SERVER | XKU_SSL_CLIENT},
+        {"replicas/demo-1/pki/etcd/peer.crt", XKU_SSL_SERVER | XKU_SSL_CLIENT},
+        {"replicas/demo-1/pki/etcd/healthcheck-client.crt", XKU_SSL_CLIENT},
+        {"replicas/demo-1/pki/front-proxy-client.crt", XKU_SSL_CLIENT},
+        {"replicas/demo-1/pki/apiserver-etcd-client.crt", XKU_SSL_CLIENT},
+        {"replicas/demo-1/pki/apiserver-kubelet-client.crt", XKU_SSL_CLIENT},
+    };
+
+    (void)state;
+    make_all();
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        X509 *certificate = certificate_of(roles[i].file);
+        assert_int_equal(X509_get_extended_key_usage(certificate), roles[i].usage);
+        X509_free(certificate);
+    }
+}
+
+static void test_rule_07_names_are_canonical_and_groups_modest(void **state)
+{
+    const char *const subjects[][3] = {{"admin", "kubeadm:cluster-admins", "kubernetes-admin"},
+                                       {"super-admin", "system:masters", "kubernetes-super-admin"},
+                                       {"kubelet", "system:nodes", "system:node:demo-1"}};
+    const char *names;
+
+    (void)state;
+    extra_names[0] = "API.Example.com";
+    extra_names[1] = "api.example.COM";
+    extra_names[2] = "127.81.1.1";
+    make_all();
+    names = listed("kube-apiserver", "demo-1")->names;
+    assert_non_null(strstr(names, ",api.example.com"));
+    assert_null(strstr(strstr(names, "api.example.com") + 1, "api.example.com"));
+    assert_null(strstr(strstr(names, "127.81.1.1") + 1, "127.81.1.1,"));
+    for (size_t i = 0; i < 3; i++) {
+        char subject[200];
+        snprintf(subject, sizeof subject, "CN=%s,O=%s", subjects[i][2], subjects[i][1]);
+        assert_string_equal(listed(subjects[i][0], "demo-1")->subject, subject);
+    }
+}
+
+static void test_rule_08_every_name_says_why_it_is_there(void **state)
+{
+    const struct hactl_certificate *one;
+
+    (void)state;
+    extra_names[0] = "api.example.com";
+    one = listed("kube-apiserver", "demo-2");
+    assert_non_null(one->wanted);
+    assert_non_null(strstr(one->wanted, "127.81.1.2 (internal address of demo-2)"));
+    assert_non_null(strstr(one->wanted, EXTERNAL " (the cluster's external address)"));
+    assert_non_null(strstr(one->wanted, "10.96.0.1 (first address of the service range)"));
+    assert_non_null(strstr(one->wanted, "api.example.com (cluster.names)"));
+    extra_names[0] = "198.51.100.77";
+    assert_int_equal(issue("demo-2"), HACTL_E_INVALID);
+    assert_said("198.51.100.77 is a public address");
+}
+
+/* Whoever issues it: a constrained authority vouches for no other public address. */
+static void test_rule_08_constrained_authorities(void **state)
+{
+    const struct fake_setting settings[] = {{"constrain", "true"}, {NULL, NULL}};
+    X509 *authority;
+
+    (void)state;
+    cluster.external_address = "203.0.113.10";
+    open_with(settings);
+    make_all();
+    assert_all_ready();
+    authority = certificate_of("ca.crt");
+    assert_true(IS_CRITICAL(authority, NID_name_constraints));
+    X509_free(authority);
+    assert_int_equal(openssl_says("ca", "replicas/demo-1/pki/apiserver", "sslserver", "203.0.113.10"), 0);
+    assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/pki/etcd/server", "sslserver", "127.81.1.1"), 0);
+    cluster.external_address = "198.51.100.77";
+    print_tree(0);
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
+    assert_said("name constraints");
+    assert_string_equal(print_tree(1), prints[0]);
+}
+
+static void test_rule_09_signature_by_kind_of_authority(void **state)
+{
+    static const struct {
+        const char *type;
+        int nid;
+    } kinds[] = {{"ecdsa-p256", NID_ecdsa_with_SHA256},
+                 {"ecdsa-p384", NID_ecdsa_with_SHA384},
+                 {"rsa-2048", NID_sha256WithRSAEncryption}};
+
+    (void)state;
+    inventory.replica_count = 0;
+    for (size_t i = 0; i < 3; i++) {
+        const struct fake_setting settings[] = {{"key_type", kinds[i].type}, {NULL, NULL}};
+        const X509_ALGOR *algorithm;
+        X509 *certificate;
+        int parameters;
+        open_with(settings);
+        make_all();
+        certificate = certificate_of("operator/etcd-client.crt");
+        assert_int_equal(X509_get_signature_nid(certificate), kinds[i].nid);
+        X509_get0_signature(NULL, &algorithm, certificate);
+        X509_ALGOR_get0(NULL, &parameters, NULL, algorithm);
+        assert_int_equal(parameters, i < 2 ? V_ASN1_UNDEF : V_ASN1_NULL);
+        X509_free(certificate);
+        assert_int_equal(ha_tree_remove(directory), 0);
+    }
+}
+
+static void test_rule_10_version_and_names_as_encoded(void **state)
+{
+    X509 *authority, *leaf;
+    const unsigned char *one, *other;
+    size_t one_size, other_size;
+
+    (void)state;
+    make_all();
+    authority = certificate_of("ca.crt");
+    leaf = certificate_of("replicas/demo-1/pki/apiserver.crt");
+    assert_int_equal(X509_get_version(leaf), X509_VERSION_3);
+    X509_NAME_get0_der(X509_get_subject_name(authority), &one, &one_size);
+    X509_NAME_get0_der(X509_get_issuer_name(leaf), &other, &other_size);
+    assert_int_equal(one_size, other_size);
+    assert_memory_equal(one, other, one_size);
+    assert_int_equal(
+        ASN1_STRING_type(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(X509_get_subject_name(leaf), 0))),
+        V_ASN1_UTF8STRING);
+    X509_free(authority);
+    X509_free(leaf);
+}
+
+/* ---- keys and files ---- */
+
+static void test_rule_11_keys_are_pkcs8(void **state)
+{
+    (void)state;
+    make_all();
+    assert_memory_equal(slurp(path_of("ca.key")), "-----BEGIN PRIVATE KEY-----\n", 28);
+    assert_memory_equal(slurp(path_of("replicas/demo-1/pki/sa.key")), "-----BEGIN PRIVATE KEY-----\n", 28);
+    assert_memory_equal(slurp(path_of("replicas/demo-1/pki/sa.pub")), "-----BEGIN PUBLIC KEY-----\n", 27);
+}
+
+static void test_rule_11_authority_keys_may_be_encrypted(void **state)
+{
+    char file[128];
+    const struct fake_setting settings[] = {{"passphrase_file", file}, {NULL, NULL}};
+    const char *const check[] = {"openssl", "pkey", "-in", path_of("ca.key"), "-passin", "pass:correct horse", "-noout",
+                                 NULL};
+    const char *const wrong[] = {"openssl", "pkey", "-in", path_of("ca.key"), "-passin", "pass:wrong", "-noout", NULL};
+
+    (void)state;
+    snprintf(file, sizeof file, "%s/passphrase", top);
+    spill(file, "correct horse\n", 0600);
+    inventory.replica_count = 1;
+    open_with(settings);
+    make_all();
+    assert_all_ready();
+    assert_memory_equal(slurp(path_of("ca.key")), "-----BEGIN ENCRYPTED PRIVATE KEY-----\n", 38);
+    assert_memory_equal(slurp(path_of("replicas/demo-1/pki/apiserver.key")), "-----BEGIN PRIVATE KEY-----\n", 28);
+    assert_int_equal(run_program(check), 0);
+    assert_int_not_equal(run_program(wrong), 0);
+    /* Another process needs the pass phrase to sign, and none to look. */
+    open_with(NULL);
+    assert_all_ready();
+    cluster.external_address = "127.81.0.77";
+    assert_int_equal(issue("demo-1"), HACTL_E_DENIED);
+    assert_said("encrypted");
+    spill(file, "wrong\n", 0600);
+    open_with(settings);
+    assert_int_equal(issue("demo-1"), HACTL_E_DENIED);
+    assert_said("cannot be decrypted");
+    spill(file, "correct horse\n", 0600);
+    open_with(settings);
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_all_ready();
+}
+
+static void test_rule_11_passphrase_from_a_descriptor(void **state)
+{
+    char number[16];
+    const struct fake_setting settings[] = {{"passphrase_descriptor", number}, {NULL, NULL}};
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "from a pipe\n", 12), 12);
+    close(ends[1]);
+    snprintf(number, sizeof number, "%d", ends[0]);
+    inventory.replica_count = 0;
+    open_with(settings);
+    make_all();
+    assert_memory_equal(slurp(path_of("ca.key")), "-----BEGIN ENCRYPTED PRIVATE KEY-----\n", 38);
+    close(ends[0]);
+}
+
+/* Under a generous umask too, and under one that forbids everything. */
+static void test_rule_12_modes_do_not_depend_on_umask(void **state)
+{
+    static const mode_t masks[] = {0, 022, 077};
+
+    (void)state;
+    inventory.replica_count = 1;
+    for (size_t i = 0; i < 3; i++) {
+        mode_t old = umask(masks[i]);
+        make_all();
+        umask(old);
+        assert_int_equal(mode_of("ca.key"), 0600);
+        assert_int_equal(mode_of("ca.crt"), 0644);
+        assert_int_equal(mode_of("sa.key"), 0600);
+        assert_int_equal(mode_of("replicas/demo-1/admin.conf"), 0600);
+        assert_int_equal(mode_of("replicas/demo-1/pki/etcd"), 0700);
+        assert_int_equal(mode_of("replicas/demo-1/pki/sa.key"), 0600);
+        assert_int_equal(ha_tree_remove(directory), 0);
+    }
+}
+
+/* Renewal keeps the key, so that one rename is all; what is read in between is the old pair or the new. */
+static void test_rule_13_renewal_is_one_rename(void **state)
+{
+    char *key;
+    struct stat before, after;
+
+    (void)state;
+    make_all();
+    key = slurp(path_of("replicas/demo-1/pki/apiserver.key"));
+    assert_int_equal(stat(path_of("replicas/demo-1/pki/apiserver.key"), &before), 0);
+    cluster.external_address = "127.81.0.77";
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_int_equal(stat(path_of("replicas/demo-1/pki/apiserver.key"), &after), 0);
+    assert_true(before.st_ino == after.st_ino);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/apiserver.key")), key);
+    assert_int_equal(openssl_says("ca", "replicas/demo-1/pki/apiserver", "sslserver", "127.81.0.77"), 0);
+}
+
+static void test_rule_15_no_authority_is_overwritten(void **state)
+{
+    char *key, *certificate, *account;
+
+    (void)state;
+    make_all();
+    key = slurp(path_of("ca.key"));
+    certificate = slurp(path_of("ca.crt"));
+    account = slurp(path_of("sa.key"));
+    make_all();
+    assert_string_equal(slurp(path_of("ca.key")), key);
+    assert_string_equal(slurp(path_of("ca.crt")), certificate);
+    assert_string_equal(slurp(path_of("sa.key")), account);
+    spill(path_of("sa.key"), "rubbish", 0600);
+    assert_int_equal(authorities(), HACTL_E_CONFLICT);
+    assert_said("sa.key cannot be used");
+    assert_int_equal(unlink(path_of("sa.key")), 0);
+    assert_int_equal(authorities(), HACTL_E_CONFLICT); /* sa.pub is still there: tokens are checked with it */
+}
+
+/* What a reader of logs, errors and listings could see of a key: nothing. */
+static void test_rule_16_no_key_is_shown(void **state)
+{
+    char *key, line[65];
+
+    (void)state;
+    make_all();
+    key = slurp(path_of("replicas/demo-1/pki/apiserver.key"));
+    snprintf(line, sizeof line, "%.64s", strchr(key, '\n') + 1);
+    list_all();
+    for (size_t i = 0; i < call->certificate_count; i++) {
+        assert_null(strstr(call->certificates[i].names, line));
+        assert_null(strstr(call->certificates[i].subject, line));
+    }
+    spill(path_of("replicas/demo-1/pki/apiserver.crt"), key, 0644); /* a key where a certificate should be */
+    assert_null(strstr(listed("kube-apiserver", "demo-1")->reason, line));
+}
+
+/* ---- libcrypto ---- */
+
+/* What is in the machine's openssl.cnf changes nothing. */
+static void test_rule_26_openssl_cnf_is_not_ours(void **state)
+{
+    char file[128];
+    const char *const version[] = {"openssl", "version", NULL};
+
+    (void)state;
+    snprintf(file, sizeof file, "%s/openssl.cnf", top);
+    spill(file, "openssl_conf = x\n[x]\nproviders = y\n[y]\nnull = z\n[z]\nactivate = 1\n", 0600);
+    setenv("OPENSSL_CONF", file, 1);
+    assert_int_equal(run_program(version), 0);
+    open_with(NULL);
+    make_all();
+    assert_all_ready();
+    unsetenv("OPENSSL_CONF");
+    assert_null(((struct pki *)self)->crypto.library == NULL ? "none" : NULL);
+}
+
+/* A comma is no field of its own, and a NUL no end. */
+static void test_rule_27_names_inject_nothing(void **state)
+{
+    static const char *const bad[] = {"a,DNS:evil.example.com", "a\nb", "a;b", "IP:1.2.3.4", "a\"b"};
+
+    (void)state;
+    assert_int_equal(authorities(), HACTL_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        extra_names[0] = bad[i];
+        assert_int_equal(hactl_plugin.issuer->issue(self, fresh_call(), &inventory, "demo-1", NULL), HACTL_E_INVALID);
+    }
+}
+
+/* The first signature of each authority is verified with its public key. */
+static void test_rule_28_output_is_verified(void **state)
+{
+    struct pki *pki = self;
+
+    (void)state;
+    make_all();
+    for (size_t i = 0; i < pki_authority_count; i++)
+        assert_non_null(pki->verified[i]);
+    open_with(NULL); /* as another process finds them */
+    pki = self;
+    cluster.external_address = "127.81.0.77";
+    assert_null(pki->verified[0]);
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_non_null(pki->verified[0]);
+    ERR_clear_error();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_rule_01_serials_are_random_and_positive),
+        TEST(test_rule_02_validity_is_backdated_and_bounded),
+        TEST(test_rule_02_times_have_the_form_of_their_century),
+        TEST(test_rule_03_authorities_sign_leaves_only),
+        TEST(test_rule_04_key_identifiers_link_and_stay),
+        TEST(test_rule_05_key_usage_by_kind_of_key),
+        TEST(test_rule_06_extended_key_usage_by_role),
+        TEST(test_rule_07_names_are_canonical_and_groups_modest),
+        TEST(test_rule_08_every_name_says_why_it_is_there),
+        TEST(test_rule_08_constrained_authorities),
+        TEST(test_rule_09_signature_by_kind_of_authority),
+        TEST(test_rule_10_version_and_names_as_encoded),
+        TEST(test_rule_11_keys_are_pkcs8),
+        TEST(test_rule_11_authority_keys_may_be_encrypted),
+        TEST(test_rule_11_passphrase_from_a_descriptor),
+        TEST(test_rule_12_modes_do_not_depend_on_umask),
+        TEST(test_rule_13_renewal_is_one_rename),
+        TEST(test_rule_15_no_authority_is_overwritten),
+        TEST(test_rule_16_no_key_is_shown),
+        TEST(test_rule_26_openssl_cnf_is_not_ours),
+        TEST(test_rule_27_names_inject_nothing),
+        TEST(test_rule_28_output_is_verified),
+    };
+
+    return cmocka_run_group_tests_name("pki_rules", tests, NULL, NULL);
+}
