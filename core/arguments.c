@@ -23,7 +23,7 @@ const struct ha_option ha_option_table[HA_OPTIONS] = {
     [HA_OPTION_OPERATION] = {'\0', "op", "NAME", "names the operation, so that asking again is the same request"},
     [HA_OPTION_PLUGIN_DIR] = {'\0', "plugin-dir", "DIRECTORY", "looks for plugins there first"},
     [HA_OPTION_VERBOSE] = {'v', "verbose", NULL, "says more on standard error; twice: every request"},
-    [HA_OPTION_QUIET] = {'q', "quiet", NULL, "no progress and no warnings; errors only"},
+    [HA_OPTION_QUIET] = {'q', "quiet", NULL, "no progress, no report of a change and no warnings; errors only"},
     [HA_OPTION_COLOR] = {'\0', "color", "WHEN", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are heeded"},
     [HA_OPTION_HELP] = {'h', "help", NULL, "explains the command instead of running it"},
     [HA_OPTION_VERSION] = {'V', "version", NULL, "prints the version"},
@@ -297,6 +297,9 @@ static int find_command(struct ha_cli *cli, struct ha_error *error)
     cli->command = ha_command_find(cli->all_words, cli->all_count, &used, error);
     if (cli->command == NULL)
         return -1;
+    snprintf(cli->command_text, sizeof cli->command_text, "%s%s%s", cli->command->noun,
+             cli->command->verb != NULL ? " " : "", cli->command->verb != NULL ? cli->command->verb : "");
+    cli->options.command = cli->command_text;
     cli->words = cli->all_words + used;
     cli->word_count = cli->all_count - used;
     if (cli->given[HA_OPTION_HELP] != NULL)

@@ -63,6 +63,7 @@ struct ha_cli {
     enum ha_color color;
     int verbosity;                    /* -1: quiet */
     const struct ha_command *command; /* NULL: none was named */
+    char command_text[48];            /* "replica add" */
     const char *all_words[HA_WORDS];
     int all_count;
     const char *const *words; /* what follows noun and verb */

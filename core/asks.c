@@ -8,7 +8,7 @@
 #include "core/wants.h"
 #include "core/session_internal.h"
 
-enum { LIST_TIMEOUT_MS = 5000, PROBE_TIMEOUT_MS = 1500, CHECK_TIMEOUT_MS = 10000 };
+enum { LIST_TIMEOUT_MS = 5000, REACHES_TIMEOUT_MS = 5000, PROBE_TIMEOUT_MS = 1500, CHECK_TIMEOUT_MS = 10000 };
 
 /* What a call is given. Lives in its own arena, freed with the call. */
 struct arguments {
@@ -52,22 +52,36 @@ static struct hactl_call *ask(struct ha_session *session, struct ha_instance *in
 
 /* ---- the operations, entered by the worker */
 
+/* One that cannot be reached just now is simply not noted. */
+static void find_reach(struct hactl_call *c, const char *instance, uint16_t port)
+{
+    struct ha_found *found = ARGUMENTS(c)->found;
+    size_t before = c->reach_count;
+    int rc = OPS(c, cloud)->reach(SELF(c), c, instance, port);
+    if (rc != HACTL_OK && !c->refused) {
+        c->text[0] = '\0'; /* the list has not failed for that */
+        c->retry_after_ms = 0;
+    }
+    if (rc != HACTL_OK || c->reach_count == before)
+        return;
+    found->items[found->count].name = instance;
+    found->items[found->count].port = port;
+    found->items[found->count++].record = before;
+}
+
 /* What runs is asked for its reach at once: it saves a round trip per replica.
- * One that cannot be reached just now is simply not noted. */
+ * A slow list leaves the reaches their own time. */
 static int run_cloud_list(struct hactl_call *c)
 {
     const struct arguments *a = ARGUMENTS(c);
+    c->deadline_ms -= REACHES_TIMEOUT_MS;
     int rc = OPS(c, cloud)->list(SELF(c), c);
+    c->deadline_ms += REACHES_TIMEOUT_MS;
     for (size_t i = 0; rc == HACTL_OK && i < c->instance_count; i++)
-        for (const uint16_t *port = a->ports; *port; port++) {
-            size_t before = c->reach_count;
-            if (c->instances[i].state != HACTL_INSTANCE_RUNNING || a->found->count == HA_FOUND ||
-                OPS(c, cloud)->reach(SELF(c), c, c->instances[i].name, *port) != HACTL_OK || c->reach_count == before)
-                continue;
-            a->found->items[a->found->count].name = c->instances[i].name;
-            a->found->items[a->found->count].port = *port;
-            a->found->items[a->found->count++].record = before;
-        }
+        for (const uint16_t *port = a->ports; *port; port++)
+            if (c->instances[i].state == HACTL_INSTANCE_RUNNING && a->found->count < HA_FOUND &&
+                ha_now_ms() < c->deadline_ms)
+                find_reach(c, c->instances[i].name, *port);
     return rc;
 }
 static int run_zones(struct hactl_call *c)
@@ -107,11 +121,23 @@ static int run_release(struct hactl_call *c)
 }
 static int run_firewall_ensure(struct hactl_call *c)
 {
-    return OPS(c, cloud)->firewall_ensure(SELF(c), c, ARGUMENTS(c)->want, (size_t)ARGUMENTS(c)->number);
+    return OPS(c, cloud)->firewall_ensure(SELF(c), c, ARGUMENTS(c)->want);
 }
 static int run_firewall_destroy(struct hactl_call *c)
 {
     return OPS(c, cloud)->firewall_destroy(SELF(c), c);
+}
+static int run_requests(struct hactl_call *c)
+{
+    return OPS(c, cloud)->requests(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_temporary_address_ensure(struct hactl_call *c)
+{
+    return OPS(c, cloud)->temporary_address_ensure(SELF(c), c, ARGUMENTS(c)->name);
+}
+static int run_temporary_address_destroy(struct hactl_call *c)
+{
+    return OPS(c, cloud)->temporary_address_destroy(SELF(c), c, ARGUMENTS(c)->name);
 }
 static int run_unit_log(struct hactl_call *c)
 {
@@ -149,7 +175,8 @@ static int run_authority(struct hactl_call *c)
 }
 static int run_issue(struct hactl_call *c)
 {
-    return OPS(c, issuer)->issue(SELF(c), c, ARGUMENTS(c)->want, ARGUMENTS(c)->name, NULL);
+    const struct arguments *a = ARGUMENTS(c);
+    return OPS(c, issuer)->issue(SELF(c), c, a->want, a->name, a->second, (size_t)a->number);
 }
 static int run_rotate(struct hactl_call *c)
 {
@@ -266,7 +293,8 @@ static int run_poll(struct hactl_call *c)
 }
 static int run_check(struct hactl_call *c)
 {
-    return c->instance->plugin->descriptor->check ? c->instance->plugin->descriptor->check(SELF(c), c) : HACTL_OK;
+    const struct hactl_plugin *descriptor = c->instance->plugin->descriptor;
+    return ha_offers(descriptor, check) ? descriptor->check(SELF(c), c) : HACTL_OK;
 }
 
 /* ---- looking */
@@ -312,7 +340,8 @@ static struct hactl_call *ask_cloud_list(struct ha_session *session)
     struct arguments *a;
     if (!session->cloud)
         return NULL;
-    struct hactl_call *call = ask(session, session->cloud, run_cloud_list, "list", LIST_TIMEOUT_MS, &a);
+    struct hactl_call *call =
+        ask(session, session->cloud, run_cloud_list, "list", LIST_TIMEOUT_MS + REACHES_TIMEOUT_MS, &a);
     uint16_t *ports = ha_arena_take(a->arena, sizeof *ports * (HA_PAYLOADS * 2 + 1));
     for (int p = 0, count = 0; p < session->payload_count; p++) {
         const struct ha_payload_facts *facts = &session->private->payloads[p];
@@ -334,7 +363,8 @@ static struct hactl_call *ask_issuer_list(struct ha_session *session)
     struct hactl_call *call = ask(session, session->issuer, run_issuer_list, "list certificates", LIST_TIMEOUT_MS, &a);
     const char **purposes = ha_arena_take(a->arena, sizeof *purposes * (HA_PAYLOADS + 1));
     for (int p = 0; p < session->payload_count; p++) {
-        const char *purpose = session->payloads[p]->plugin->descriptor->payload->operator_purpose;
+        const struct hactl_payload_ops *payload = session->payloads[p]->plugin->descriptor->payload;
+        const char *purpose = ha_offers(payload, operator_purpose) ? payload->operator_purpose : NULL;
         purposes[p] = ha_arena_string(a->arena, purpose ? purpose : "");
     }
     a->purposes = purposes;
@@ -414,6 +444,8 @@ static const struct {
     [HA_STEP_BALANCER_RELEASE] = {TO_BALANCER, run_balancer_release},
     [HA_STEP_BALANCER_CLAIM] = {TO_BALANCER, run_balancer_claim},
     [HA_STEP_BALANCER_DELETE] = {TO_BALANCER, run_balancer_destroy},
+    [HA_STEP_TEMPORARY_ADDRESS_DETACH] = {TO_CLOUD, run_temporary_address_destroy},
+    [HA_STEP_TEMPORARY_ADDRESS_ATTACH] = {TO_CLOUD, run_temporary_address_ensure},
 };
 
 static struct ha_instance *addressee(struct ha_session *session, const struct ha_step *step)
@@ -459,8 +491,10 @@ static void give_cloud(struct ha_session *session, const struct ha_step *step, s
     a->name = ha_arena_string(a->arena, r ? r->name : session->configuration->cluster_name);
     a->other = ha_arena_string(a->arena, r ? r->name : NULL);
     a->third = ha_arena_string(a->arena, r ? r->zone : NULL);
-    if (r)
-        a->want = ha_replica_want(a->arena, r);
+    if (step->kind == HA_STEP_FIREWALL_ENSURE)
+        a->want = ha_firewall_want(a->arena, session);
+    else if (r)
+        a->want = ha_instance_want(a->arena, session, r);
     if (step->kind == HA_STEP_REPLICA_CLAIM || step->kind == HA_STEP_REPLICA_RELEASE)
         a->other = ha_arena_string(a->arena, model->external_address);
     a->port = session->observed.endpoint_port;
@@ -493,6 +527,7 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
         return NULL;
     snprintf(what, sizeof what, "%s %.60s", ha_step_types[step->kind].name, step->subject);
     struct hactl_call *call = ask(session, instance, step_calls[step->kind].run, what, timeout_ms, &a);
+    call->may_pend = true;
     switch (step_calls[step->kind].to) {
     case TO_CLOUD:
         give_cloud(session, step, a);
@@ -616,6 +651,7 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     char what[96];
     snprintf(what, sizeof what, "deliver to %.60s", session->observed.model.replicas[replica].name);
     struct hactl_call *call = ask(session, session->cloud, run_deliver, what, timeout_ms, &a);
+    call->may_pend = true;
     struct hactl_payload *want = ha_arena_take(a->arena, sizeof *want);
     want->struct_size = sizeof *want;
     want->name = ha_arena_string(a->arena, session->payloads[payload]->conf->instance);
@@ -628,6 +664,33 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     want->port_count = rendered->port_count;
     a->want = want;
     a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
+    return call;
+}
+
+struct hactl_call *ha_ask_requests(struct ha_session *session, int replica, int64_t timeout_ms)
+{
+    struct arguments *a;
+    char what[96];
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, requests))
+        return NULL;
+    snprintf(what, sizeof what, "requests of %.60s", session->observed.model.replicas[replica].name);
+    struct hactl_call *call = ask(session, session->cloud, run_requests, what, timeout_ms, &a);
+    a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
+    return call;
+}
+
+struct hactl_call *ha_ask_issue(struct ha_session *session, int replica, const struct hactl_call *requested,
+                                int64_t timeout_ms)
+{
+    struct arguments *a;
+    char what[96];
+    snprintf(what, sizeof what, "sign the requests of %.60s", session->observed.model.replicas[replica].name);
+    struct hactl_call *call = ask(session, session->issuer, run_issue, what, timeout_ms, &a);
+    call->may_pend = true;
+    a->want = ha_inventory_want(a->arena, session);
+    a->name = ha_arena_string(a->arena, session->observed.model.replicas[replica].name);
+    a->second = POINTERS(a->arena, hactl_request, requested->requests, requested->request_count);
+    a->number = (int)requested->request_count;
     return call;
 }
 
@@ -649,7 +712,7 @@ struct hactl_call *ha_ask_check(struct ha_instance *instance)
 struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *instance, const char *unit)
 {
     struct arguments *a;
-    if (!session->cloud || !session->cloud->plugin->descriptor->cloud->unit_log)
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, unit_log))
         return NULL;
     struct hactl_call *call = ask(session, session->cloud, run_unit_log, "unit log", LIST_TIMEOUT_MS, &a);
     a->name = ha_arena_string(a->arena, instance);
@@ -660,7 +723,10 @@ struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *insta
 struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const char *path, int64_t timeout_ms)
 {
     struct arguments *a;
+    if (!ha_offers(session->payloads[group]->plugin->descriptor->member, snapshot))
+        return NULL;
     struct hactl_call *call = ask(session, session->payloads[group], run_snapshot, "snapshot", timeout_ms, &a);
+    call->interruptible = true;
     a->want = ha_group_want(a->arena, session, group);
     a->name = ha_arena_string(a->arena, path);
     return call;
@@ -670,6 +736,7 @@ struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, con
 {
     struct arguments *a;
     struct hactl_call *call = ask(session, session->payloads[group], run_move_leader, "move leader", timeout_ms, &a);
+    call->may_pend = true;
     a->want = ha_group_want(a->arena, session, group);
     a->name = ha_arena_string(a->arena, to_id);
     return call;
@@ -686,7 +753,9 @@ struct hactl_call *ha_ask_revoke(struct ha_session *session, const char *certifi
 
 struct hactl_call *ha_ask_forget(struct ha_session *session, int64_t timeout_ms)
 {
-    if (!session->cloud || !session->cloud->plugin->descriptor->cloud->forget)
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, forget))
         return NULL;
-    return ask(session, session->cloud, run_forget, "forget", timeout_ms, NULL);
+    struct hactl_call *call = ask(session, session->cloud, run_forget, "forget", timeout_ms, NULL);
+    call->may_pend = true;
+    return call;
 }

@@ -25,7 +25,7 @@ struct hactl_call *ha_ask_observe(struct ha_session *session, enum ha_subject su
 
 /* Side results of lists: of the cloud, which reach record is whose (name,
  * port); of the issuer, which credential record is which (payload, part). */
-enum { HA_FOUND = 64 };
+enum { HA_FOUND = HA_REPLICAS * HA_PAYLOADS * 2 };
 struct ha_found {
     int count;
     struct {
@@ -40,6 +40,11 @@ const struct ha_found *ha_call_found(const struct hactl_call *call);
  * COMPONENTS_START begin with render and go on through delivery.c. */
 struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step *step, int64_t timeout_ms);
 
+/* What the replica wants to have certified; NULL: the cloud cannot tell. */
+struct hactl_call *ha_ask_requests(struct ha_session *session, int replica, int64_t timeout_ms);
+/* Signs what `requested` emitted. */
+struct hactl_call *ha_ask_issue(struct ha_session *session, int replica, const struct hactl_call *requested,
+                                int64_t timeout_ms);
 struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *instance, const char *token,
                                int64_t timeout_ms);
 struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms);
@@ -57,10 +62,15 @@ struct hactl_call *ha_ask_ports(struct ha_session *session, int payload);
 struct hactl_call *ha_ask_zones(struct ha_session *session);
 struct hactl_call *ha_ask_check(struct ha_instance *instance);
 struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *instance, const char *unit);
+/* NULL: the plugin makes none. */
 struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const char *path, int64_t timeout_ms);
 struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, const char *to_id, int64_t timeout_ms);
 /* `certificate`: its PEM. */
 struct hactl_call *ha_ask_revoke(struct ha_session *session, const char *certificate, int64_t timeout_ms);
 struct hactl_call *ha_ask_forget(struct ha_session *session, int64_t timeout_ms);
+
+/* Submits the call and waits until what it began is over, polling; for what is
+ * asked outside a plan. Returns its code, which is never HACTL_PENDING. */
+int ha_ask_to_the_end(struct ha_session *session, struct hactl_call *call);
 
 #endif

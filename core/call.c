@@ -16,14 +16,36 @@
 #include "core/call_internal.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/model.h"
+#include "core/text.h"
 
 #define RECORDS_MAX   100000u
 #define CONTENT_MAX   (16u << 20)
 #define ARGUMENTS_MAX 1000u
+#define ARGUMENT_MAX  (128u << 10)
+
+/* Of texts for people; `text` has room for a few words before it. */
+#define TEXT_MAX 600
+
+/* What names mean is decided by every byte of them: the model must never know
+ * an object by half its name. */
+enum {
+    NAME_MAX_BYTES = HA_NAME - 1,
+    ADDRESS_MAX_BYTES = HA_ADDRESS - 1,
+    ID_MAX_BYTES = sizeof(((struct ha_member *)NULL)->id) - 1,
+    HOST_MAX_BYTES = 109,
+    URL_MAX_BYTES = sizeof(((struct ha_member *)NULL)->peer_url) - 1,
+    DIGEST_MAX_BYTES = 255,
+    PATH_MAX_BYTES = 4095,
+    LINES_MAX_BYTES = 64 << 10
+};
 
 enum field_type {
-    FIELD_STRING,
-    FIELD_OPTIONAL,
+    FIELD_STRING,   /* at most `limit` bytes, as all that follow */
+    FIELD_LINES,    /* a string that may have lines */
+    FIELD_OPTIONAL, /* a string, or NULL */
+    FIELD_PROSE,    /* for people: repaired where it is no UTF-8, and cut */
+    FIELD_OPTIONAL_PROSE,
     FIELD_ENUM,    /* 0 to `limit` */
     FIELD_CONTENT, /* optional; its size stands at `limit` */
     FIELD_ARGV
@@ -45,13 +67,23 @@ struct record_type {
 };
 
 #define AT(type, member) offsetof(struct hactl_##type, member)
-#define STRING(type, member)                       \
-    {                                              \
-#member, FIELD_STRING, AT(type, member), 0 \
+#define STRING(type, member, limit)                    \
+    {                                                  \
+#member, FIELD_STRING, AT(type, member), limit \
     }
-#define OPTIONAL(type, member)                       \
-    {                                                \
-#member, FIELD_OPTIONAL, AT(type, member), 0 \
+#define OPTIONAL(type, member, limit)                    \
+    {                                                    \
+#member, FIELD_OPTIONAL, AT(type, member), limit \
+    }
+#define NAME(type, member)          STRING(type, member, NAME_MAX_BYTES)
+#define OPTIONAL_NAME(type, member) OPTIONAL(type, member, NAME_MAX_BYTES)
+#define PROSE(type, member)                              \
+    {                                                    \
+#member, FIELD_PROSE, AT(type, member), TEXT_MAX \
+    }
+#define OPTIONAL_PROSE(type, member)                              \
+    {                                                             \
+#member, FIELD_OPTIONAL_PROSE, AT(type, member), TEXT_MAX \
     }
 #define ENUM(type, member, limit)                    \
     {                                                \
@@ -64,72 +96,100 @@ struct record_type {
     }
 
 static const struct field zone_fields[] = {
-    STRING(zone, name),
-    STRING(zone, region),
+    NAME(zone, name),
+    NAME(zone, region),
     TRISTATE(zone, up),
 };
 static const struct field instance_fields[] = {
-    STRING(instance, name),
-    STRING(instance, zone),
+    NAME(instance, name),
+    NAME(instance, zone),
     ENUM(instance, state, HACTL_INSTANCE_UNKNOWN),
-    STRING(instance, internal_address),
+    OPTIONAL(instance, internal_address, ADDRESS_MAX_BYTES),
     TRISTATE(instance, data),
-    OPTIONAL(instance, detail),
+    OPTIONAL_PROSE(instance, detail),
+    TRISTATE(instance, temporary_address),
 };
 static const struct field delivery_fields[] = {
-    STRING(delivery, instance), STRING(delivery, payload),  TRISTATE(delivery, running),
-    OPTIONAL(delivery, digest), OPTIONAL(delivery, detail),
+    NAME(delivery, instance),         NAME(delivery, payload),
+    TRISTATE(delivery, running),      OPTIONAL(delivery, digest, DIGEST_MAX_BYTES),
+    OPTIONAL_PROSE(delivery, detail),
 };
 static const struct field address_fields[] = {
-    STRING(address, name),       ENUM(address, kind, HACTL_ADDRESS_INTERNAL),
-    STRING(address, address),    TRISTATE(address, held),
-    OPTIONAL(address, instance), OPTIONAL(address, holder),
+    NAME(address, name),
+    ENUM(address, kind, HACTL_ADDRESS_INTERNAL),
+    STRING(address, address, ADDRESS_MAX_BYTES),
+    TRISTATE(address, held),
+    OPTIONAL_NAME(address, instance),
+    OPTIONAL_PROSE(address, holder),
 };
 static const struct field reach_fields[] = {
-    STRING(reach, host),
-    STRING(reach, verify),
+    STRING(reach, host, HOST_MAX_BYTES),
+    STRING(reach, verify, ADDRESS_MAX_BYTES),
 };
 static const struct field certificate_fields[] = {
-    STRING(certificate, purpose),    OPTIONAL(certificate, replica), TRISTATE(certificate, ready),
-    OPTIONAL(certificate, reason),   STRING(certificate, subject),   STRING(certificate, names),
-    OPTIONAL(certificate, path),     OPTIONAL(certificate, wanted),  OPTIONAL(certificate, authority),
+    NAME(certificate, purpose),
+    OPTIONAL_NAME(certificate, replica),
+    TRISTATE(certificate, ready),
+    OPTIONAL_PROSE(certificate, reason),
+    PROSE(certificate, subject),
+    PROSE(certificate, names),
+    OPTIONAL(certificate, path, PATH_MAX_BYTES),
+    OPTIONAL_PROSE(certificate, wanted),
+    OPTIONAL_NAME(certificate, authority),
     ENUM(certificate, rotation, HACTL_ROTATION_RETIRE),
 };
 static const struct field credential_fields[] = {
     CONTENT(credential, content, content_size),
-    OPTIONAL(credential, path),
+    OPTIONAL(credential, path, PATH_MAX_BYTES),
 };
 static const struct field group_fields[] = {
-    TRISTATE(group, formed),  TRISTATE(group, quorum), OPTIONAL(group, cluster_id),
-    OPTIONAL(group, version), OPTIONAL(group, alarm),  OPTIONAL(group, detail),
+    TRISTATE(group, formed),        TRISTATE(group, quorum),      OPTIONAL(group, cluster_id, ID_MAX_BYTES),
+    OPTIONAL_PROSE(group, version), OPTIONAL_PROSE(group, alarm), OPTIONAL_PROSE(group, detail),
 };
 static const struct field member_fields[] = {
-    STRING(member, id),        OPTIONAL(member, name),    STRING(member, address),     STRING(member, peer_url),
-    TRISTATE(member, started), TRISTATE(member, healthy), TRISTATE(member, caught_up),
+    STRING(member, id, ID_MAX_BYTES),
+    OPTIONAL_NAME(member, name),
+    STRING(member, address, ADDRESS_MAX_BYTES),
+    STRING(member, peer_url, URL_MAX_BYTES),
+    TRISTATE(member, started),
+    TRISTATE(member, healthy),
+    TRISTATE(member, caught_up),
 };
 static const struct field balancer_fields[] = {
-    STRING(balancer, name),         TRISTATE(balancer, running), OPTIONAL(balancer, address),
-    OPTIONAL(balancer, trial_host), OPTIONAL(balancer, detail),
+    NAME(balancer, name),
+    TRISTATE(balancer, running),
+    OPTIONAL(balancer, address, ADDRESS_MAX_BYTES),
+    OPTIONAL(balancer, trial_host, ADDRESS_MAX_BYTES),
+    OPTIONAL_PROSE(balancer, detail),
 };
 static const struct field backend_fields[] = {
-    STRING(backend, name),
+    NAME(backend, name),
     TRISTATE(backend, healthy),
-    OPTIONAL(backend, detail),
+    OPTIONAL_PROSE(backend, detail),
 };
 static const struct field file_fields[] = {
-    STRING(file, path),
+    STRING(file, path, PATH_MAX_BYTES),
     CONTENT(file, content, content_size),
-    OPTIONAL(file, purpose),
-    OPTIONAL(file, part),
+    OPTIONAL_NAME(file, purpose),
+    OPTIONAL_NAME(file, part),
 };
 static const struct field unit_fields[] = {
-    STRING(unit, name),
-    {"argv", FIELD_ARGV, AT(unit, argv), 0},
-    OPTIONAL(unit, package),
+    NAME(unit, name),
+    {"argv", FIELD_ARGV, AT(unit, argv), ARGUMENT_MAX},
+    OPTIONAL_NAME(unit, package),
     ENUM(unit, restart, HACTL_RESTART_ON_FAILURE),
 };
 static const struct field port_fields[] = {
-    STRING(port, name),
+    NAME(port, name),
+};
+static const struct field request_fields[] = {
+    NAME(request, instance),
+    NAME(request, purpose),
+    {"content", FIELD_LINES, AT(request, content), LINES_MAX_BYTES},
+};
+static const struct field firewall_fields[] = {
+    TRISTATE(firewall, whole),
+    OPTIONAL(firewall, digest, DIGEST_MAX_BYTES),
 };
 
 #define RECORD(type, plural)                                                                                       \
@@ -153,6 +213,8 @@ static const struct record_type record_types[HA_RECORDS_END] = {
     [HA_RECORD_FILE] = RECORD(file, files),
     [HA_RECORD_UNIT] = RECORD(unit, units),
     [HA_RECORD_PORT] = RECORD(port, ports),
+    [HA_RECORD_REQUEST] = RECORD(request, requests),
+    [HA_RECORD_FIREWALL] = RECORD(firewall, firewalls),
 };
 
 static atomic_bool cancel_requested;
@@ -246,32 +308,55 @@ static char **argv_copy(const char *const *argv)
 
 /* ---- judging, copying and freeing a record */
 
+static int judge_string(struct hactl_call *call, const char *type, const struct field *field, const char *string)
+{
+    if (strlen(string) > field->limit)
+        return ha_call_refuse(call, "the plugin emitted a record %s whose %s has %zu bytes; %zu are the most", type,
+                              field->name, strlen(string), field->limit);
+    /* An argument may well have lines. */
+    if (!(field->type == FIELD_ARGV || field->type == FIELD_LINES ? ha_text_is_utf8(string) : ha_text_is_plain(string)))
+        return ha_call_refuse(call, "the plugin emitted a record %s whose %s is not plain UTF-8", type, field->name);
+    return HACTL_OK;
+}
+
+static int judge_argv(struct hactl_call *call, const char *type, const struct field *field, const char *const *argv)
+{
+    if (argv == NULL || argv_count(argv) < 1 || argv_count(argv) > ARGUMENTS_MAX)
+        return ha_call_refuse(call, "the plugin emitted a record %s whose %s has no program or no end", type,
+                              field->name);
+    for (size_t i = 0; argv[i] != NULL; i++)
+        if (judge_string(call, type, field, argv[i]) != HACTL_OK)
+            return HACTL_E_INTERNAL;
+    return HACTL_OK;
+}
+
 static int judge_field(struct hactl_call *call, const char *type, const struct field *field, const void *record)
 {
     const void *pointer = field->type == FIELD_ENUM ? NULL : pointer_at(record, field->offset);
 
     switch (field->type) {
-    case FIELD_OPTIONAL:
-        return HACTL_OK;
     case FIELD_STRING:
-        if (pointer != NULL)
-            return HACTL_OK;
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a record %s without %s", type, field->name);
+    case FIELD_LINES:
+    case FIELD_PROSE:
+        if (pointer == NULL)
+            return ha_call_refuse(call, "the plugin emitted a record %s without %s", type, field->name);
+        return field->type == FIELD_PROSE ? HACTL_OK : judge_string(call, type, field, pointer);
+    case FIELD_OPTIONAL:
+        return pointer == NULL ? HACTL_OK : judge_string(call, type, field, pointer);
+    case FIELD_OPTIONAL_PROSE:
+        return HACTL_OK;
     case FIELD_ENUM:
         if (enum_at(record, field->offset) <= field->limit)
             return HACTL_OK;
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a record %s with %s = %u, which means nothing",
-                            type, field->name, enum_at(record, field->offset));
+        return ha_call_refuse(call, "the plugin emitted a record %s with %s = %u, which means nothing", type,
+                              field->name, enum_at(record, field->offset));
     case FIELD_CONTENT:
         if (pointer == NULL || size_at(record, field->limit) <= CONTENT_MAX)
             return HACTL_OK;
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a record %s with %zu bytes of %s", type,
-                            size_at(record, field->limit), field->name);
+        return ha_call_refuse(call, "the plugin emitted a record %s with %zu bytes of %s", type,
+                              size_at(record, field->limit), field->name);
     case FIELD_ARGV:
-        if (pointer != NULL && argv_count(pointer) >= 1 && argv_count(pointer) <= ARGUMENTS_MAX)
-            return HACTL_OK;
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a record %s whose %s has no program or no end",
-                            type, field->name);
+        return judge_argv(call, type, field, pointer);
     }
     return HACTL_E_INTERNAL;
 }
@@ -283,9 +368,9 @@ static int judge_record(struct hactl_call *call, const struct record_type *type,
     if (record != NULL)
         memcpy(&struct_size, record, sizeof struct_size);
     if (struct_size < type->size)
-        return ha_call_fail(call, HACTL_E_INTERNAL,
-                            "the plugin emitted a record %s of %u bytes where ABI %d.%d has %zu (struct_size not set?)",
-                            type->name, struct_size, HACTL_ABI_MAJOR, HACTL_ABI_MINOR, type->size);
+        return ha_call_refuse(
+            call, "the plugin emitted a record %s of %u bytes where ABI %d.%d has %zu (struct_size not set?)",
+            type->name, struct_size, HACTL_ABI_MAJOR, HACTL_ABI_MINOR, type->size);
     for (size_t i = 0; i < type->field_count; i++)
         if (judge_field(call, type->name, &type->fields[i], record) != HACTL_OK)
             return HACTL_E_INTERNAL;
@@ -321,6 +406,36 @@ static void *content_copy(const void *content, size_t size)
     return copy;
 }
 
+static void *prose_copy(const char *prose, size_t limit)
+{
+    char *copy = malloc(limit + 1);
+
+    if (copy != NULL) {
+        ha_text_copy(copy, limit + 1, prose);
+        ha_text_repair(copy);
+    }
+    return copy;
+}
+
+static void *field_copy(const struct field *field, const void *record, const void *from)
+{
+    switch (field->type) {
+    case FIELD_CONTENT:
+        return content_copy(from, size_at(record, field->limit));
+    case FIELD_ARGV:
+        return argv_copy(from);
+    case FIELD_PROSE:
+    case FIELD_OPTIONAL_PROSE:
+        return prose_copy(from, field->limit);
+    case FIELD_STRING:
+    case FIELD_LINES:
+    case FIELD_OPTIONAL:
+    case FIELD_ENUM:
+        break;
+    }
+    return strdup(from);
+}
+
 static int record_copy(const struct record_type *type, const void *record, void *copy)
 {
     uint32_t struct_size = (uint32_t)type->size;
@@ -340,10 +455,7 @@ static int record_copy(const struct record_type *type, const void *record, void 
             size_set(copy, field->limit, 0);
         if (from == NULL)
             continue;
-        if (field->type == FIELD_CONTENT)
-            to = content_copy(from, size_at(record, field->limit));
-        else
-            to = field->type == FIELD_ARGV ? (void *)argv_copy(from) : (void *)strdup(from);
+        to = field_copy(field, record, from);
         pointer_set(copy, field->offset, to);
         if (to == NULL)
             result = -1;
@@ -374,16 +486,47 @@ int ha_call_emit(struct hactl_call *call, enum ha_record record_type, const void
     if (judge_record(call, type, record) != HACTL_OK)
         return HACTL_E_INTERNAL;
     if (count >= RECORDS_MAX)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted more than %u records %s", RECORDS_MAX,
-                            type->name);
+        return ha_call_refuse(call, "the plugin emitted more than %u records %s", RECORDS_MAX, type->name);
     records = records_grow(type, call);
     if (records == NULL)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "out of memory");
+        return ha_call_refuse(call, "out of memory");
     if (record_copy(type, record, records + count * type->size) != 0) {
         record_clear(type, records + count * type->size);
-        return ha_call_fail(call, HACTL_E_INTERNAL, "out of memory");
+        return ha_call_refuse(call, "out of memory");
     }
     size_set(call, type->count, count + 1);
+    return HACTL_OK;
+}
+
+static void unread_free(struct ha_unread *unread)
+{
+    free(unread->zone);
+    free(unread->why);
+}
+
+/* An array of its own, as no record of the contract says this. */
+int ha_call_emit_unread(struct hactl_call *call, const char *zone, const char *why)
+{
+    static const struct field zone_field = {"name", FIELD_STRING, 0, NAME_MAX_BYTES};
+    struct ha_unread *grown;
+    struct ha_unread added = {NULL, NULL};
+
+    if (why == NULL)
+        return ha_call_refuse(call, "the plugin says that something could not be read, and not why");
+    if (zone != NULL && judge_string(call, "zone", &zone_field, zone) != HACTL_OK)
+        return HACTL_E_INTERNAL;
+    if (call->unread_count >= RECORDS_MAX)
+        return ha_call_refuse(call, "the plugin emitted more than %u zones as unread", RECORDS_MAX);
+    grown = reallocarray(call->unread, call->unread_count + 1, sizeof *grown);
+    if (grown != NULL)
+        call->unread = grown;
+    added.zone = zone == NULL ? NULL : strdup(zone);
+    added.why = prose_copy(why, TEXT_MAX);
+    if (grown == NULL || (zone != NULL && added.zone == NULL) || added.why == NULL) {
+        unread_free(&added);
+        return ha_call_refuse(call, "out of memory");
+    }
+    call->unread[call->unread_count++] = added;
     return HACTL_OK;
 }
 
@@ -401,10 +544,8 @@ struct hactl_call *ha_call_new(struct ha_instance *instance, const char *what, i
     return call;
 }
 
-void ha_call_free(struct hactl_call *call)
+void ha_call_reset(struct hactl_call *call)
 {
-    if (call == NULL)
-        return;
     for (size_t i = 0; i < HA_RECORDS_END; i++) {
         const struct record_type *type = &record_types[i];
         char *records = (char *)(uintptr_t)pointer_at(call, type->array);
@@ -412,11 +553,35 @@ void ha_call_free(struct hactl_call *call)
         for (size_t j = 0; j < size_at(call, type->count); j++)
             record_clear(type, records + j * type->size);
         free(records);
+        pointer_set(call, type->array, NULL);
+        size_set(call, type->count, 0);
     }
-    if (call->context_free != NULL)
-        call->context_free(call->context);
+    for (size_t i = 0; i < call->unread_count; i++)
+        unread_free(&call->unread[i]);
+    free(call->unread);
     free(call->token);
     free(call->emitted_text);
+    call->unread = NULL;
+    call->unread_count = 0;
+    call->token = call->emitted_text = NULL;
+    call->text[0] = '\0';
+    call->retry_after_ms = 0;
+    call->refused = false;
+    call->code = HACTL_OK;
+}
+
+void ha_call_clear(struct hactl_call *call)
+{
+    ha_call_reset(call);
+    if (call->context_free != NULL)
+        call->context_free(call->context);
+}
+
+void ha_call_free(struct hactl_call *call)
+{
+    if (call == NULL)
+        return;
+    ha_call_clear(call);
     free(call);
 }
 
@@ -426,10 +591,10 @@ int ha_call_fail_of(struct hactl_call *call, int code, const char *format, va_li
         code = HACTL_E_INTERNAL;
     if (call->text[0] != '\0')
         return code;
-    vsnprintf(call->text, sizeof call->text, format, arguments);
-    for (char *c = call->text; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+    char said[sizeof call->text];
+    vsnprintf(said, sizeof said, format, arguments);
+    ha_text_copy(call->text, TEXT_MAX + 1, said);
+    ha_text_repair(call->text);
     return code;
 }
 
@@ -443,17 +608,47 @@ int ha_call_fail(struct hactl_call *call, int code, const char *format, ...)
     return code;
 }
 
+/* What breaks the contract is said instead of whatever the plugin said. */
+int ha_call_refuse(struct hactl_call *call, const char *format, ...)
+{
+    va_list arguments;
+
+    if (call->refused)
+        return HACTL_E_INTERNAL;
+    call->refused = true;
+    call->text[0] = '\0';
+    va_start(arguments, format);
+    ha_call_fail_of(call, HACTL_E_INTERNAL, format, arguments);
+    va_end(arguments);
+    return HACTL_E_INTERNAL;
+}
+
+static int judged_pending(struct hactl_call *call)
+{
+    const struct ha_plugin *plugin = call->instance == NULL ? NULL : call->instance->plugin;
+
+    if (call->polls)
+        return HACTL_PENDING;
+    if (!call->may_pend)
+        return ha_call_refuse(call, "\"pending\" is no answer to %s", call->what);
+    if (call->token == NULL)
+        return ha_call_refuse(call, "the plugin answered \"pending\" without a token to poll");
+    if (plugin != NULL && !ha_offers(plugin->descriptor, poll))
+        return ha_call_refuse(call, "the plugin answered \"pending\" and has no operation poll");
+    return HACTL_PENDING;
+}
+
 /* A plugin's answer is believed only where it keeps the contract. */
 static int judged_code(struct hactl_call *call, int code)
 {
-    if (code > HACTL_PENDING || code < HACTL_E_CANCELLED) {
-        call->text[0] = '\0';
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin answered %d, which is no code of the contract", code);
-    }
-    if (code == HACTL_PENDING && call->token == NULL && !call->polls) {
-        call->text[0] = '\0';
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin answered \"pending\" without a token to poll");
-    }
+    if (call->refused)
+        return HACTL_E_INTERNAL;
+    if (code > HACTL_PENDING || code < HACTL_E_ENDED)
+        return ha_call_refuse(call, "the plugin answered %d, which is no code of the contract", code);
+    if (code == HACTL_E_ENDED && !call->polls)
+        return ha_call_refuse(call, "\"ended\" is no answer to %s", call->what);
+    if (code == HACTL_PENDING)
+        return judged_pending(call);
     if (code < HACTL_OK && call->text[0] == '\0')
         return ha_call_fail(call, code, "%s (the plugin gave no reason)", ha_code_name(code));
     return code;

@@ -20,6 +20,8 @@ enum ha_record {
     HA_RECORD_FILE,
     HA_RECORD_UNIT,
     HA_RECORD_PORT,
+    HA_RECORD_REQUEST,
+    HA_RECORD_FIREWALL,
     HA_RECORDS_END
 };
 
@@ -27,9 +29,18 @@ enum ha_record {
  * call. Returns HACTL_OK or HACTL_E_INTERNAL with its text set. */
 int ha_call_emit(struct hactl_call *call, enum ha_record type, const void *record);
 
+/* Something emitted breaks the contract: the call has failed, even if the
+ * plugin goes on and says that it has not. */
+int ha_call_refuse(struct hactl_call *call, const char *format, ...) HACTL_FORMAT(2, 3);
+
+int ha_call_emit_unread(struct hactl_call *call, const char *zone, const char *why);
+
 /* The first text of a call stands. */
 int ha_call_fail(struct hactl_call *call, int code, const char *format, ...) HACTL_FORMAT(3, 4);
 int ha_call_fail_of(struct hactl_call *call, int code, const char *format, va_list arguments);
+
+/* Frees what the call owns, not the call itself. */
+void ha_call_clear(struct hactl_call *call);
 
 /* Runs the call in this thread; afterwards its code is one of the contract's,
  * and every failure has a text. */

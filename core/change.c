@@ -130,6 +130,15 @@ static int learn_after(struct change *c)
     return ha_desired_same(&before, &c->wanted) || c->wanted.destroy ? 0 : ha_change_write(c);
 }
 
+/* What a unit wrote is heard first: giving back may delete its machine. */
+static void stop_short(struct change *c, enum ha_holder holder, const char *replica)
+{
+    char wrote[600];
+    ha_change_hear_unit(c, holder, wrote, sizeof wrote);
+    ha_change_give_back(c, holder, replica);
+    ha_error_log(c->error, wrote);
+}
+
 static int converge(struct change *c)
 {
     const struct ha_model *model = &c->session->observed.model;
@@ -148,7 +157,7 @@ static int converge(struct change *c)
         if (outcome == HA_OUTCOME_FAILED || outcome == HA_OUTCOME_CANCELLED) {
             if (outcome == HA_OUTCOME_CANCELLED)
                 ha_fail(c->error, HA_EXIT_INTERRUPTED, "interrupted");
-            ha_change_give_back(c, holder, replica);
+            stop_short(c, holder, replica);
             return -1;
         }
         if ((outcome == HA_OUTCOME_DONE && learn_after(c)) || look_and_plan(c))
@@ -170,7 +179,8 @@ static int finish_down(struct change *c)
 {
     struct hactl_call *call = ha_ask_forget(c->session, 30000);
     if (call) {
-        int code = ha_call_wait(call);
+        ha_intent_make(call->intent);
+        int code = ha_ask_to_the_end(c->session, call);
         if (code < 0)
             ha_fail(c->error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance, call->text);
         ha_call_free(call);
@@ -211,11 +221,11 @@ static int finish(struct change *c)
     return ha_change_write(c);
 }
 
-static void measure(struct change *c, int64_t began_ms)
+static void measure(struct change *c)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    c->report->wall_ms = ha_now_ms() - began_ms;
+    c->report->wall_ms = ha_now_ms() - c->began_ms;
     c->report->cpu_ms = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
                         (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
     c->report->calls = c->session->private->calls;
@@ -256,6 +266,13 @@ static bool is_idle(const struct change *c)
            ha_desired_same(&wanted, &c->previous);
 }
 
+/* Of a cluster that was never made, or is gone but for empty directories,
+ * nothing is deleted that anybody would have to consent to. */
+static bool is_down_already(const struct change *c)
+{
+    return c->request.kind == HA_REQUEST_DOWN && c->plan->count == 0 && c->previous.generation == 0;
+}
+
 static int carry_out(struct change *c, ha_consent *consent, void *context)
 {
     if (prepare(c))
@@ -266,8 +283,16 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
     }
     if (c->plan->count == 0 && !c->plan->converged)
         return fail_blocked(c);
+    if (is_down_already(c)) {
+        c->report->nothing_to_do = true;
+        return finish_down(c);
+    }
+    int64_t asked_ms = ha_now_ms();
     if (ask_consent(c, consent, context))
         return -1;
+    int64_t thought_ms = ha_now_ms() - asked_ms; /* --timeout and the report are of the work */
+    c->began_ms += thought_ms;
+    c->run.deadline_ms += c->run.deadline_ms ? thought_ms : 0;
     snprintf(c->wanted.operation, sizeof c->wanted.operation, "%s", c->operation);
     if (ha_change_begin(c))
         return -1;
@@ -284,23 +309,25 @@ int ha_session_change(struct ha_session *session, const struct ha_request *reque
                       void *consent_context, const struct ha_listener *listener, struct ha_report *report,
                       struct ha_error *error)
 {
-    int64_t began_ms = ha_now_ms();
     struct change c = {.session = session, .request = *request, .listener = listener, .report = report, .error = error};
     memset(report, 0, sizeof *report);
-    c.run = (struct ha_run){.session = session,
-                            .listener = listener,
-                            .report = report,
-                            .deadline_ms = session->options->timeout_ms ? began_ms + session->options->timeout_ms : 0};
+    c.began_ms = ha_now_ms();
+    c.run =
+        (struct ha_run){.session = session,
+                        .listener = listener,
+                        .report = report,
+                        .deadline_ms = session->options->timeout_ms ? c.began_ms + session->options->timeout_ms : 0};
     c.plan = calloc(1, sizeof *c.plan);
-    int rc = c.plan ? ha_change_find(&c) : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
-    c.run.earlier = c.earlier;
+    c.earlier = json_array();
+    int rc = c.plan && c.earlier ? ha_change_find(&c) : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    c.run.records = c.earlier;
     if (rc == 1) {
         report->nothing_to_do = true;
         rc = 0;
     } else if (rc == 0) {
         rc = carry_out(&c, consent, consent_context);
     }
-    measure(&c, began_ms);
+    measure(&c);
     ha_journal_close(c.run.journal);
     json_decref(c.earlier);
     free(c.plan);

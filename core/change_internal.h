@@ -22,6 +22,7 @@ struct change {
     const struct ha_listener *listener;
     struct ha_report *report;
     struct ha_error *error;
+    int64_t began_ms; /* less the time in which the user was asked */
     bool resumes, written;
 };
 
@@ -44,6 +45,12 @@ void ha_change_note_facts(struct change *c);
 void ha_change_drop_gone(struct change *c);
 /* `type`: "stop", it stays unfinished; "end". */
 void ha_change_stop(struct change *c, const char *type);
+
+/* ---- unit_log.c */
+
+/* After a failure about what runs on a replica: what that wrote last; "" when
+ * there is nothing to tell. `holder`: of the address when the change began. */
+void ha_change_hear_unit(const struct change *c, enum ha_holder holder, char *out, size_t size);
 
 /* ---- give_back.c */
 

@@ -25,6 +25,28 @@ const char *ha_called_as(const struct ha_cli *cli, char *out, size_t size)
 
 /* ---- plan */
 
+/* The verb as JSON has it: "endpoint-promote", where the pipeline is "endpoint". */
+static json_t *json_verb(const struct ha_cli *cli)
+{
+    char text[sizeof cli->command_text];
+
+    memcpy(text, cli->command_text, sizeof text);
+    for (char *c = text; *c != '\0'; c++)
+        if (*c == ' ')
+            *c = '-';
+    return json_string(text);
+}
+
+/* What is made anew needs room and programs, which every plugin's `check` looks
+ * for: better before the first step than after the twelfth. */
+static bool makes_something(const struct ha_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->steps[i].kind == HA_STEP_INSTANCE_CREATE || plan->steps[i].kind == HA_STEP_BALANCER_BUILD)
+            return true;
+    return false;
+}
+
 /* Too large for the stack. */
 struct planned {
     struct ha_desired desired;
@@ -32,6 +54,15 @@ struct planned {
     char warnings[HA_WARNING_LINES][256];
     int warning_count;
 };
+
+static void warn_of_plugins(struct ha_session *session, struct planned *planned)
+{
+    struct ha_error why = {.status = HA_EXIT_DONE};
+
+    if (makes_something(&planned->plan) && planned->warning_count < HA_WARNING_LINES &&
+        ha_session_check(session, NULL, NULL, &why) != 0)
+        snprintf(planned->warnings[planned->warning_count++], 256, "this would be refused: %.220s", why.what);
+}
 
 static int plan_status(const struct ha_cli *cli, const struct ha_plan *plan)
 {
@@ -53,13 +84,18 @@ int ha_change_plan(struct ha_cli *cli, const char *verb, const struct ha_request
         ha_session_prepare(session, request, &planned->desired, &planned->plan, planned->warnings,
                            &planned->warning_count, error) != 0)
         goto out;
+    warn_of_plugins(session, planned);
     warnings = (const char(*)[256])planned->warnings;
     status = plan_status(cli, &planned->plan);
-    if (!cli->options.json)
+    if (!cli->options.json) {
         ha_plan_print_table(session, verb, &planned->plan, warnings, planned->warning_count, stdout);
-    else if (ha_json_print(ha_plan_to_json(session, verb, &planned->plan, warnings, planned->warning_count), error) !=
-             0)
-        status = -1;
+    } else {
+        json_t *document = ha_plan_to_json(session, verb, &planned->plan, warnings, planned->warning_count);
+
+        json_object_set_new(document, "verb", json_verb(cli));
+        if (ha_json_print(document, error) != 0)
+            status = -1;
+    }
 out:
     ha_session_close(session);
     free(planned);
@@ -119,16 +155,17 @@ static json_t *json_gap(const struct ha_report *report)
                      (int)report->probes, "probes_failed", (int)report->probes_failed);
 }
 
-static json_t *json_report(const struct ha_cli *cli, const struct ha_session *session, const char *verb,
-                           const struct ha_request *request, const struct ha_report *report)
+static json_t *json_report(const struct ha_cli *cli, const struct ha_session *session, const struct ha_request *request,
+                           const struct ha_report *report)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:I, s:b, s:i, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o}", "schema",
-                     "hactl.report/1", "cluster", session->configuration->cluster_name, "verb", verb, "operation",
-                     ha_json_text_or_null(report->operation), "generation", (json_int_t)report->generation,
-                     "nothing_to_do", report->nothing_to_do, "steps_done", report->steps, "replans", report->replans,
-                     "wall_ms", (json_int_t)report->wall_ms, "cpu_ms", (json_int_t)report->cpu_ms, "calls",
-                     (int)report->calls, "syncs", (int)report->syncs, "endpoint_gap", json_gap(report), "steps",
-                     json_timings(report), "next", json_next(cli, session, request->kind));
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:b, s:i, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o}", "schema",
+                     "hactl.report/1", "cluster", session->configuration->cluster_name, "verb", json_verb(cli),
+                     "operation", ha_json_text_or_null(report->nothing_to_do ? "" : report->operation), "generation",
+                     (json_int_t)report->generation, "nothing_to_do", report->nothing_to_do, "steps_done",
+                     report->steps, "replans", report->replans, "wall_ms", (json_int_t)report->wall_ms, "cpu_ms",
+                     (json_int_t)report->cpu_ms, "calls", (int)report->calls, "syncs", (int)report->syncs,
+                     "endpoint_gap", json_gap(report), "steps", json_timings(report), "next",
+                     json_next(cli, session, request->kind));
 }
 
 static void print_timings(const struct ha_report *report)
@@ -160,7 +197,7 @@ static void print_next(const struct ha_cli *cli, const struct ha_session *sessio
     const struct ha_observation *observed = &session->observed;
     char command[640];
 
-    if (request->kind != HA_REQUEST_DOWN && observed->model.external_address[0] != '\0')
+    if (request->kind != HA_REQUEST_DOWN && observed->model.endpoint_answers == HACTL_YES)
         printf("reach it    https://%s:%u%s\n", observed->model.external_address, observed->endpoint_port,
                strcmp(observed->fronts, "etcd-client") == 0
                    ? " (etcd's client port: no Kubernetes payload is configured)"
@@ -176,6 +213,17 @@ static void print_report(const struct ha_cli *cli, const struct ha_session *sess
 {
     char took[32], steps[48];
 
+    if (ha_output_quiet())
+        return;
+    if (report->nothing_to_do && request->kind == HA_REQUEST_DOWN) {
+        printf("Nothing to do: there is no cluster \"%s\".\n", session->configuration->cluster_name);
+        return;
+    }
+    if (report->nothing_to_do && request->kind == HA_REQUEST_STAGE) {
+        printf("Nothing to do: the stage \"%s\" of \"%s\" finds everything as it is wanted.\n", request->name,
+               session->configuration->cluster_name);
+        return;
+    }
     if (report->nothing_to_do) {
         printf("Nothing to do: \"%s\" is as it is wanted.\n", session->configuration->cluster_name);
         return;
@@ -191,11 +239,26 @@ static void print_report(const struct ha_cli *cli, const struct ha_session *sess
 
 /* ---- change */
 
+struct asking {
+    struct ha_session *session;
+    struct ha_consent_context consent;
+};
+
+static bool check_and_ask(void *context, const struct ha_plan *plan, const char (*warnings)[256], int warning_count)
+{
+    struct asking *asking = context;
+
+    if (makes_something(plan) && ha_session_check(asking->session, NULL, NULL, asking->consent.error) != 0) {
+        ha_advise(asking->consent.error, "nothing was changed; mend that first (`hactl check` looks at all of it)");
+        return false;
+    }
+    return ha_consent_ask(&asking->consent, plan, warnings, warning_count);
+}
+
 static int carry_out(struct ha_cli *cli, struct ha_session *session, const char *verb, const struct ha_request *request,
                      struct ha_report *report, struct ha_error *error)
 {
-    struct ha_consent_context consent = {
-        .session = session, .verb = verb, .destroys = request->kind == HA_REQUEST_DOWN, .error = error};
+    struct asking asking = {session, {session, verb, request->kind == HA_REQUEST_DOWN, error}};
     const struct ha_command *command = cli->command;
     struct ha_progress *progress;
     struct ha_listener listener;
@@ -208,7 +271,7 @@ static int carry_out(struct ha_cli *cli, struct ha_session *session, const char 
     if (progress == NULL)
         return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
     listener = ha_progress_listener(progress);
-    result = ha_session_change(session, request, ha_consent_ask, &consent, &listener, report, error);
+    result = ha_session_change(session, request, check_and_ask, &asking, &listener, report, error);
     ha_progress_free(progress);
     if (result != 0 && (error->status == HA_EXIT_TIMEOUT || error->status == HA_EXIT_INTERRUPTED))
         ha_advise(error, "the same command, or hactl op resume, goes on where this stopped");
@@ -233,7 +296,7 @@ int ha_change_run(struct ha_cli *cli, const char *verb, const struct ha_request 
     status = HA_EXIT_DONE;
     if (!cli->options.json)
         print_report(cli, session, request, report);
-    else if (ha_json_print(json_report(cli, session, verb, request, report), error) != 0)
+    else if (ha_json_print(json_report(cli, session, request, report), error) != 0)
         status = -1;
 out:
     ha_session_close(session);

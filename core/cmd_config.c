@@ -144,6 +144,7 @@ int ha_cmd_config_check(struct ha_cli *cli, struct ha_error *error)
     struct ha_session *session = NULL;
     const struct ha_configuration *configuration;
     const char *file;
+    char instances[48], stages[48], pipelines[48];
     int status = HA_EXIT_DONE;
 
     if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, "config-check", &session, error) != 0)
@@ -155,9 +156,10 @@ int ha_cmd_config_check(struct ha_cli *cli, struct ha_error *error)
                                          configuration->cluster_name, "file", file, "valid", 1),
                                error);
     else
-        printf("%s: the configuration of \"%s\" is right (%zu plugin instances, %zu stages, %zu pipelines)\n", file,
-               configuration->cluster_name, configuration->instance_count, configuration->stage_count,
-               configuration->pipeline_count);
+        printf("%s: the configuration of \"%s\" is right (%s, %s, %s)\n", file, configuration->cluster_name,
+               ha_plural((int)configuration->instance_count, "plugin instance", instances, sizeof instances),
+               ha_plural((int)configuration->stage_count, "stage", stages, sizeof stages),
+               ha_plural((int)configuration->pipeline_count, "pipeline", pipelines, sizeof pipelines));
     ha_session_close(session);
     return status;
 }

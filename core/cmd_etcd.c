@@ -6,7 +6,9 @@
 
 #include "core/cmd_change.h"
 #include "core/commands.h"
+#include "core/consent.h"
 #include "core/describe.h"
+#include "core/interrupts.h"
 
 static int open_observed(struct ha_cli *cli, struct ha_session **out, struct ha_error *error)
 {
@@ -90,6 +92,28 @@ static void print_members(const struct ha_cli *cli, const struct ha_model *model
     ha_table_print(table, stdout);
 }
 
+static int count_members(const struct ha_cli *cli, const struct ha_model *model)
+{
+    int count = 0;
+
+    for (int g = 0; g < model->group_count; g++)
+        count += is_shown(cli, &model->groups[g]) ? model->groups[g].member_count : 0;
+    return count;
+}
+
+/* A table without a row is no answer: why there is none is said. */
+static void say_no_members(const struct ha_cli *cli, const struct ha_session *session)
+{
+    const struct ha_model *model = &session->observed.model;
+
+    if (session->desired.generation == 0)
+        ha_say("hactl: \"%s\" has no members; `hactl up` makes them", session->configuration->cluster_name);
+    for (int g = 0; session->desired.generation != 0 && g < model->group_count; g++)
+        if (is_shown(cli, &model->groups[g]) && model->groups[g].member_count == 0)
+            ha_say("hactl: no member of %s answers%s%s", model->groups[g].name,
+                   model->groups[g].detail[0] != '\0' ? ": " : "", model->groups[g].detail);
+}
+
 int ha_cmd_etcd_members(struct ha_cli *cli, struct ha_error *error)
 {
     struct ha_session *session = NULL;
@@ -100,8 +124,10 @@ int ha_cmd_etcd_members(struct ha_cli *cli, struct ha_error *error)
     status = HA_EXIT_DONE;
     if (cli->options.json)
         status = print_json(cli, session, "hactl.etcd-members/1", error);
-    else
+    else if (count_members(cli, &session->observed.model) > 0)
         print_members(cli, &session->observed.model);
+    else
+        say_no_members(cli, session);
 out:
     ha_session_close(session);
     return status;
@@ -146,10 +172,23 @@ int ha_cmd_etcd_status(struct ha_cli *cli, struct ha_error *error)
     for (int g = 0; g < session->observed.model.group_count; g++)
         if (is_shown(cli, &session->observed.model.groups[g]))
             print_group(&session->observed.model.groups[g]);
-    print_members(cli, &session->observed.model);
+    if (count_members(cli, &session->observed.model) > 0)
+        print_members(cli, &session->observed.model);
+    else
+        say_no_members(cli, session);
 out:
     ha_session_close(session);
     return status;
+}
+
+static int need_cluster(const struct ha_session *session, struct ha_error *error)
+{
+    if (session->desired.generation != 0)
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "there is no cluster \"%s\": nothing has been made yet",
+            session->configuration->cluster_name);
+    ha_advise(error, "hactl up");
+    return -1;
 }
 
 /* For verbs about one group: the named one, or the only one. */
@@ -182,9 +221,10 @@ int ha_cmd_etcd_snapshot(struct ha_cli *cli, struct ha_error *error)
         return ha_fail(error, HA_EXIT_USAGE, "the path is too long: %.200s", cli->words[0]);
     if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, "etcd-snapshot", &session, error) !=
             0 ||
-        one_group(cli, &session->observed.model, &group, error) != 0)
+        one_group(cli, &session->observed.model, &group, error) != 0 || need_cluster(session, error) != 0)
         goto out;
     status = HA_EXIT_DONE;
+    ha_interrupts_defer(); /* the first gives the snapshot up, and leaves no half file */
     if (cli->options.dry_run)
         ha_say("hactl: would write a snapshot of %s to %s", group->name, path);
     else
@@ -213,20 +253,26 @@ static int move_leader(struct ha_cli *cli, struct ha_session *session, const str
                        struct ha_error *error)
 {
     const char *to = cli->word_count > 0 ? cli->words[0] : NULL;
-    char from[HA_NAME];
+    char from[HA_NAME], question[256];
 
-    if (ha_session_observe(session, HA_SCOPE_ALL, error) != 0)
+    if (need_cluster(session, error) != 0 || ha_session_observe(session, HA_SCOPE_ALL, error) != 0)
         return -1;
     snprintf(from, sizeof from, "%s", leader_of(group));
+    snprintf(question, sizeof question, "Move the leadership of %s from %s to %s?", group->name, from,
+             to != NULL ? to : "another healthy voter");
+    if (ha_session_successor(session, group->name, to, error) != 0)
+        return -1;
     if (cli->options.dry_run)
         ha_say("hactl: would move the leadership of %s from %s to %s", group->name, from,
                to != NULL ? to : "another healthy voter");
-    else if (ha_session_move_leader(session, group->name, to, error) != 0)
+    else if (ha_consent_plain(&cli->options, question, error) != 0 ||
+             ha_session_move_leader(session, group->name, to, error) != 0)
         return -1;
     if (cli->options.json)
-        return ha_json_print(json_pack("{s:s, s:s, s:s, s:s, s:s}", "schema", "hactl.etcd-move-leader/1", "cluster",
-                                       session->configuration->cluster_name, "group", group->name, "before", from,
-                                       "leader", leader_of(group)),
+        return ha_json_print(json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "schema", "hactl.etcd-move-leader/1",
+                                       "cluster", session->configuration->cluster_name, "group", group->name, "before",
+                                       from, "dry_run", cli->options.dry_run, "leader",
+                                       cli->options.dry_run ? json_null() : json_string(leader_of(group))),
                              error);
     if (!cli->options.dry_run)
         printf("%s is led by %s (before: %s)\n", group->name, leader_of(group), from);

@@ -91,7 +91,11 @@ int ha_cmd_init(struct ha_cli *cli, struct ha_error *error)
         return -1;
     if (asprintf(&text, local_text, name, name, replicas) < 0)
         return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
-    if (cli->options.dry_run) {
+    if (cli->options.dry_run && cli->options.json) {
+        status = ha_json_print(json_pack("{s:s, s:b, s:s, s:s, s:s}", "schema", "hactl.init/1", "dry_run", 1, "file",
+                                         file, "cluster", name, "text", text),
+                               error);
+    } else if (cli->options.dry_run) {
         fputs(text, stdout);
         status = 0;
     } else if (write_file(file, text, cli->given[HA_OPTION_FORCE] != NULL, error) == 0) {

@@ -24,9 +24,9 @@ int ha_cmd_lock_show(struct ha_cli *cli, struct ha_error *error)
     else if (!lock.held)
         printf("\"%s\" is not locked\n", session->configuration->cluster_name);
     else
-        printf("\"%s\" is locked by %s, process %d of %s on %s, since %s (%s)\n", session->configuration->cluster_name,
-               lock.verb, lock.pid, lock.user, lock.host, ha_time_iso(lock.since_s, since, sizeof since),
-               ha_time_relative(lock.since_s, ago, sizeof ago));
+        printf("\"%s\" is locked by `hactl %s`, process %d of %s on %s, since %s (%s)\n",
+               session->configuration->cluster_name, lock.verb, lock.pid, lock.user, lock.host,
+               ha_time_iso(lock.since_s, since, sizeof since), ha_time_relative(lock.since_s, ago, sizeof ago));
 out:
     ha_session_close(session);
     return status;

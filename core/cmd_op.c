@@ -114,10 +114,10 @@ static const char *member_of(const json_t *record, const char *name)
 
 static void print_records(const json_t *records)
 {
-    static const char *const headings[] = {">SEQ", "RECORD", "STEP", "SUBJECT", "RESULT", ">MS", "~TEXT", NULL};
+    static const char *const headings[] = {">SEQ", "AT", "RECORD", "STEP", "SUBJECT", "RESULT", ">MS", "~TEXT", NULL};
     struct ha_table *table = ha_table_new(headings);
     const json_t *record;
-    char seq[24], ms[24];
+    char seq[24], ms[24], at[32];
     size_t index;
 
     json_array_foreach(records, index, record)
@@ -126,9 +126,10 @@ static void print_records(const json_t *records)
 
         snprintf(seq, sizeof seq, "%lld", (long long)json_integer_value(number));
         snprintf(ms, sizeof ms, "%lld", (long long)json_integer_value(took));
-        ha_row(table, number != NULL ? seq : "", member_of(record, "type"), member_of(record, "step"),
-               member_of(record, "subject"), member_of(record, "code"), took != NULL ? ms : "",
-               member_of(record, "text"));
+        ha_row(table, number != NULL ? seq : "",
+               ha_time_iso(json_integer_value(json_object_get(record, "at")), at, sizeof at), member_of(record, "type"),
+               member_of(record, "step"), member_of(record, "subject"), member_of(record, "code"),
+               took != NULL ? ms : "", member_of(record, "text"));
     }
     ha_table_print(table, stdout);
 }

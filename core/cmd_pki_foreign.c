@@ -38,8 +38,8 @@ static int run(struct ha_session *session, struct hactl_call *call, struct ha_er
     int code;
 
     if (call == NULL)
-        return ha_fail(error, HA_EXIT_USAGE, session->issuer == NULL ? "the configuration has no issuer"
-                                                                     : "this issuer does not offer that");
+        return ha_fail(error, HA_EXIT_USAGE,
+                       session->issuer == NULL ? "the configuration has no issuer" : "this issuer does not offer that");
     code = ha_call_wait(call);
     if (code < 0)
         return ha_fail(error, ha_exit_of_code(code), "%s: %s", call->instance->conf->instance,
@@ -97,9 +97,9 @@ static int print_requests(const struct ha_cli *cli, const struct hactl_call *cal
     }
     list = json_array();
     for (size_t i = 0; i < call->credential_count; i++)
-        json_array_append_new(list, json_pack("{s:o, s:s%}", "path", ha_json_text_or_null(call->credentials[i].path),
-                                              "request", call->credentials[i].content,
-                                              call->credentials[i].content_size));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:s%}", "path", ha_json_text_or_null(call->credentials[i].path),
+                                        "request", call->credentials[i].content, call->credentials[i].content_size));
     return ha_json_print(json_pack("{s:s, s:o}", "schema", "hactl.pki-request/1", "requests", list), error);
 }
 
@@ -146,8 +146,8 @@ int ha_cmd_pki_import(struct ha_cli *cli, struct ha_error *error)
     for (int i = 0; status == 0 && i < cli->word_count; i++)
         status = import_one(session, cli->words[i], error);
     if (status == 0 && cli->options.json)
-        status = ha_json_print(json_pack("{s:s, s:i}", "schema", "hactl.pki-import/1", "taken_in", cli->word_count),
-                               error);
+        status =
+            ha_json_print(json_pack("{s:s, s:i}", "schema", "hactl.pki-import/1", "taken_in", cli->word_count), error);
     ha_session_close(session);
     return status;
 }

@@ -8,7 +8,7 @@ static const char *type_word(enum hactl_key_type type)
 {
     static const char *const words[] = {
         [HACTL_KEY_STRING] = "string",    [HACTL_KEY_INTEGER] = "integer", [HACTL_KEY_BOOLEAN] = "boolean",
-        [HACTL_KEY_STRING_LIST] = "list", [HACTL_KEY_PATH] = "path",
+        [HACTL_KEY_STRING_LIST] = "list", [HACTL_KEY_PATH] = "path",       [HACTL_KEY_INSTANCE] = "instance",
     };
 
     return (size_t)type < sizeof words / sizeof *words && words[type] != NULL ? words[type] : "unknown";

@@ -59,20 +59,28 @@ static json_t *json_drift(const struct drift *drift)
                      drift_text(drift, text, sizeof text));
 }
 
-static json_t *json_status(const struct ha_session *session, const struct drift *drift)
+static json_t *json_running(const struct ha_lock_info *lock)
+{
+    if (!lock->held)
+        return json_null();
+    return json_pack("{s:s, s:i, s:s, s:s, s:o}", "command", lock->verb, "pid", lock->pid, "user", lock->user, "host",
+                     lock->host, "since", ha_json_time(lock->since_s));
+}
+
+static json_t *json_status(const struct ha_session *session, const struct drift *drift, const struct ha_lock_info *lock)
 {
     const struct ha_model *model = &session->observed.model;
     const struct ha_certificate *next = ha_next_expiry(&session->observed);
 
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:{s:i, s:o, s:o}, s:o, s:o}", "schema", "hactl.status/1",
-                     "cluster", session->configuration->cluster_name, "generation",
-                     (json_int_t)session->desired.generation, "endpoint", ha_json_endpoint(session), "replicas",
-                     ha_json_replicas(session), "etcd",
-                     model->group_count > 0 ? ha_json_group(&model->groups[0]) : json_null(), "groups",
-                     ha_json_groups(session), "certificates", "count", (int)session->observed.certificate_count,
-                     "next_expiry", ha_json_time(next == NULL ? 0 : next->not_after_s), "next_purpose",
-                     ha_json_text_or_null(next == NULL ? "" : next->purpose), "operation",
-                     ha_json_text_or_null(session->desired.operation), "drift", json_drift(drift));
+    return json_pack(
+        "{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:{s:i, s:o, s:o}, s:o, s:o, s:o}", "schema", "hactl.status/1", "cluster",
+        session->configuration->cluster_name, "generation", (json_int_t)session->desired.generation, "endpoint",
+        ha_json_endpoint(session), "replicas", ha_json_replicas(session), "etcd",
+        model->group_count > 0 ? ha_json_group(&model->groups[0]) : json_null(), "groups", ha_json_groups(session),
+        "certificates", "count", (int)session->observed.certificate_count, "next_expiry",
+        ha_json_time(next == NULL ? 0 : next->not_after_s), "next_purpose",
+        ha_json_text_or_null(next == NULL ? "" : next->purpose), "operation",
+        ha_json_text_or_null(session->desired.operation), "running", json_running(lock), "drift", json_drift(drift));
 }
 
 /* ---- people */
@@ -88,7 +96,10 @@ static void print_head(const struct ha_session *session)
     printf("cluster       %s%s%s, generation %llu\n", ha_shade_on(stdout, HA_SHADE_STRONG),
            session->configuration->cluster_name, ha_shade_off(stdout), (unsigned long long)session->desired.generation);
     if (observed->model.external_address[0] == '\0') {
-        printf("endpoint      no public address is reserved\n");
+        if (model->address == HACTL_UNKNOWN)
+            printf("endpoint      the public address could not be read: %s\n", model->holder_detail);
+        else
+            printf("endpoint      no public address is reserved\n");
         return;
     }
     printf("endpoint      %s:%u, held by %s, %s%s%s\n", observed->model.external_address, observed->endpoint_port,
@@ -211,7 +222,22 @@ static void print_strangers(const struct ha_model *model)
                        model->groups[g].members[m].id, model->groups[g].members[m].peer_url);
 }
 
-static void print_status(const struct ha_cli *cli, const struct ha_session *session, const struct drift *drift)
+/* An operation that somebody works on is not one that was left behind. */
+static void print_operation(const struct ha_session *session, const struct ha_lock_info *lock, const char *called)
+{
+    char since[32], ago[48];
+
+    if (lock->held)
+        printf("running       `hactl %s`, process %d of %s on %s, since %s (%s)\n", lock->verb, lock->pid, lock->user,
+               lock->host, ha_time_iso(lock->since_s, since, sizeof since),
+               ha_time_relative(lock->since_s, ago, sizeof ago));
+    else if (session->desired.operation[0] != '\0')
+        printf("unfinished    %s: `%s op resume` goes on, `%s op abort` goes back\n", session->desired.operation,
+               called, called);
+}
+
+static void print_status(const struct ha_cli *cli, const struct ha_session *session, const struct drift *drift,
+                         const struct ha_lock_info *lock)
 {
     char text[768], called[512];
 
@@ -227,9 +253,7 @@ static void print_status(const struct ha_cli *cli, const struct ha_session *sess
     printf("drift         %s\n", drift_text(drift, text, sizeof text));
     for (int i = 0; i < drift->warning_count; i++)
         printf("%-13s %s\n", i == 0 ? "warnings" : "", drift->warnings[i]);
-    if (session->desired.operation[0] != '\0')
-        printf("unfinished    %s: `%s op resume` goes on, `%s op abort` goes back\n", session->desired.operation,
-               called, called);
+    print_operation(session, lock, called);
     print_replicas(session);
     print_strangers(&session->observed.model);
 }
@@ -238,18 +262,19 @@ int ha_cmd_status(struct ha_cli *cli, struct ha_error *error)
 {
     struct ha_session *session = NULL;
     struct drift *drift = calloc(1, sizeof *drift);
+    struct ha_lock_info lock = {.held = false};
     int status = -1;
 
     if (drift == NULL)
         return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
     if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, "status", &session, error) != 0 ||
-        look(session, drift, error) != 0)
+        ha_store_lock_show(session->store, &lock, error) != 0 || look(session, drift, error) != 0)
         goto out;
     status = HA_EXIT_DONE;
     if (cli->options.json)
-        status = ha_json_print(json_status(session, drift), error);
+        status = ha_json_print(json_status(session, drift, &lock), error);
     else
-        print_status(cli, session, drift);
+        print_status(cli, session, drift, &lock);
 out:
     free(drift);
     ha_session_close(session);

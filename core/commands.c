@@ -67,10 +67,15 @@ const struct ha_command ha_commands[] = {
      "gives the public address to the balancer", "endpoint promote",
      "The balancer is built and proved on a temporary address first. If the address does not answer there afterwards, "
      "it "
-     "is given back. The report tells the measured gap. hactl up brings the usual rule back."},
+     "is given back. The report tells the measured gap.\n"
+     "With two replicas or more this ends a demotion: the usual rule holds again, that a lone replica has the address "
+     "itself "
+     "and several have the balancer. With one replica the balancer stays in front of it."},
     {"endpoint", "demote", NULL, "[REPLICA]", 0, 1, DETAILED, ha_cmd_endpoint_demote,
      "gives the public address to one replica", "endpoint demote\nendpoint demote demo-1",
-     "To the replica that is named, else to a ready one."},
+     "To the replica that is named, else to a ready one. There it stays, however many replicas there are, and the "
+     "balancer is "
+     "deleted; hactl up does not change that, endpoint promote does. Until then hactl check warns."},
     {"etcd", "members", NULL, "[--group GROUP]", 0, 0, GROUP, ha_cmd_etcd_members,
      "lists the members of every etcd group", "etcd members\netcd members --group events -o json", ""},
     {"etcd", "status", NULL, "[--group GROUP]", 0, 0, GROUP, ha_cmd_etcd_status, "shows quorum, tolerance and members",
@@ -80,7 +85,7 @@ const struct ha_command ha_commands[] = {
      "FILE must not exist yet. Prints its SHA-256 as sha256sum -c reads it."},
     {"etcd", "move-leader", NULL, "[REPLICA] [--group GROUP]", 0, 1, GROUP, ha_cmd_etcd_move_leader,
      "hands leadership to another member", "etcd move-leader\netcd move-leader demo-3",
-     "To the replica that is named, else to a healthy voter."},
+     "To the replica that is named, else to a healthy voter. Asks for consent as every change does."},
     {"etcd", "reconcile", NULL, "", 0, 0, DETAILED, ha_cmd_etcd_reconcile, "repairs the membership",
      "etcd reconcile --dry-run\netcd reconcile",
      "Removes members that belong to no replica, finishes members that were added and never started, and gives "
@@ -143,8 +148,9 @@ const struct ha_command ha_commands[] = {
     {"stage", "list", NULL, "", 0, 0, 0, ha_cmd_stage_list, "lists stages and pipelines", "stage list", ""},
     {"stage", "run", NULL, "NAME", 1, 1, DETAILED, ha_cmd_stage_run, "runs one stage alone",
      "stage run certificates\nstage run endpoint --dry-run",
-     "Plans as up does and takes the steps of this stage only. What another stage would have to do first is named, not "
-     "done."},
+     "Plans as up does and takes the steps of this stage only, whether or not the pipeline up has it. What is there "
+     "already is not "
+     "done again; what another stage would have to do first is not done."},
     {"op", "list", NULL, "", 0, 0, 0, ha_cmd_op_list, "lists operations, the newest first", "op list", ""},
     {"op", "show", NULL, "[OPERATION]", 0, 1, 0, ha_cmd_op_show, "shows the journal of an operation",
      "op show\nop show 7-replica-add -o json", "Without a name: the unfinished one, else the newest."},

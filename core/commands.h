@@ -31,6 +31,8 @@ const struct ha_command *ha_command_find(const char *const *words, int count, in
 void ha_help_overview(FILE *stream);
 /* Of a topic, a noun or a noun and its verb. */
 int ha_help_about(const char *const *words, int count, FILE *stream, struct ha_error *error);
+/* The same on standard output, as text or as JSON. */
+int ha_help_print(const struct ha_cli *cli, const char *const *words, int count, struct ha_error *error);
 void ha_help_mdoc(FILE *stream);
 void ha_help_complete(FILE *stream);
 

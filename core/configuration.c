@@ -174,8 +174,8 @@ int ha_configuration_read(const char *path, const char *const *sets, struct ha_c
     }
     if ((file == NULL && find_file(&file, error) != 0) || keep_sets(parsed, sets, error) != 0 ||
         ha_document_read(&parsed->own, file, error) != 0 || complete_sets(parsed, error) != 0 ||
-        ha_core_settings_read(configuration, error) != 0 ||
-        ha_instances_read(configuration, error) != 0 || ha_pipelines_read(configuration, error) != 0)
+        ha_core_settings_read(configuration, error) != 0 || ha_instances_read(configuration, error) != 0 ||
+        ha_pipelines_read(configuration, error) != 0)
         goto out;
     if (strcmp(file, "-") != 0) {
         configuration->file = file;

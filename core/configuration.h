@@ -34,11 +34,12 @@ struct ha_source {
 struct ha_setting {
     const struct hactl_key *key;
     struct ha_source source;
-    bool is_set;               /* in the file or by --set or by its default */
-    char *string;              /* STRING, PATH */
-    int64_t integer;           /* INTEGER, BOOLEAN */
-    char **list;               /* STRING_LIST; ends with NULL */
-    struct hactl_key *own_key; /* of a name with a `*`: what `key` points at */
+    bool is_set;                       /* in the file or by --set or by its default */
+    char *string;                      /* STRING, PATH, INSTANCE */
+    const struct hactl_conf *instance; /* INSTANCE: the one that `string` names */
+    int64_t integer;                   /* INTEGER, BOOLEAN */
+    char **list;                       /* STRING_LIST; ends with NULL */
+    struct hactl_key *own_key;         /* of a name with a `*`: what `key` points at */
 };
 
 /* A replica that the file itself lists. */
@@ -88,7 +89,7 @@ struct ha_configuration {
     char *endpoint_address;    /* NULL: the cloud's */
     int64_t endpoint_port;     /* 0: the port that the payload declares */
     char *endpoint_mode;       /* auto|balancer */
-    char *keys_mode;           /* operator (replica comes with clouds that can) */
+    char *keys_mode;           /* operator|replica */
     char *state_directory;     /* of this cluster: base/<cluster> */
     int64_t endpoint_drain_ms; /* between leaving the balancer and a restart */
     int64_t lock_timeout_ms;   /* how long to wait for another hactl */

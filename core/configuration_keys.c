@@ -39,8 +39,9 @@ static const struct hactl_key core_keys[] = {
      "auto: a lone replica holds the public address itself; balancer: there is always a balancer."},
     {"endpoint.drain", HACTL_KEY_STRING, 0, "1s", 0, 0, NULL,
      "How long a replica that was taken out of the balancer finishes handshakes before it is restarted: 0s, 1s."},
-    {"keys.mode", HACTL_KEY_STRING, 0, "operator", 0, 0, "operator",
-     "Where private keys are made: operator means by hactl, on this machine."},
+    {"keys.mode", HACTL_KEY_STRING, 0, "operator", 0, 0, "operator|replica",
+     "Where the private keys of replicas are made: operator means by hactl, on this machine; replica means on the "
+     "replica itself, which they never leave, if the cloud can hand its certificate requests out."},
     {"state.directory", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
      "Where hactl keeps what it knows, one directory per cluster; without it $XDG_STATE_HOME/hactl or "
      "~/.local/state/hactl."},
@@ -55,7 +56,7 @@ static const char *const sections[] = {"cluster", "replicas", "endpoint", "keys"
 static const char *const type_names[] = {
     [HACTL_KEY_STRING] = "a string",       [HACTL_KEY_INTEGER] = "an integer",
     [HACTL_KEY_BOOLEAN] = "true or false", [HACTL_KEY_STRING_LIST] = "a list of strings such as [\"a\", \"b\"]",
-    [HACTL_KEY_PATH] = "a path in quotes",
+    [HACTL_KEY_PATH] = "a path in quotes", [HACTL_KEY_INSTANCE] = "the name of a plugin instance in quotes",
 };
 
 const struct hactl_key *ha_configuration_core_keys(void)
@@ -138,7 +139,7 @@ static int take_string(const struct reading *reading, const char *value)
             return refuse(reading, "is none of %s", setting->key->choices);
         return refuse(reading, "is \"%s\"; it can be %s", value, setting->key->choices);
     }
-    if (setting->key->type == HACTL_KEY_STRING) {
+    if (setting->key->type == HACTL_KEY_STRING || setting->key->type == HACTL_KEY_INSTANCE) {
         setting->string = strdup(value);
         return setting->string == NULL ? out_of_memory(reading) : 0;
     }
@@ -189,7 +190,7 @@ static int take_text(const struct reading *reading, const char *text)
     char *end;
     long long integer;
 
-    if (type == HACTL_KEY_STRING || type == HACTL_KEY_PATH)
+    if (type == HACTL_KEY_STRING || type == HACTL_KEY_PATH || type == HACTL_KEY_INSTANCE)
         return take_string(reading, text);
     if (type == HACTL_KEY_BOOLEAN) {
         reading->setting->integer = strcmp(text, "true") == 0;
@@ -233,7 +234,8 @@ static int take_value(const struct reading *reading, const config_setting_t *val
     enum hactl_key_type type = reading->setting->key->type;
     int given = config_setting_type(value);
 
-    if ((type == HACTL_KEY_STRING || type == HACTL_KEY_PATH) && given == CONFIG_TYPE_STRING)
+    if ((type == HACTL_KEY_STRING || type == HACTL_KEY_PATH || type == HACTL_KEY_INSTANCE) &&
+        given == CONFIG_TYPE_STRING)
         return take_string(reading, config_setting_get_string(value));
     if (type == HACTL_KEY_INTEGER && (given == CONFIG_TYPE_INT || given == CONFIG_TYPE_INT64))
         return take_integer(reading,
@@ -614,6 +616,33 @@ int ha_core_settings_read(struct ha_configuration *configuration, struct ha_erro
 
 /* ---- a plugin's */
 
+/* A key of type HACTL_KEY_INSTANCE names another instance of the same file. */
+static int link_instances(const struct ha_configuration *configuration, const struct hactl_conf *of,
+                          struct ha_error *error)
+{
+    const char *names[CANDIDATES_MAX + 1] = {NULL}, *meant;
+    size_t count = 0;
+
+    for (size_t i = 0; i < configuration->instance_count && count < CANDIDATES_MAX; i++)
+        if (configuration->instances[i] != of)
+            names[count++] = configuration->instances[i]->instance;
+    for (size_t i = 0; i < of->setting_count; i++) {
+        struct ha_setting *setting = &of->settings[i];
+
+        if (setting->key->type != HACTL_KEY_INSTANCE || setting->string == NULL)
+            continue;
+        setting->instance = ha_configuration_instance(configuration, setting->string);
+        if (setting->instance != NULL && setting->instance != of)
+            continue;
+        meant = ha_did_you_mean(setting->string, names);
+        return ha_fail_at(error, setting->source,
+                          "plugins.%s.%s is \"%s\", and there is no other plugin instance of that name%s%s%s",
+                          of->instance, setting->key->name, setting->string, meant != NULL ? "; did you mean \"" : "",
+                          meant != NULL ? meant : "", meant != NULL ? "\"?" : "");
+    }
+    return 0;
+}
+
 int ha_configuration_check_keys(struct ha_configuration *configuration, struct hactl_conf *instance,
                                 const struct hactl_key *keys, struct ha_error *error)
 {
@@ -632,5 +661,5 @@ int ha_configuration_check_keys(struct ha_configuration *configuration, struct h
         ha_key_group_read(&group, keys, &instance->settings, &instance->setting_count, error) != 0)
         return -1;
     instance->keys_checked = true;
-    return 0;
+    return link_instances(configuration, instance, error);
 }

@@ -327,6 +327,20 @@ static int check_steps_once(const struct ha_pipeline *pipeline, struct ha_error 
     return 0;
 }
 
+/* Each is used by the verb of its name; another would be used by none. */
+static int check_pipeline_name(const struct part *part, struct ha_error *error)
+{
+    static const char *const names[] = {
+        "up", "down", "replica-add", "replica-remove", "replica-replace", "endpoint", "etcd-reconcile", NULL};
+
+    if (is_in((char *const *)(uintptr_t)names, part->name))
+        return 0;
+    refuse_word(error, part->source, "pipelines", "verb", part->name, names);
+    ha_advise(error, "a pipeline is named for what uses it: up, down, replica-add, replica-remove, replica-replace, "
+                     "endpoint or etcd-reconcile");
+    return -1;
+}
+
 static int read_pipeline(const struct part *part, struct ha_error *error)
 {
     struct ha_configuration *configuration = part->configuration;
@@ -346,7 +360,8 @@ static int read_pipeline(const struct part *part, struct ha_error *error)
     }
     pipelines[configuration->pipeline_count++] = pipeline;
     pipeline->source = part->source;
-    if (check_group(part, "pipelines", pipeline_keys, &settings, &count, error) != 0)
+    if (check_pipeline_name(part, error) != 0 ||
+        check_group(part, "pipelines", pipeline_keys, &settings, &count, error) != 0)
         goto out;
     if (list_take(&pipeline->given, &settings[1]) != 0) {
         ha_fail(error, HA_EXIT_INTERNAL, "out of memory");

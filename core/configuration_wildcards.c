@@ -25,8 +25,8 @@ static enum ha_key_match match_one(const char *pattern, const char *name)
     for (;;) {
         size_t wanted = component(pattern), given = component(name);
 
-        if (given == 0 || ((wanted != 1 || *pattern != '*') &&
-                           (wanted != given || strncmp(pattern, name, wanted) != 0)))
+        if (given == 0 ||
+            ((wanted != 1 || *pattern != '*') && (wanted != given || strncmp(pattern, name, wanted) != 0)))
             return HA_KEY_NONE;
         pattern += wanted;
         name += given;

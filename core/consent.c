@@ -67,6 +67,20 @@ static bool accept_zero(const struct ha_consent_context *context, const struct h
     return false;
 }
 
+int ha_consent_plain(const struct ha_options *options, const char *question, struct ha_error *error)
+{
+    if (options->yes)
+        return 0;
+    if (!ha_output_interactive()) {
+        ha_fail(error, HA_EXIT_REFUSED,
+                "nobody can be asked (no terminal) and --yes was not given; nothing was changed");
+        ha_advise(error, "look at the plan with --dry-run, then consent with --yes");
+        return -1;
+    }
+    fprintf(stderr, "%s [y/N] ", question);
+    return answer() ? 0 : ha_fail(error, HA_EXIT_REFUSED, "not consented to; nothing was changed");
+}
+
 /* Where there is no cloud nothing runs that a new certificate could disturb. */
 static bool only_issues(const struct ha_session *session, const struct ha_plan *plan)
 {
@@ -79,23 +93,17 @@ static bool only_issues(const struct ha_session *session, const struct ha_plan *
 static bool accept_plan(const struct ha_consent_context *context, const struct ha_plan *plan)
 {
     const char *cluster = context->session->configuration->cluster_name;
+    char question[160];
 
-    if (context->session->options->yes || (!ha_output_interactive() && only_issues(context->session, plan)))
+    if (!ha_output_interactive() && only_issues(context->session, plan))
         return true;
-    if (!ha_output_interactive()) {
-        ha_fail(context->error, HA_EXIT_REFUSED,
-                "nobody can be asked (no terminal) and --yes was not given; nothing was changed");
-        ha_advise(context->error, "look at the plan with --dry-run, then consent with --yes");
-        return false;
-    }
     if (context->destroys)
-        fprintf(stderr, "Delete the cluster \"%s\" with all its data, keys and authorities? [y/N] ", cluster);
+        snprintf(question, sizeof question, "Delete the cluster \"%s\" with all its data, keys and authorities?",
+                 cluster);
     else
-        fprintf(stderr, "Carry out %s on \"%s\"? [y/N] ", plan->count == 1 ? "this step" : "these steps", cluster);
-    if (answer())
-        return true;
-    ha_fail(context->error, HA_EXIT_REFUSED, "not consented to; nothing was changed");
-    return false;
+        snprintf(question, sizeof question, "Carry out %s on \"%s\"?", plan->count == 1 ? "this step" : "these steps",
+                 cluster);
+    return ha_consent_plain(context->session->options, question, context->error) == 0;
 }
 
 bool ha_consent_ask(void *opaque, const struct ha_plan *plan, const char (*warnings)[256], int warning_count)

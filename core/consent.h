@@ -13,6 +13,8 @@ struct ha_consent_context {
 };
 
 /* The ha_consent of the commands; context: struct ha_consent_context. */
+/* For a change that has no plan: "Move ...?"; -1 after filling `error` in. */
+int ha_consent_plain(const struct ha_options *options, const char *question, struct ha_error *error);
 ha_consent ha_consent_ask;
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/delivery.h"
 
-#include <inttypes.h>
+#include <endian.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,37 +16,76 @@ struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, in
     return ha_ask_render(session, payload, replica, timeout_ms);
 }
 
-/* FNV-1a: enough to tell one rendering from another, and it is no secret. Keys
- * are left out; a new key never comes without a new certificate. */
-static uint64_t mix(uint64_t hash, const void *content, size_t size)
+/* Each part with its length before it: no two renderings have the same bytes.
+ * Keys are in it as well; what comes out tells nothing of them. */
+static bool mix(EVP_MD_CTX *digest, const void *bytes, size_t size)
 {
-    const unsigned char *bytes = content;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
+    uint64_t length = htole64(size);
+    return EVP_DigestUpdate(digest, &length, sizeof length) == 1 && EVP_DigestUpdate(digest, bytes, size) == 1;
 }
 
-static uint64_t mix_text(uint64_t hash, const char *text)
+static bool mix_text(EVP_MD_CTX *digest, const char *text)
 {
-    return mix(hash, text ? text : "", text ? strlen(text) + 1 : 1);
+    return mix(digest, text ? text : "", text ? strlen(text) : 0);
 }
 
-void ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST])
+static bool mix_number(EVP_MD_CTX *digest, uint32_t number)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325), files;
-    for (size_t i = 0; i < rendered->file_count; i++) {
+    number = htole32(number);
+    return mix(digest, &number, sizeof number);
+}
+
+static bool mix_files(EVP_MD_CTX *digest, const struct hactl_call *rendered)
+{
+    bool ok = mix_number(digest, (uint32_t)rendered->file_count);
+    for (size_t i = 0; ok && i < rendered->file_count; i++) {
         const struct hactl_file *file = &rendered->files[i];
-        hash = mix_text(hash, file->path);
-        if (!file->part || strcmp(file->part, "key") != 0)
-            hash = mix(hash, file->content, file->content_size);
+        ok = mix_text(digest, file->path) && mix_number(digest, file->mode) &&
+             mix(digest, file->content ? file->content : "", file->content_size);
     }
-    files = hash;
-    for (size_t i = 0; i < rendered->unit_count; i++) {
-        hash = mix_text(hash, rendered->units[i].name);
-        for (const char *const *word = rendered->units[i].argv; *word; word++)
-            hash = mix_text(hash, *word);
-    }
-    snprintf(out, HA_DIGEST, "%016" PRIx64 "%016" PRIx64, files, hash);
+    return ok;
+}
+
+static bool mix_unit(EVP_MD_CTX *digest, const struct hactl_unit *unit)
+{
+    uint32_t words = 0;
+    while (unit->argv[words])
+        words++;
+    bool ok = mix_text(digest, unit->name) && mix_number(digest, (uint32_t)unit->restart) &&
+              mix_number(digest, unit->stop_timeout_ms) && mix_number(digest, words);
+    for (uint32_t i = 0; ok && i < words; i++)
+        ok = mix_text(digest, unit->argv[i]);
+    return ok;
+}
+
+static bool mix_how(EVP_MD_CTX *digest, const struct hactl_call *rendered)
+{
+    bool ok = mix_number(digest, (uint32_t)rendered->unit_count);
+    for (size_t i = 0; ok && i < rendered->unit_count; i++)
+        ok = mix_unit(digest, &rendered->units[i]);
+    ok = ok && mix_number(digest, (uint32_t)rendered->port_count);
+    for (size_t i = 0; ok && i < rendered->port_count; i++)
+        ok = mix_text(digest, rendered->ports[i].name) && mix_number(digest, rendered->ports[i].port) &&
+             mix_number(digest, rendered->ports[i].flags);
+    return ok;
+}
+
+static bool half(const struct hactl_call *rendered, bool (*mix_part)(EVP_MD_CTX *, const struct hactl_call *),
+                 char out[HA_DIGEST_FILES + 1])
+{
+    unsigned char sum[HA_DIGEST_FILES / 2];
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool ok = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 && mix_part(digest, rendered) &&
+              EVP_DigestFinal_ex(digest, sum, NULL) == 1;
+    EVP_MD_CTX_free(digest);
+    for (size_t i = 0; ok && i < sizeof sum; i++)
+        snprintf(out + 2 * i, 3, "%02x", sum[i]);
+    return ok;
+}
+
+bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST])
+{
+    return half(rendered, mix_files, out) && half(rendered, mix_how, out + HA_DIGEST_FILES);
 }
 
 bool ha_delivery_same_files(const char *digest, const char *other)
@@ -81,10 +121,13 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
     const char *replica = session->observed.model.replicas[work->replica].name;
     for (; work->file < work->rendered->file_count; work->file++) {
         const struct hactl_file *file = &work->rendered->files[work->file];
-        if (!file->content && file->purpose)
+        /* A key that the replica made is there already, and nowhere else. */
+        bool own = session->observed.model.replica_keys && file->part && strcmp(file->part, "key") == 0;
+        if (!file->content && file->purpose && !own)
             return ha_ask_credential(session, replica, file->purpose, file->part);
     }
-    ha_delivery_digest(work->rendered, work->digest);
+    if (!ha_delivery_digest(work->rendered, work->digest))
+        return NULL;
     *last = true;
     return ha_ask_deliver(session, work->payload, work->replica, work->rendered, work->digest, timeout_ms);
 }

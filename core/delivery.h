@@ -7,8 +7,8 @@
 
 #include "core/asks.h"
 
-/* Files, then all of it; only the core reads it. */
-enum { HA_DIGEST = 40, HA_DIGEST_FILES = 16 };
+/* SHA-256 in hexadecimal: of the files first, then of units and ports. */
+enum { HA_DIGEST_FILES = 64, HA_DIGEST = 2 * HA_DIGEST_FILES + 1 };
 
 struct ha_delivery_work {
     int payload, replica;
@@ -26,8 +26,8 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
                                     struct hactl_call *finished, int64_t timeout_ms, bool *last);
 void ha_delivery_end(struct ha_delivery_work *work);
 /* Of something rendered whose files have their contents. */
-void ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);
-/* The same files, whatever the arguments: those follow how a member begins. */
+/* The same files, whatever the rest: arguments follow how a member begins. */
 bool ha_delivery_same_files(const char *digest, const char *other);
+bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);
 
 #endif

@@ -25,6 +25,9 @@ const char *ha_replica_state(const struct ha_session *session, int index, enum h
     const struct ha_model *model = &session->observed.model;
     const struct ha_replica *replica = &model->replicas[index];
 
+    /* Whether it runs does not matter then: it must not be started. */
+    if (replica->data == HACTL_NO && replica->instance != HACTL_INSTANCE_ABSENT)
+        return with_shade("data lost", HA_SHADE_BAD, shade);
     switch (replica->instance) {
     case HACTL_INSTANCE_UNKNOWN:
         return with_shade("unknown", HA_SHADE_WARNING, shade);
@@ -37,8 +40,6 @@ const char *ha_replica_state(const struct ha_session *session, int index, enum h
     case HACTL_INSTANCE_RUNNING:
         break;
     }
-    if (replica->data == HACTL_NO)
-        return with_shade("data lost", HA_SHADE_BAD, shade);
     if (ha_replica_leaving(session, replica->name))
         return with_shade("leaving", HA_SHADE_WARNING, shade);
     if (ha_model_joined(model, index) && replica->ready == HACTL_YES)
@@ -195,13 +196,13 @@ json_t *ha_json_groups(const struct ha_session *session)
 
 json_t *ha_json_certificate(const struct ha_certificate *certificate)
 {
-    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "purpose", certificate->purpose, "replica",
-                     ha_json_text_or_null(certificate->replica), "authority", certificate->is_authority, "ready",
-                     ha_json_tristate((int)certificate->ready), "reason", ha_json_text_or_null(certificate->reason),
-                     "subject", ha_json_text_or_null(certificate->subject), "names",
-                     ha_json_text_or_null(certificate->names), "not_before", ha_json_time(certificate->not_before_s),
-                     "not_after", ha_json_time(certificate->not_after_s), "path",
-                     ha_json_text_or_null(certificate->path), "wanted", ha_json_text_or_null(certificate->wanted));
+    return json_pack(
+        "{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "purpose", certificate->purpose, "replica",
+        ha_json_text_or_null(certificate->replica), "authority", certificate->is_authority, "ready",
+        ha_json_tristate((int)certificate->ready), "reason", ha_json_text_or_null(certificate->reason), "subject",
+        ha_json_text_or_null(certificate->subject), "names", ha_json_text_or_null(certificate->names), "not_before",
+        ha_json_time(certificate->not_before_s), "not_after", ha_json_time(certificate->not_after_s), "path",
+        ha_json_text_or_null(certificate->path), "wanted", ha_json_text_or_null(certificate->wanted));
 }
 
 json_t *ha_json_budget(const struct ha_model *model, const struct ha_budget *budget)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
+
 static const struct {
     int code;
     const char *name;
@@ -25,23 +27,17 @@ static const struct {
     {HACTL_E_LOST, "lost", HA_EXIT_DECISION},
     {HACTL_E_FAILED, "failed", HA_EXIT_FAILED},
     {HACTL_E_CANCELLED, "cancelled", HA_EXIT_INTERRUPTED},
+    {HACTL_E_ENDED, "ended", HA_EXIT_FAILED},
 };
 
-/* Texts carry a remote's own words, which must neither break the line nor
- * reach the terminal as control sequences. */
-static void flatten(char *text)
-{
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-}
-
+/* Texts carry a remote's own words, which must neither break the line, nor
+ * reach the terminal as control sequences, nor spoil a JSON document. */
 static void set_text(struct ha_error *error, enum ha_exit status, const char *format, va_list arguments)
 {
     error->status = status;
-    error->next[0] = '\0';
+    error->next[0] = error->log[0] = '\0';
     vsnprintf(error->what, sizeof error->what, format, arguments);
-    flatten(error->what);
+    ha_text_repair(error->what);
 }
 
 int ha_fail(struct ha_error *error, enum ha_exit status, const char *format, ...)
@@ -70,6 +66,7 @@ int ha_fail_errno(struct ha_error *error, enum ha_exit status, int errnum, const
     used = strlen(error->what);
     snprintf(error->what + used, sizeof error->what - used, ": %s",
              strerror_r(errnum < 0 ? -errnum : errnum, reason, sizeof reason));
+    ha_text_repair(error->what);
     return -1;
 }
 
@@ -82,7 +79,15 @@ void ha_advise(struct ha_error *error, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->next, sizeof error->next, format, arguments);
     va_end(arguments);
-    flatten(error->next);
+    ha_text_repair(error->next);
+}
+
+void ha_error_log(struct ha_error *error, const char *text)
+{
+    if (error == NULL || error->status == HA_EXIT_DONE)
+        return;
+    ha_text_copy(error->log, sizeof error->log, text);
+    ha_text_repair(error->log);
 }
 
 void ha_error_prefix(struct ha_error *error, const char *format, ...)
@@ -97,9 +102,9 @@ void ha_error_prefix(struct ha_error *error, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->what, sizeof error->what, format, arguments);
     va_end(arguments);
-    flatten(error->what);
     used = strlen(error->what);
     snprintf(error->what + used, sizeof error->what - used, ": %s", said);
+    ha_text_repair(error->what);
 }
 
 enum ha_exit ha_exit_of_code(int code)

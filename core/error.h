@@ -26,6 +26,7 @@ struct ha_error {
     enum ha_exit status; /* HA_EXIT_DONE: no error */
     char what[512];      /* what failed, on which object, why; one line */
     char next[256];      /* what to do next; may be empty */
+    char log[640];       /* what a unit wrote last; may be empty */
 };
 
 /* Sets it unless it is set already (the lowest layer knows the cause).
@@ -35,6 +36,8 @@ int ha_fail_errno(struct ha_error *error, enum ha_exit status, int errnum, const
     __attribute__((format(printf, 4, 5)));
 /* Adds what to do next. */
 void ha_advise(struct ha_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Adds what a unit wrote last. */
+void ha_error_log(struct ha_error *error, const char *text);
 /* Puts "context: " before what is said already. */
 void ha_error_prefix(struct ha_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

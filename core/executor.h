@@ -22,13 +22,17 @@ struct ha_run {
     struct ha_session *session;
     const struct ha_plan *plan;
     struct ha_journal *journal;
-    const json_t *earlier; /* optional; the journal's records of an interrupted run: its intents keep their names */
+    json_t *records; /* of the journal so far, interrupted runs too: their intents keep their names */
     const struct ha_listener *listener; /* optional */
     struct ha_report *report;
     int64_t deadline_ms; /* of the whole operation; 0: none */
     int failed_step;     /* after HA_OUTCOME_FAILED; -1: none in particular */
+    bool dark;           /* the address was let go of, and no claim was seen to have worked since */
     int sequence;        /* of journal records, over all runs of an operation */
 };
+
+/* A name for something that is about to be changed: a UUID. */
+void ha_intent_make(char out[40]);
 
 enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error);
 

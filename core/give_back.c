@@ -2,6 +2,7 @@
 /* What is done after a failure; a plan too, from what is observed. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/asks.h"
 #include "core/change_internal.h"
@@ -16,22 +17,50 @@ static void only(struct ha_plan_scope *scope, const enum ha_step_kind *kinds, si
     }
 }
 
+/* Whatever deadline the operation had has passed by now, perhaps. */
+enum { GIVE_BACK_MS = 60000, LOOK_DARK_MS = 60000, LOOK_MS = 3000, LOOK_AGAIN_MS = 250 };
+
+static bool execute(struct change *c, const struct ha_plan *plan)
+{
+    struct ha_error error = {0};
+    struct ha_run run = c->run;
+    run.plan = plan;
+    run.deadline_ms = ha_now_ms() + GIVE_BACK_MS;
+    bool done = ha_execute(&run, &error) == HA_OUTCOME_DONE;
+    c->run.sequence = run.sequence;
+    if (!done)
+        ha_log(HACTL_LOG_ERROR, "giving back failed too: %s", error.what);
+    return done;
+}
+
 static int execute_give_back(struct change *c, const struct ha_plan_scope *scope)
 {
     struct ha_plan *plan = malloc(sizeof *plan);
-    struct ha_error error = {0};
     if (!plan)
         return 0;
     ha_plan_make(&c->session->observed.model, scope, plan);
-    struct ha_run run = c->run;
-    run.plan = plan;
-    int steps = plan->count;
-    bool done = steps > 0 && ha_execute(&run, &error) == HA_OUTCOME_DONE;
-    c->run.sequence = run.sequence;
-    if (steps > 0 && !done)
-        ha_log(HACTL_LOG_ERROR, "giving back failed too: %s", error.what);
+    int steps = plan->count > 0 && execute(c, plan) ? plan->count : 0;
     free(plan);
-    return done ? steps : 0;
+    return steps;
+}
+
+/* A claim that was made but never answered. No rule asks for that. */
+static void take_claim_back(struct change *c)
+{
+    struct ha_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return;
+    plan->count = 1;
+    plan->steps[0] = (struct ha_step){.kind = HA_STEP_BALANCER_RELEASE, .replica = -1, .group = -1};
+    execute(c, plan);
+    free(plan);
+}
+
+static void advise_dark(struct change *c, const char *owner)
+{
+    ha_advise(c->error,
+              "nobody holds the public address now, it was with %s: hactl op resume %s, as soon as that can work",
+              owner, c->operation);
 }
 
 /* The address is dark: whoever had it before gets it back. */
@@ -40,16 +69,11 @@ static void give_back_address(struct change *c, enum ha_holder holder, const cha
     static const enum ha_step_kind kinds[] = {HA_STEP_BALANCER_CLAIM, HA_STEP_REPLICA_CLAIM, HA_STEP_ENDPOINT_VERIFY};
     struct ha_model *model = &c->session->observed.model;
     struct ha_plan_scope scope;
+    const char *owner = holder == HA_HOLDER_REPLICA ? replica : "the balancer";
     if (model->destroy || holder == HA_HOLDER_NONE || holder == HA_HOLDER_UNKNOWN)
         return;
-    /* A claim that was made but never answered is taken back first. */
-    if (model->holder == HA_HOLDER_BALANCER && holder == HA_HOLDER_REPLICA && model->endpoint_answers != HACTL_YES) {
-        struct ha_step release = {.kind = HA_STEP_BALANCER_RELEASE, .replica = -1, .group = -1};
-        struct hactl_call *call = ha_ask_step(c->session, &release, 10000);
-        if (ha_call_wait(call) == HACTL_OK)
-            ha_step_apply(model, &release);
-        ha_call_free(call);
-    }
+    if (model->holder == HA_HOLDER_BALANCER && holder == HA_HOLDER_REPLICA && model->endpoint_answers != HACTL_YES)
+        take_claim_back(c);
     if (model->holder != HA_HOLDER_NONE)
         return;
     only(&scope, kinds, 3);
@@ -60,12 +84,13 @@ static void give_back_address(struct change *c, enum ha_holder holder, const cha
         model->replicas[i].wanted = true;
     if (holder == HA_HOLDER_BALANCER)
         model->balancer_proved = HACTL_YES; /* it served before; its claim is looked at from outside */
-    if (execute_give_back(c, &scope)) {
-        const char *owner = holder == HA_HOLDER_REPLICA ? replica : "the balancer";
-        ha_change_say(c, "gave the public address back to %s", owner);
-        ha_advise(c->error, "the public address was given back to %s; see `hactl status`, then run the command again",
-                  owner);
+    if (!execute_give_back(c, &scope)) {
+        advise_dark(c, owner);
+        return;
     }
+    ha_change_say(c, "gave the public address back to %s", owner);
+    ha_advise(c->error, "the public address was given back to %s; see `hactl status`, then run the command again",
+              owner);
 }
 
 /* A learner that did not make it would bar every later change. */
@@ -108,15 +133,40 @@ static void add_unit_log(struct change *c, const struct ha_step *failed)
         ha_change_say(c, "%s: %s", r->name, r->detail);
 }
 
+/* What made the operation fail may keep us from looking as well: while the
+ * address may be dark that is no reason to leave it so. */
+static int look_until_seen(struct change *c, struct ha_error *error)
+{
+    int64_t until_ms = ha_now_ms() + (c->run.dark ? LOOK_DARK_MS : LOOK_MS);
+    for (bool said = false;; said = true) {
+        *error = (struct ha_error){0};
+        if (ha_session_observe(c->session, HA_SCOPE_ALL, error) == 0)
+            return 0;
+        bool hopeless = error->status != HA_EXIT_TIMEOUT && error->status != HA_EXIT_FAILED;
+        if (hopeless || ha_now_ms() > until_ms || ha_cancelled())
+            return -1;
+        if (!said && c->run.dark)
+            ha_change_say(c, "looking again before anything is given back: %s", error->what);
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_MS * 1000000L}, NULL);
+    }
+}
+
 void ha_change_give_back(struct change *c, enum ha_holder holder, const char *replica)
 {
-    struct ha_error ignored = {0};
+    struct ha_error unseen;
     struct ha_step failed = {.replica = -1, .group = -1};
     if (c->run.failed_step >= 0)
         failed = c->plan->steps[c->run.failed_step];
     ha_cancel_set(false);
-    if (ha_session_observe(c->session, HA_SCOPE_ALL, &ignored))
+    if (look_until_seen(c, &unseen)) {
+        ha_log(HACTL_LOG_ERROR, "nothing was given back, the cluster cannot be looked at: %s", unseen.what);
+        if (c->run.dark)
+            ha_advise(c->error,
+                      "perhaps nobody holds the public address: hactl op resume %s, as soon as `hactl status` "
+                      "works",
+                      c->operation);
         return;
+    }
     add_unit_log(c, &failed);
     give_back_address(c, holder, replica);
     give_back_learner(c, &failed);

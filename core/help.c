@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Help, manual and completion from the tables of commands, options and exit codes. */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/commands.h"
@@ -211,6 +212,28 @@ int ha_help_about(const char *const *words, int count, FILE *stream, struct ha_e
         put_command(command, stream);
     }
     return HA_EXIT_DONE;
+}
+
+static int print_help_json(const char *const *words, int count, struct ha_error *error)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    int status;
+
+    if (stream == NULL)
+        return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    status = ha_help_about(words, count, stream, error);
+    fclose(stream);
+    if (status == HA_EXIT_DONE)
+        status = ha_json_print(json_pack("{s:s, s:s}", "schema", "hactl.help/1", "text", text), error);
+    free(text);
+    return status;
+}
+
+int ha_help_print(const struct ha_cli *cli, const char *const *words, int count, struct ha_error *error)
+{
+    return cli->options.json ? print_help_json(words, count, error) : ha_help_about(words, count, stdout, error);
 }
 
 /* ---- the manual */
@@ -479,5 +502,5 @@ int ha_cmd_help(struct ha_cli *cli, struct ha_error *error)
         ha_help_complete(stdout);
         return HA_EXIT_DONE;
     }
-    return ha_help_about(cli->words, cli->word_count, stdout, error);
+    return ha_help_print(cli, cli->words, cli->word_count, error);
 }

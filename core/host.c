@@ -8,8 +8,9 @@
 #include "core/call.h"
 #include "core/call_internal.h"
 #include "core/log.h"
+#include "core/text.h"
 
-#define TOKEN_MAX 4096u
+#define TOKEN_MAX 1000u
 #define TEXT_MAX  (1u << 20)
 
 static void host_log(struct hactl_call *call, enum hactl_log_level level, const char *format, ...)
@@ -47,8 +48,9 @@ static int64_t host_ms_left(struct hactl_call *call)
 
 static int host_cancelled(struct hactl_call *call)
 {
-    (void)call;
-    return ha_cancelled();
+    /* The first interrupt lets the current steps, and the looks that see them
+     * done, come to their end; a request that was cut off may have been obeyed. */
+    return call->interruptible && ha_cancelled();
 }
 
 /* ---- settings */
@@ -84,6 +86,13 @@ static const char *host_conf_string(const struct hactl_conf *conf, const char *k
     const struct ha_setting *setting = setting_of(conf, key, HACTL_KEY_STRING, HACTL_KEY_PATH);
 
     return setting == NULL ? NULL : setting->string;
+}
+
+static const struct hactl_conf *host_conf_of(const struct hactl_conf *conf, const char *key)
+{
+    const struct ha_setting *setting = setting_of(conf, key, HACTL_KEY_INSTANCE, HACTL_KEY_INSTANCE);
+
+    return setting == NULL ? NULL : setting->instance;
 }
 
 static int64_t host_conf_integer(const struct hactl_conf *conf, const char *key)
@@ -134,24 +143,33 @@ static int keep_string(struct hactl_call *call, char **kept, const char *string,
     char *copy;
 
     if (string == NULL || strlen(string) > limit)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted %s that is %s", name,
-                            string == NULL ? "NULL" : "too long");
+        return ha_call_refuse(call, "the plugin emitted %s that is %s", name, string == NULL ? "NULL" : "too long");
     copy = strdup(string);
     if (copy == NULL)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "out of memory");
+        return ha_call_refuse(call, "out of memory");
     free(*kept);
     *kept = copy;
     return HACTL_OK;
 }
 
+/* It goes into the journal, and from there to any later instance. */
 static int emit_token(struct hactl_call *call, const char *token)
 {
+    if (call->token != NULL)
+        return ha_call_refuse(call, "the plugin emitted a second token");
+    if (token != NULL && !ha_text_is_plain(token))
+        return ha_call_refuse(call, "the plugin emitted a token that is not printable");
     return keep_string(call, &call->token, token, TOKEN_MAX, "a token");
 }
 
 static int emit_text(struct hactl_call *call, const char *text)
 {
-    return keep_string(call, &call->emitted_text, text, TEXT_MAX, "a text");
+    int result = keep_string(call, &call->emitted_text, text, TEXT_MAX, "a text");
+
+    /* A process may have written anything. */
+    if (result == HACTL_OK)
+        ha_text_repair_lines(call->emitted_text);
+    return result;
 }
 
 /* The only two rules between members: a credential has content, and a file
@@ -161,7 +179,7 @@ static int emit_credential(struct hactl_call *call, const struct hactl_credentia
     int result = ha_call_emit(call, HA_RECORD_CREDENTIAL, credential);
 
     if (result == HACTL_OK && credential->content == NULL && credential->path == NULL)
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted a credential without content and path");
+        return ha_call_refuse(call, "the plugin emitted a credential without content and path");
     return result;
 }
 
@@ -170,8 +188,7 @@ static int emit_file(struct hactl_call *call, const struct hactl_file *file)
     int result = ha_call_emit(call, HA_RECORD_FILE, file);
 
     if (result == HACTL_OK && file->content == NULL && (file->purpose == NULL || file->part == NULL))
-        return ha_call_fail(call, HACTL_E_INTERNAL, "the plugin emitted file %s without content, purpose and part",
-                            file->path);
+        return ha_call_refuse(call, "the plugin emitted file %s without content, purpose and part", file->path);
     return result;
 }
 
@@ -193,6 +210,8 @@ EMIT(balancer, HA_RECORD_BALANCER)
 EMIT(backend, HA_RECORD_BACKEND)
 EMIT(unit, HA_RECORD_UNIT)
 EMIT(port, HA_RECORD_PORT)
+EMIT(request, HA_RECORD_REQUEST)
+EMIT(firewall, HA_RECORD_FIREWALL)
 
 const struct hactl_host ha_host = {
     .struct_size = sizeof(struct hactl_host),
@@ -211,6 +230,7 @@ const struct hactl_host ha_host = {
     .conf_instance = host_conf_instance,
     .conf_cluster = host_conf_cluster,
     .conf_directory = host_conf_directory,
+    .conf_of = host_conf_of,
     .emit_token = emit_token,
     .emit_text = emit_text,
     .emit_zone = emit_zone,
@@ -227,4 +247,7 @@ const struct hactl_host ha_host = {
     .emit_file = emit_file,
     .emit_unit = emit_unit,
     .emit_port = emit_port,
+    .emit_request = emit_request,
+    .emit_firewall = emit_firewall,
+    .emit_unread = ha_call_emit_unread,
 };

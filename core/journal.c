@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/fault.h"
@@ -116,6 +117,8 @@ static int cannot_write(const struct ha_journal *journal, struct ha_error *error
 
 int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, struct ha_error *error)
 {
+    if (record && !json_object_get(record, "at"))
+        json_object_set_new(record, "at", json_integer((json_int_t)time(NULL)));
     char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
     json_decref(record);
     if (!text)
@@ -177,10 +180,15 @@ static void take_begin(const json_t *record, struct ha_operation *out)
     out->begun_s = (time_t)at;
 }
 
-static void take_end(const json_t *record, struct ha_operation *out)
+/* The report counts the steps that only wait as well; of a run that was killed
+ * there is none, and the results of what it changed are counted. */
+static void take_end(const json_t *record, struct ha_operation *out, int *results)
 {
+    const json_t *steps = json_object_get(json_object_get(record, "report"), "steps");
     const char *text = "";
     json_int_t at = 0;
+    out->steps_done += steps ? (int)json_integer_value(steps) : *results;
+    *results = 0;
     json_unpack((json_t *)record, "{s?i s?s s?I}", "status", &out->status, "text", &text, "at", &at);
     snprintf(out->text, sizeof out->text, "%s", text);
     out->ended_s = (time_t)at;
@@ -190,6 +198,7 @@ int ha_operation_read(struct ha_store *store, const char *id, struct ha_operatio
 {
     json_t *records = NULL, *record;
     size_t index;
+    int results = 0; /* since the last count of a run that came to an end */
     memset(out, 0, sizeof *out);
     if (ha_journal_read(store, id, &records, error))
         return -1;
@@ -204,13 +213,14 @@ int ha_operation_read(struct ha_store *store, const char *id, struct ha_operatio
         else if (strcmp(type, "resume") == 0)
             out->ended_s = 0;
         else if (strcmp(type, "end") == 0)
-            take_end(record, out);
+            take_end(record, out, &results);
         else if (strcmp(type, "stop") == 0) {
-            take_end(record, out); /* how far it got; it is not over */
+            take_end(record, out, &results); /* how far it got; it is not over */
             out->ended_s = 0;
         } else if (strcmp(type, "result") == 0)
-            out->steps_done++;
+            results++;
     }
+    out->steps_done += results;
     json_decref(records);
     return 0;
 }

@@ -6,8 +6,11 @@
  *
  *   {"type":"begin","schema":1,"operation":ID,"request":"replica add --zone b","generation":7,"previous":{desired},...}
  *   {"type":"intent","seq":3,"step":"member-add","subject":"demo-4 in etcd","intent":UUID}
- *   {"type":"result","seq":3,"code":"ok","ms":12}
+ *   {"type":"token","seq":3,"instance":"cloud","token":"operation-17"}
+ *   {"type":"result","seq":3,"code":"ok","ms":12}   "open":true: what came of it is not known
  *   {"type":"end","status":0,"text":"...","report":{...}}
+ *
+ * and in each of them "at", seconds since 1970.
  */
 #ifndef HACTL_CORE_JOURNAL_H
 #define HACTL_CORE_JOURNAL_H

@@ -184,13 +184,30 @@ static void judge_replicas(struct ha_verdicts *verdicts, const struct ha_session
         ha_judge(verdicts, "replicas", HA_LEVEL_OK, "all %d are ready", ready);
 }
 
+/* A demotion was asked for by somebody, who may have forgotten it. */
+static void judge_demotion(struct ha_verdicts *verdicts, const struct ha_session *session)
+{
+    const struct ha_model *model = &session->observed.model;
+    int wanted = ha_model_wanted(model);
+
+    if (session->desired.endpoint_want == HA_ENDPOINT_REPLICA && session->balancer != NULL && wanted > 1)
+        ha_judge(
+            verdicts, "endpoint", HA_LEVEL_WARNING,
+            "the public address was given to one replica of %d (endpoint demote), and fails with it: hactl endpoint "
+            "promote",
+            wanted);
+}
+
 static void judge_endpoint(struct ha_verdicts *verdicts, const struct ha_session *session)
 {
     const struct ha_observation *observed = &session->observed;
     const struct ha_model *model = &observed->model;
     const char *owner = ha_holder_name(model, model->holder, model->holder_replica);
 
-    if (observed->model.external_address[0] == '\0')
+    if (model->address == HACTL_UNKNOWN)
+        ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "the public address could not be read: %s",
+                 model->holder_detail);
+    else if (observed->model.external_address[0] == '\0')
         ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "no public address is reserved");
     else if (model->holder == HA_HOLDER_UNKNOWN && model->holder_detail[0] != '\0')
         ha_judge(verdicts, "endpoint", HA_LEVEL_CRITICAL, "%s:%u: %s", observed->model.external_address,
@@ -207,6 +224,8 @@ static void judge_endpoint(struct ha_verdicts *verdicts, const struct ha_session
 void ha_judge_cluster(struct ha_verdicts *verdicts, const struct ha_session *session)
 {
     const struct ha_model *model = &session->observed.model;
+    struct ha_error ignored = {.status = HA_EXIT_DONE};
+    struct ha_lock_info lock = {.held = false};
 
     if (session->desired.generation == 0) {
         ha_judge(verdicts, "cluster", HA_LEVEL_CRITICAL, "\"%s\" has not been made yet: hactl up",
@@ -214,12 +233,16 @@ void ha_judge_cluster(struct ha_verdicts *verdicts, const struct ha_session *ses
         return;
     }
     judge_endpoint(verdicts, session);
+    judge_demotion(verdicts, session);
     for (int g = 0; g < model->group_count; g++)
         judge_group(verdicts, &model->groups[g]);
     judge_replicas(verdicts, session);
     judge_zones(verdicts, model);
     ha_judge_certificates(verdicts, session);
-    if (session->desired.operation[0] != '\0')
+    if (ha_store_lock_show(session->store, &lock, &ignored) == 0 && lock.held)
+        ha_judge(verdicts, "operation", HA_LEVEL_OK, "`hactl %s` is at work, process %d of %s on %s", lock.verb,
+                 lock.pid, lock.user, lock.host);
+    else if (session->desired.operation[0] != '\0')
         ha_judge(verdicts, "operation", HA_LEVEL_WARNING, "%s is unfinished: hactl op resume",
                  session->desired.operation);
 }

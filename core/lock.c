@@ -54,8 +54,8 @@ static int say_locked(int fd, struct ha_store *store, struct ha_error *error)
     char since[32] = "an unknown time";
     read_text(fd, &info);
     struct tm tm;
-    if (info.since_s && localtime_r(&info.since_s, &tm))
-        strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S", &tm);
+    if (info.since_s && gmtime_r(&info.since_s, &tm))
+        strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", &tm);
     ha_fail(error, HA_EXIT_LOCKED, "another hactl works on this cluster: `hactl %s`, pid %d of %s on %s, since %s",
             info.verb, info.pid, info.user, info.host, since);
     ha_advise(error,

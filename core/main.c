@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/call.h"
 #include "core/commands.h"
 #include "core/interrupts.h"
 #include "core/log.h"
@@ -10,6 +11,8 @@
 static void print_error(const struct ha_cli *cli, const struct ha_error *error)
 {
     fprintf(stderr, "%shactl:%s %s\n", ha_shade_on(stderr, HA_SHADE_BAD), ha_shade_off(stderr), error->what);
+    if (error->log[0] != '\0')
+        fprintf(stderr, "  log:  %s\n", error->log);
     if (error->next[0] != '\0')
         fprintf(stderr, "  next: %s\n", error->next);
     if (cli->options.json)
@@ -21,7 +24,7 @@ static int run(struct ha_cli *cli, struct ha_error *error)
     if (cli->given[HA_OPTION_VERSION] != NULL)
         return ha_cmd_version(cli, error);
     if (cli->given[HA_OPTION_HELP] != NULL)
-        return ha_help_about(cli->all_words, cli->all_count, stdout, error);
+        return ha_help_print(cli, cli->all_words, cli->all_count, error);
     if (cli->command == NULL) {
         ha_help_overview(stderr);
         return HA_EXIT_USAGE;
@@ -47,10 +50,14 @@ int main(int argc, char **argv)
         print_error(&cli, &error);
         status = (int)error.status;
     }
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == HA_EXIT_DONE) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !ha_output_reader_left() && status == HA_EXIT_DONE) {
         fputs("hactl: cannot write to standard output\n", stderr);
         status = HA_EXIT_FAILED;
     }
     ha_cli_clear(&cli);
-    return status < 0 ? HA_EXIT_INTERNAL : status;
+    if (status < 0)
+        status = HA_EXIT_INTERNAL;
+    if (ha_calls_hang()) /* exit() would tear down what a thread still uses */
+        _exit(status);
+    return status;
 }

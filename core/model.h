@@ -11,7 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HA_REPLICAS = 16, HA_GROUPS = 3, HA_PAYLOADS = 6, HA_MEMBERS = 16, HA_NAME = 64, HA_ADDRESS = 46 };
+enum {
+    HA_REPLICAS = 16,
+    HA_GROUPS = 3,
+    HA_PAYLOADS = 6,
+    HA_MEMBERS = 16,
+    HA_NAME = 64,
+    HA_ADDRESS = 46,
+    HA_DETAIL = 192
+};
 
 /* Payloads are numbered: those of groups first, by the group's number. */
 
@@ -51,9 +59,10 @@ struct ha_replica {
     enum ha_delivery deliveries[HA_PAYLOADS];
     enum hactl_tristate ready; /* its own port answers */
     enum ha_backend backend;
-    uint8_t unproved; /* bit: payload of which nobody can say what it runs on */
-    uint8_t spared;   /* bit: payload that uses none of the certificates that are to be issued */
-    char detail[192]; /* for people: why it is not well */
+    enum hactl_tristate temporary_address; /* a public address of its own, while it does not hold the cluster's */
+    uint8_t unproved;                      /* bit: payload of which nobody can say what it runs on */
+    uint8_t spared;                        /* bit: payload that uses none of the certificates that are to be issued */
+    char detail[192];                      /* for people: why it is not well */
 };
 
 struct ha_member {
@@ -80,14 +89,16 @@ struct ha_model {
     bool repair; /* replicas that lost their data and members of no replica are dealt with too */
     enum ha_endpoint_want endpoint_want;
     int endpoint_replica; /* with HA_ENDPOINT_REPLICA: which; -1: any */
-    bool has_cloud, has_issuer, has_balancer, has_firewall;
+    bool has_cloud, has_issuer, has_balancer, has_firewall, has_temporary_addresses;
+    bool replica_keys;      /* replicas make their own keys: certificates come after the machine */
     char rotation[HA_NAME]; /* the authority that is rotated; "": none */
     enum ha_rotation_goal rotation_goal;
 
     /* found */
     enum hactl_tristate address;
     char external_address[HA_ADDRESS];
-    enum hactl_tristate firewall;
+    enum hactl_tristate firewall; /* it is as wanted */
+    bool firewall_present;        /* some of it is there, as wanted or not */
     enum hactl_tristate authority;
     enum ha_certificates operator_certificates;
     enum hactl_rotation rotation_found;
@@ -97,7 +108,7 @@ struct ha_model {
     bool trust_of_cluster, trust_of_each;       /* what trusts it is among the certificates themselves */
     enum ha_holder holder;
     int holder_replica;
-    char holder_detail[192];             /* for people: why it is unknown */
+    char holder_detail[HA_DETAIL];       /* for people: why it is unknown */
     enum hactl_tristate balancer;        /* it runs */
     bool balancer_present;               /* something of it is there, running or not */
     enum hactl_tristate balancer_proved; /* its temporary address has answered, all its backends serve */

@@ -8,8 +8,9 @@
 
 #include "core/session_internal.h"
 #include "core/stale.h"
+#include "core/text.h"
 
-#define SET(out, text) snprintf(out, sizeof(out), "%s", (text) ? (text) : "")
+#define SET(out, text) ha_text_copy(out, sizeof(out), text)
 
 const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port)
 {
@@ -90,7 +91,10 @@ void ha_observe_begin(struct ha_session *session)
     model->has_cloud = session->cloud != NULL;
     model->has_issuer = session->issuer != NULL;
     model->has_balancer = session->balancer != NULL;
-    model->has_firewall = session->cloud && session->cloud->plugin->descriptor->cloud->firewall_ensure;
+    const struct hactl_cloud_ops *cloud = session->cloud ? session->cloud->plugin->descriptor->cloud : NULL;
+    model->has_firewall = ha_offers(cloud, firewall_ensure);
+    model->has_temporary_addresses = ha_offers(cloud, temporary_address_ensure);
+    model->replica_keys = strcmp(session->configuration->keys_mode, "replica") == 0;
     model->payload_count = session->payload_count;
     model->group_count = session->group_count;
     for (int g = 0; g < session->group_count; g++)
@@ -109,7 +113,8 @@ static void settle_holder(struct ha_session *session)
     model->holder_detail[0] = '\0';
     if (private->held_by_replica >= 0 && private->held_by_balancer) {
         model->holder = HA_HOLDER_UNKNOWN;
-        snprintf(model->holder_detail, sizeof model->holder_detail, "%s and the balancer both say that they hold it",
+        snprintf(model->holder_detail, sizeof model->holder_detail,
+                 "%s and the balancer both say that they hold it; stop one of them",
                  model->replicas[private->held_by_replica].name);
     } else if (private->held_by_replica >= 0) {
         model->holder = HA_HOLDER_REPLICA;
@@ -118,22 +123,47 @@ static void settle_holder(struct ha_session *session)
         model->holder = HA_HOLDER_BALANCER;
     } else {
         model->holder = private->held_by_other ? HA_HOLDER_UNKNOWN : HA_HOLDER_NONE;
+        if (private->held_by_other)
+            SET(model->holder_detail, private->holder_words);
     }
+    if (model->address == HACTL_UNKNOWN && !model->holder_detail[0])
+        SET(model->holder_detail, private->holder_words);
 }
 
 /* ---- the cloud */
 
-static void forget_cloud(struct ha_model *model)
+static const char *unread_elsewhere(const struct hactl_call *call)
 {
-    for (int i = 0; i < model->replica_count; i++) {
-        struct ha_replica *r = &model->replicas[i];
-        r->instance = HACTL_INSTANCE_ABSENT;
-        r->address = HACTL_NO;
-        r->data = HACTL_YES;
-        r->detail[0] = '\0';
-        for (int p = 0; p < HA_PAYLOADS; p++)
-            r->deliveries[p] = HA_DELIVERY_NONE;
-    }
+    for (size_t i = 0; i < call->unread_count; i++)
+        if (!call->unread[i].zone)
+            return call->unread[i].why;
+    return NULL;
+}
+
+/* Why a zone could not be read completely; NULL: it was. One that is not known
+ * may be any. */
+static const char *unread_zone(const struct hactl_call *call, const char *zone)
+{
+    for (size_t i = 0; i < call->unread_count; i++)
+        if (call->unread[i].zone && (!zone[0] || strcmp(call->unread[i].zone, zone) == 0))
+            return call->unread[i].why;
+    for (size_t i = 0; i < call->zone_count; i++)
+        if (call->zones[i].up != HACTL_YES && (!zone[0] || strcmp(call->zones[i].name, zone) == 0))
+            return call->zones[i].up == HACTL_NO ? "its zone is down" : "its zone could not be read";
+    return NULL;
+}
+
+/* What is not emitted is absent, or unknown where not all was read. */
+static void forget_replica(struct ha_replica *r, const struct hactl_call *call)
+{
+    const char *why = unread_zone(call, r->zone);
+    r->instance = why ? HACTL_INSTANCE_UNKNOWN : HACTL_INSTANCE_ABSENT;
+    r->address = why || unread_elsewhere(call) ? HACTL_UNKNOWN : HACTL_NO;
+    r->data = why ? HACTL_UNKNOWN : HACTL_YES;
+    r->temporary_address = why ? HACTL_UNKNOWN : HACTL_NO;
+    SET(r->detail, why);
+    for (int p = 0; p < HA_PAYLOADS; p++)
+        r->deliveries[p] = why ? HA_DELIVERY_UNKNOWN : HA_DELIVERY_NONE;
 }
 
 static int payload_named(const struct ha_session *session, const char *name)
@@ -152,12 +182,17 @@ static struct ha_replica *replica_or_leftover(struct ha_model *model, const char
     return i < 0 ? NULL : &model->replicas[i];
 }
 
-static void merge_zones(struct ha_model *model, const struct hactl_call *call)
+/* Everyone is known before anyone is judged absent. */
+static void merge_leftovers(struct ha_model *model, const struct hactl_call *call)
 {
-    for (size_t z = 0; z < call->zone_count; z++)
-        for (int i = 0; i < model->replica_count; i++)
-            if (call->zones[z].up == HACTL_UNKNOWN && strcmp(model->replicas[i].zone, call->zones[z].name) == 0)
-                model->replicas[i].instance = HACTL_INSTANCE_UNKNOWN;
+    for (size_t i = 0; i < call->instance_count; i++) {
+        struct ha_replica *r = replica_or_leftover(model, call->instances[i].name, call->instances[i].zone);
+        if (r && !r->zone[0])
+            SET(r->zone, call->instances[i].zone);
+    }
+    for (size_t i = 0; i < call->address_count; i++)
+        if (call->addresses[i].kind == HACTL_ADDRESS_INTERNAL)
+            replica_or_leftover(model, call->addresses[i].name, NULL);
 }
 
 static void merge_instances(struct ha_model *model, const struct hactl_call *call)
@@ -169,11 +204,10 @@ static void merge_instances(struct ha_model *model, const struct hactl_call *cal
             continue;
         r->instance = found->state;
         r->data = found->data;
+        r->temporary_address = found->temporary_address;
         SET(r->detail, found->detail);
         if (found->internal_address)
             SET(r->internal_address, found->internal_address);
-        if (found->zone && !r->zone[0])
-            SET(r->zone, found->zone);
     }
 }
 
@@ -191,25 +225,43 @@ static void merge_deliveries(struct ha_session *session, const struct hactl_call
                                                                         : HA_DELIVERY_UNKNOWN;
         SET(session->private->digests[r][p], found->digest);
         ha_stale_judge(session, r, p);
-        if (found->running != HACTL_YES && found->detail)
+        if (found->detail)
             SET(model->replicas[r].detail, found->detail);
     }
+}
+
+/* Somebody may have it whom the cloud does not call an instance of ours: the
+ * balancer, or a stranger. */
+static void merge_holder(struct ha_session *session, const struct hactl_address *found)
+{
+    struct ha_session_private *private = session->private;
+    char *words = private->holder_words;
+    size_t size = sizeof private->holder_words;
+    private->held_by_replica = found->instance ? ha_model_replica(&session->observed.model, found->instance) : -1;
+    private->held_by_other = private->held_by_replica < 0 && (found->instance || found->held != HACTL_NO);
+    if (found->holder || found->instance)
+        snprintf(words, size, "it is held by %.150s", found->holder ? found->holder : found->instance);
+    else
+        snprintf(words, size, "%s",
+                 found->held == HACTL_YES ? "something that hactl does not know holds it"
+                                          : "who holds it could not be seen");
+    ha_text_repair(words);
 }
 
 static void merge_addresses(struct ha_session *session, const struct hactl_call *call)
 {
     struct ha_model *model = &session->observed.model;
-    model->address = HACTL_NO;
+    const char *unread = unread_elsewhere(call);
+    model->address = unread ? HACTL_UNKNOWN : HACTL_NO;
     session->private->held_by_replica = -1;
-    session->private->held_by_other = false;
+    session->private->held_by_other = unread != NULL;
+    SET(session->private->holder_words, unread);
     for (size_t i = 0; i < call->address_count; i++) {
         const struct hactl_address *found = &call->addresses[i];
         if (found->kind == HACTL_ADDRESS_EXTERNAL) {
             model->address = HACTL_YES;
             SET(model->external_address, found->address);
-            if (found->instance)
-                session->private->held_by_replica = ha_model_replica(model, found->instance);
-            session->private->held_by_other = !found->instance && found->held == HACTL_UNKNOWN;
+            merge_holder(session, found);
             continue;
         }
         struct ha_replica *r = replica_or_leftover(model, found->name, NULL);
@@ -218,6 +270,20 @@ static void merge_addresses(struct ha_session *session, const struct hactl_call 
         r->address = HACTL_YES;
         SET(r->internal_address, found->address);
     }
+}
+
+/* Made from other ports than are wanted now counts as not made. */
+static void merge_firewall(struct ha_session *session, const struct hactl_call *call)
+{
+    const struct hactl_firewall *found = call->firewall_count ? &call->firewalls[0] : NULL;
+    char digest[HA_FIREWALL_DIGEST];
+    ha_firewall_digest(session, digest);
+    bool unread = unread_elsewhere(call) != NULL;
+    session->observed.model.firewall = !found ? (unread ? HACTL_UNKNOWN : HACTL_NO)
+                                       : found->whole == HACTL_YES && found->digest && strcmp(found->digest, digest)
+                                           ? HACTL_NO
+                                           : found->whole;
+    session->observed.model.firewall_present = found || unread;
 }
 
 static void merge_reaches(struct ha_session *session, const struct hactl_call *call)
@@ -240,11 +306,13 @@ static void merge_reaches(struct ha_session *session, const struct hactl_call *c
 static void merge_cloud(struct ha_session *session, const struct hactl_call *call)
 {
     struct ha_model *model = &session->observed.model;
-    forget_cloud(model);
-    merge_zones(model, call);
+    merge_leftovers(model, call);
+    for (int i = 0; i < model->replica_count; i++)
+        forget_replica(&model->replicas[i], call);
     merge_instances(model, call);
     merge_deliveries(session, call);
     merge_addresses(session, call);
+    merge_firewall(session, call);
     merge_reaches(session, call);
     settle_holder(session);
 }
@@ -295,7 +363,8 @@ static void count(struct tally *tally, const struct hactl_certificate *found)
 {
     tally->total++;
     tally->ready += found->ready == HACTL_YES;
-    tally->missing += found->not_after_s == 0;
+    /* A key pair never expires: it is there when it is ready. */
+    tally->missing += found->ready != HACTL_YES && found->not_after_s == 0;
 }
 
 static void merge_credentials(struct ha_session *session, const struct hactl_call *call)
@@ -423,7 +492,8 @@ static void merge_balancer(struct ha_session *session, const struct hactl_call *
     model->balancer = found ? found->running : HACTL_NO;
     model->trial_port = found ? found->trial_port : 0;
     SET(model->trial_host, found ? found->trial_host : NULL);
-    session->private->held_by_balancer = found && found->running == HACTL_YES && found->address && found->address[0];
+    /* It holds the address whether or not it can answer there just now. */
+    session->private->held_by_balancer = found && found->address && found->address[0];
     for (int i = 0; i < model->replica_count; i++)
         model->replicas[i].backend = HA_BACKEND_NONE;
     for (size_t i = 0; call && i < call->backend_count; i++) {

@@ -38,6 +38,15 @@ static int refuse_other(const struct change *c, const struct ha_operation *open)
     return -1;
 }
 
+/* Another than the unfinished one was named: over already, or not known. */
+static int fail_named(const struct change *c, const struct ha_operation *open)
+{
+    ha_fail(c->error, HA_EXIT_USAGE, "%.64s is not the unfinished operation, which is %s (%s)", c->request.name,
+            open->id, open->request);
+    ha_advise(c->error, "hactl op list");
+    return -1;
+}
+
 static int take_up(struct change *c, const struct ha_operation *open)
 {
     snprintf(c->operation, sizeof c->operation, "%s", open->id);
@@ -57,6 +66,8 @@ static int take_up(struct change *c, const struct ha_operation *open)
     if (c->request.kind == HA_REQUEST_ABORT)
         snprintf(c->aborts, sizeof c->aborts, "%.63s", c->text + strlen("op abort "));
     ha_change_say(c, "resuming operation %s (%s)", open->id, open->request);
+    json_decref(c->earlier);
+    c->earlier = NULL;
     return ha_journal_read(c->session->store, open->id, &c->earlier, c->error);
 }
 
@@ -95,9 +106,11 @@ int ha_change_find(struct change *c)
     struct ha_error ignored = {0};
     ha_request_text(&c->request, c->text, sizeof c->text);
     if (c->request.kind == HA_REQUEST_RESUME) {
-        if (!unfinished || (c->request.name && strcmp(c->request.name, open.id) != 0))
+        if (!unfinished)
             return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation%s%s", c->request.name ? " " : "",
                            c->request.name ? c->request.name : "");
+        if (c->request.name && strcmp(c->request.name, open.id) != 0)
+            return fail_named(c, &open);
         return take_up(c, &open);
     }
     if (asked && ha_operation_read(session->store, asked, &named, &ignored) == 0 && named.ended_s)
@@ -123,9 +136,10 @@ int ha_change_want_previous(struct change *c)
     struct ha_session *session = c->session;
     struct ha_operation open = {0};
     json_t *records = NULL, *previous = NULL;
-    if (!is_unfinished(session, session->desired.operation, &open) ||
-        (c->request.name && strcmp(c->request.name, open.id) != 0))
+    if (!is_unfinished(session, session->desired.operation, &open))
         return ha_fail(c->error, HA_EXIT_USAGE, "there is no unfinished operation to abort");
+    if (c->request.name && strcmp(c->request.name, open.id) != 0)
+        return fail_named(c, &open);
     if (ha_journal_read(session->store, open.id, &records, c->error))
         return -1;
     previous = json_object_get(json_array_get(records, 0), "previous");

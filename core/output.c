@@ -4,6 +4,7 @@
 #include <hactl/plugin.h>
 #include <langinfo.h>
 #include <libsmartcols.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,13 @@ bool ha_output_live(FILE *stream)
 bool ha_output_interactive(void)
 {
     return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool ha_output_reader_left(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
 }
 
 const char *ha_shade_on(FILE *stream, enum ha_shade shade)
@@ -242,6 +250,8 @@ int ha_json_print(json_t *document, struct ha_error *error)
         return ha_fail(error, HA_EXIT_INTERNAL, "cannot build the JSON document");
     result = json_dumpf(document, stdout, JSON_INDENT(2));
     json_decref(document);
+    if (result != 0 && ha_output_reader_left())
+        return 0;
     if (result != 0)
         return ha_fail(error, HA_EXIT_FAILED, "cannot write to standard output");
     putchar('\n');
@@ -294,9 +304,9 @@ static const char *exit_name(enum ha_exit status)
 
 json_t *ha_json_error(const struct ha_error *error)
 {
-    return json_pack("{s:s, s:i, s:s, s:o, s:o}", "schema", "hactl.error/1", "status", (int)error->status, "name",
+    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "schema", "hactl.error/1", "status", (int)error->status, "name",
                      exit_name(error->status), "what", ha_json_text_or_null(error->what), "next",
-                     ha_json_text_or_null(error->next));
+                     ha_json_text_or_null(error->next), "log", ha_json_text_or_null(error->log));
 }
 
 /* ---- times */

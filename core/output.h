@@ -22,6 +22,8 @@ bool ha_output_utf8(void);
 /* A terminal that can be drawn on. */
 bool ha_output_live(FILE *stream);
 /* Standard input and standard error are a terminal: somebody can be asked. */
+/* Whoever read standard output has enough, such as head: no failure. */
+bool ha_output_reader_left(void);
 bool ha_output_interactive(void);
 
 enum ha_shade { HA_SHADE_NONE, HA_SHADE_GOOD, HA_SHADE_WARNING, HA_SHADE_BAD, HA_SHADE_FAINT, HA_SHADE_STRONG };

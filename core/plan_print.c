@@ -140,8 +140,9 @@ json_t *ha_plan_to_json(const struct ha_session *session, const char *verb, cons
         json_array_append_new(said, ha_json_text_or_null(warnings[i]));
     for (int i = 0; i < plan->blocked_count; i++)
         json_array_append_new(blocked, ha_json_text_or_null(plan->blocked[i]));
-    return json_pack("{s:s, s:s, s:s, s:I, s:b, s:o, s:o, s:o, s:o}", "schema", "hactl.plan/1", "cluster",
+    return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o, s:o}", "schema", "hactl.plan/1", "cluster",
                      session->configuration->cluster_name, "verb", verb, "generation",
-                     (json_int_t)session->desired.generation, "converged", plan->converged, "steps", steps, "warnings",
-                     said, "blocked", blocked, "certificates", json_certificates(session, plan));
+                     (json_int_t)session->desired.generation, "nothing_to_do", plan->count == 0 && plan->converged,
+                     "ends_as_wanted", plan->converged, "steps", steps, "warnings", said, "blocked", blocked,
+                     "certificates", json_certificates(session, plan));
 }

@@ -106,6 +106,9 @@ static const struct touch_rule {
                                 .writes = {.things = HA_THING_ENDPOINT}},
     [HA_STEP_BALANCER_DELETE] = {.reads = {.things = HA_THING_ENDPOINT},
                                  .writes = {.backends = ALL, .things = HA_THING_BALANCER}},
+    [HA_STEP_TEMPORARY_ADDRESS_DETACH] = {.reads = {.ready = R, .instances = R},
+                                          .writes = {.things = HA_THING_ENDPOINT}},
+    [HA_STEP_TEMPORARY_ADDRESS_ATTACH] = {.reads = {.things = HA_THING_ENDPOINT}, .writes = {.instances = R}},
     [HA_STEP_ENDPOINT_VERIFY] = {.reads = {.things = HA_THING_BALANCER}, .writes = {.things = HA_THING_ENDPOINT}},
 };
 
@@ -133,6 +136,10 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
 #undef SPREAD
     if (step->kind == HA_STEP_CERTIFICATE_ISSUE && r < 0)
         step->writes.things |= HA_THING_OPERATOR;
+    if (step->kind == HA_STEP_CERTIFICATE_ISSUE && model->replica_keys)
+        step->reads.instances |= spread(R, r);
+    if (step->kind == HA_STEP_INSTANCE_CREATE && model->replica_keys)
+        step->reads.certificates |= spread(R, r);
     for (int p = 0; step->kind == HA_STEP_CERTIFICATE_ISSUE && r >= 0 && p < model->payload_count; p++)
         if (model->replicas[r].deliveries[p] != HA_DELIVERY_NONE)
             step->writes.instances |= spread(R, r);
@@ -157,7 +164,10 @@ static void name_subject(const struct ha_model *model, struct ha_step *step)
     const char *replica = step->replica >= 0 ? model->replicas[step->replica].name : NULL;
     const char *group = step->group >= 0 && step->group < model->group_count ? model->groups[step->group].name : NULL;
     if (!replica && !step->subject[0])
-        replica = group ? group : model->has_cloud ? "the operator" : "every replica";
+        replica = group                                           ? group
+                  : !strstr(ha_step_types[step->kind].says, "%s") ? NULL
+                  : model->has_cloud                              ? "the operator"
+                                                                  : "every replica";
     if (replica)
         snprintf(step->subject, sizeof step->subject, "%s%s%s", replica, step->replica >= 0 && group ? " in " : "",
                  step->replica >= 0 && group ? group : "");
@@ -239,7 +249,7 @@ void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scop
     }
     out->converged = ha_model_converged(&out->end, scope);
     if (!out->converged)
-        ha_explain_blocked(&out->end, out);
+        ha_explain_blocked(&out->end, scope, out);
 }
 
 void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS])

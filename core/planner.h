@@ -124,6 +124,7 @@ bool ha_rotation_done(const struct ha_model *model);
 /* The first known consumer that keeps the rotation from going on, in words; false: none. */
 bool ha_rotation_gated(const struct ha_model *model, char *why, size_t size);
 void ha_rotation_apply(struct ha_model *model, const struct ha_step *step);
-void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan);
+/* What the scope asks for and is not so, and what is before that and not so. */
+void ha_explain_blocked(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *plan);
 
 #endif

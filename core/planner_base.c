@@ -19,10 +19,15 @@ bool ha_replica_needed(const struct ha_model *model, int replica)
 
 bool ha_replica_unbound(const struct ha_model *model, int replica)
 {
-    for (int g = 0; g < model->group_count; g++)
-        if (ha_model_member_of(&model->groups[g], replica) >= 0 ||
-            (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES))
+    for (int g = 0; g < model->group_count; g++) {
+        const struct ha_group *group = &model->groups[g];
+        /* Who runs a group that nobody could be asked about may be all that is left of it. */
+        bool may_be_member =
+            group->formed == HACTL_UNKNOWN && model->replicas[replica].deliveries[g] != HA_DELIVERY_NONE;
+        if (ha_model_member_of(group, replica) >= 0 || may_be_member ||
+            (ha_model_is_formed(group) && group->quorum != HACTL_YES))
             return false;
+    }
     return true;
 }
 
@@ -126,7 +131,8 @@ bool ha_rule_firewall_ensure(RULE_ARGUMENTS)
 bool ha_rule_firewall_delete(RULE_ARGUMENTS)
 {
     (void)scope, (void)out;
-    return model->has_firewall && model->destroy && model->firewall == HACTL_YES && all_instances_absent(model);
+    return model->has_firewall && model->destroy && (model->firewall == HACTL_YES || model->firewall_present) &&
+           all_instances_absent(model);
 }
 
 /* ---- certificates */
@@ -141,13 +147,15 @@ static bool lacks_certificates(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
     return ha_replica_needed(model, i) && r->address == HACTL_YES &&
+           (!model->replica_keys || r->instance == HACTL_INSTANCE_RUNNING) &&
            (r->certificates == HA_CERTIFICATES_NONE || r->certificates == HA_CERTIFICATES_STALE);
 }
 
 bool ha_rule_certificate_issue(RULE_ARGUMENTS)
 {
     (void)scope;
-    if (!model->has_issuer || model->destroy || model->authority != HACTL_YES)
+    /* With an address that could not be read no certificate can be judged. */
+    if (!model->has_issuer || model->destroy || model->authority != HACTL_YES || model->address == HACTL_UNKNOWN)
         return false;
     if (model->operator_certificates == HA_CERTIFICATES_NONE || model->operator_certificates == HA_CERTIFICATES_STALE)
         return true;
@@ -161,7 +169,8 @@ bool ha_rule_certificate_issue(RULE_ARGUMENTS)
 static bool has_unused_certificates(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    return !ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT &&
+    /* A machine that makes its own keys takes them with it. */
+    return (!ha_replica_needed(model, i) || model->replica_keys) && r->instance == HACTL_INSTANCE_ABSENT &&
            (r->certificates == HA_CERTIFICATES_READY || r->certificates == HA_CERTIFICATES_STALE) &&
            (model->destroy || ha_replica_unbound(model, i));
 }
@@ -189,8 +198,9 @@ bool ha_rule_authority_delete(RULE_ARGUMENTS)
 static bool lacks_instance(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    return ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT && r->address == HACTL_YES &&
-           ha_replica_unbound(model, i);
+    bool of_former = model->replica_keys && has_unused_certificates(model, i);
+    return !of_former && ha_replica_needed(model, i) && r->instance == HACTL_INSTANCE_ABSENT &&
+           r->address == HACTL_YES && ha_replica_unbound(model, i);
 }
 
 bool ha_rule_instance_create(RULE_ARGUMENTS)

@@ -117,6 +117,7 @@ static void create_instance(const struct ha_model *model, struct ha_replica *r)
     r->data = HACTL_YES;
     r->ready = HACTL_NO;
     r->unproved = r->spared = 0;
+    r->temporary_address = model->has_temporary_addresses ? HACTL_YES : HACTL_NO;
     for (int p = 0; p < model->payload_count; p++)
         r->deliveries[p] = HA_DELIVERY_NONE;
 }
@@ -127,6 +128,7 @@ static void delete_instance(struct ha_model *model, struct ha_replica *r)
     r->ready = HACTL_NO;
     r->data = HACTL_YES;
     r->unproved = r->spared = 0;
+    r->temporary_address = HACTL_NO;
     for (int p = 0; p < model->payload_count; p++)
         r->deliveries[p] = HA_DELIVERY_NONE;
     for (int g = 0; g < model->group_count && model->destroy; g++) {
@@ -241,9 +243,11 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step)
         break;
     case HA_STEP_FIREWALL_ENSURE:
         model->firewall = HACTL_YES;
+        model->firewall_present = true;
         break;
     case HA_STEP_FIREWALL_DELETE:
         model->firewall = HACTL_NO;
+        model->firewall_present = false;
         break;
     case HA_STEP_AUTHORITY_CREATE:
         model->authority = HACTL_YES;
@@ -324,6 +328,12 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step)
         break;
     case HA_STEP_BALANCER_DELETE:
         delete_balancer(model);
+        break;
+    case HA_STEP_TEMPORARY_ADDRESS_DETACH:
+        replica_of(model, step)->temporary_address = HACTL_NO;
+        break;
+    case HA_STEP_TEMPORARY_ADDRESS_ATTACH:
+        replica_of(model, step)->temporary_address = HACTL_YES;
         break;
     case HA_STEP_ENDPOINT_VERIFY:
         model->endpoint_answers = HACTL_YES;
@@ -424,6 +434,10 @@ static bool replica_holds(const struct ha_model *model, const struct ha_step *st
                model->holder != HA_HOLDER_UNKNOWN;
     case HA_STEP_REPLICA_CLAIM:
         return model->holder == HA_HOLDER_REPLICA && model->holder_replica == step->replica;
+    case HA_STEP_TEMPORARY_ADDRESS_DETACH:
+        return r->temporary_address != HACTL_YES;
+    case HA_STEP_TEMPORARY_ADDRESS_ATTACH:
+        return r->temporary_address != HACTL_NO;
     default:
         return false;
     }
@@ -454,7 +468,7 @@ bool ha_step_holds(const struct ha_model *model, const struct ha_step *step)
     case HA_STEP_FIREWALL_ENSURE:
         return model->firewall == HACTL_YES;
     case HA_STEP_FIREWALL_DELETE:
-        return model->firewall == HACTL_NO;
+        return model->firewall == HACTL_NO && !model->firewall_present;
     case HA_STEP_AUTHORITY_CREATE:
         return model->authority == HACTL_YES;
     case HA_STEP_AUTHORITY_ROTATE:

@@ -200,13 +200,48 @@ static bool promotion_is_due(const struct ha_model *model)
     return balancer_can_take_over(model) && ready >= enough;
 }
 
+/* It could take the address this instant: nothing of its own is in the way. */
+static bool can_claim(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    return is_ready(model, i) &&
+           (!model->has_temporary_addresses || !scope->enabled[HA_STEP_TEMPORARY_ADDRESS_DETACH] ||
+            model->replicas[i].temporary_address != HACTL_YES);
+}
+
+/* Before the address is dark: what bars the claim goes while somebody else still holds it. */
+bool ha_rule_temporary_address_detach(RULE_ARGUMENTS)
+{
+    int target = ha_endpoint_target(model);
+    out->replica = target;
+    return model->has_temporary_addresses && target >= 0 && is_ready(model, target) &&
+           model->replicas[target].temporary_address == HACTL_YES && model->holder != HA_HOLDER_UNKNOWN &&
+           !(model->holder == HA_HOLDER_REPLICA && model->holder_replica == target) && model->address == HACTL_YES &&
+           scope->enabled[HA_STEP_REPLICA_CLAIM];
+}
+
+/* After it answers again elsewhere. */
+bool ha_rule_temporary_address_attach(RULE_ARGUMENTS)
+{
+    if (!model->has_temporary_addresses || model->destroy || !ha_endpoint_settled(model, scope))
+        return false;
+    for (int i = 0; i < model->replica_count; i++) {
+        const struct ha_replica *r = &model->replicas[i];
+        bool holds = model->holder == HA_HOLDER_REPLICA && model->holder_replica == i;
+        if (r->wanted && !holds && r->instance == HACTL_INSTANCE_RUNNING && r->temporary_address == HACTL_NO) {
+            out->replica = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool ha_rule_replica_release(RULE_ARGUMENTS)
 {
     if (model->holder != HA_HOLDER_REPLICA)
         return false;
     int target = ha_endpoint_target(model);
     bool due = model->destroy ||
-               (target >= 0 && target != model->holder_replica && is_ready(model, target) &&
+               (target >= 0 && target != model->holder_replica && can_claim(model, scope, target) &&
                 scope->enabled[HA_STEP_REPLICA_CLAIM]) ||
                (target == HA_TARGET_BALANCER && promotion_is_due(model) && scope->enabled[HA_STEP_BALANCER_CLAIM]);
     out->replica = model->holder_replica;
@@ -215,18 +250,18 @@ bool ha_rule_replica_release(RULE_ARGUMENTS)
 
 bool ha_rule_replica_claim(RULE_ARGUMENTS)
 {
-    (void)scope;
     int target = ha_endpoint_target(model);
     out->replica = target;
-    return model->holder == HA_HOLDER_NONE && model->address == HACTL_YES && target >= 0 && is_ready(model, target);
+    return model->holder == HA_HOLDER_NONE && model->address == HACTL_YES && target >= 0 &&
+           can_claim(model, scope, target);
 }
 
 bool ha_rule_balancer_release(RULE_ARGUMENTS)
 {
     (void)out;
     int target = ha_endpoint_target(model);
-    return model->holder == HA_HOLDER_BALANCER &&
-           (model->destroy || (target >= 0 && is_ready(model, target) && scope->enabled[HA_STEP_REPLICA_CLAIM]));
+    return model->holder == HA_HOLDER_BALANCER && (model->destroy || (target >= 0 && can_claim(model, scope, target) &&
+                                                                      scope->enabled[HA_STEP_REPLICA_CLAIM]));
 }
 
 bool ha_rule_balancer_claim(RULE_ARGUMENTS)
@@ -250,5 +285,5 @@ bool ha_rule_endpoint_verify(RULE_ARGUMENTS)
     int target = ha_endpoint_target(model);
     bool there = (target == HA_TARGET_BALANCER && model->holder == HA_HOLDER_BALANCER) ||
                  (target >= 0 && model->holder == HA_HOLDER_REPLICA && model->holder_replica == target);
-    return there && model->endpoint_answers != HACTL_YES;
+    return there && model->endpoint_answers != HACTL_YES && model->address != HACTL_UNKNOWN;
 }

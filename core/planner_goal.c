@@ -173,9 +173,8 @@ static bool endpoint_wrong(const struct ha_model *model, int i, char *why, size_
     (void)i;
     int target = ha_endpoint_target(model);
     if (model->holder == HA_HOLDER_UNKNOWN)
-        return model->holder_detail[0]
-                   ? SAY("the public address is left alone: %s; stop one of them", model->holder_detail)
-                   : SAY("who holds the public address could not be seen; it is left alone");
+        return model->holder_detail[0] ? SAY("the public address is left alone: %s", model->holder_detail)
+                                       : SAY("who holds the public address could not be seen; it is left alone");
     if (model->destroy)
         return model->holder != HA_HOLDER_NONE ? SAY("the public address is still held") : false;
     if (target == HA_TARGET_BALANCER && model->holder != HA_HOLDER_BALANCER)
@@ -225,6 +224,8 @@ static bool address_wrong(const struct ha_model *model, int i, char *why, size_t
     (void)i;
     if (model->address == (model->destroy ? HACTL_NO : HACTL_YES))
         return false;
+    if (model->address == HACTL_UNKNOWN)
+        return SAY("the public address %s", unknown_words);
     return model->destroy ? SAY("the public address is still reserved") : SAY("no public address is reserved");
 }
 
@@ -288,9 +289,17 @@ static bool note_blocked(void *context, const char *why)
     return ++plan->blocked_count < (int)(sizeof plan->blocked / sizeof *plan->blocked);
 }
 
-void ha_explain_blocked(const struct ha_model *model, struct ha_plan *plan)
+void ha_explain_blocked(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *plan)
 {
-    struct ha_plan_scope all;
-    ha_plan_scope_all(&all);
-    each_unmet(model, &all, note_blocked, plan);
+    struct ha_plan_scope causes = *scope;
+    /* Up to the first that is asked for and unmet, whatever the pipeline has;
+     * after that consequences, which other stages are there for. */
+    for (size_t c = 0; c < sizeof checks / sizeof *checks; c++) {
+        struct ha_plan_scope one = {0};
+        one.enabled[checks[c].kind] = scope->enabled[checks[c].kind];
+        causes.enabled[checks[c].kind] = true;
+        if (!ha_model_converged(model, &one))
+            break;
+    }
+    each_unmet(model, &causes, note_blocked, plan);
 }

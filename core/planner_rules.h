@@ -19,6 +19,7 @@ ha_rule ha_rule_member_add, ha_rule_member_start, ha_rule_group_await, ha_rule_m
     ha_rule_leader_move, ha_rule_member_remove; /* planner_members.c */
 ha_rule ha_rule_balancer_build, ha_rule_backend_add, ha_rule_backend_remove, ha_rule_balancer_await,
     ha_rule_replica_release, ha_rule_replica_claim, ha_rule_balancer_release, ha_rule_balancer_claim,
-    ha_rule_balancer_delete, ha_rule_endpoint_verify; /* planner_endpoint.c */
+    ha_rule_balancer_delete, ha_rule_temporary_address_detach, ha_rule_temporary_address_attach,
+    ha_rule_endpoint_verify; /* planner_endpoint.c */
 
 #endif

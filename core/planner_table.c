@@ -34,5 +34,7 @@ ha_rule *const ha_rules[HA_STEP_KINDS] = {
     [HA_STEP_BALANCER_RELEASE] = ha_rule_balancer_release,
     [HA_STEP_BALANCER_CLAIM] = ha_rule_balancer_claim,
     [HA_STEP_BALANCER_DELETE] = ha_rule_balancer_delete,
+    [HA_STEP_TEMPORARY_ADDRESS_DETACH] = ha_rule_temporary_address_detach,
+    [HA_STEP_TEMPORARY_ADDRESS_ATTACH] = ha_rule_temporary_address_attach,
     [HA_STEP_ENDPOINT_VERIFY] = ha_rule_endpoint_verify,
 };

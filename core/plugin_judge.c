@@ -165,7 +165,7 @@ static int judge_keys(const struct hactl_plugin *descriptor, struct judged *judg
         if (i == KEYS_MAX)
             return ha_fail(judged->error, HA_EXIT_PLUGIN, "%splugin %s: its table of settings has no end",
                            judged->where, judged->path);
-        if (keys[i].type < HACTL_KEY_STRING || keys[i].type > HACTL_KEY_PATH || strcmp(keys[i].name, "plugin") == 0)
+        if (keys[i].type < HACTL_KEY_STRING || keys[i].type > HACTL_KEY_INSTANCE || strcmp(keys[i].name, "plugin") == 0)
             return ha_fail(judged->error, HA_EXIT_PLUGIN, "%splugin %s declares its setting \"%s\" wrongly: %s",
                            judged->where, judged->path, keys[i].name,
                            strcmp(keys[i].name, "plugin") == 0 ? "the name is hactl's own" : "unknown type");
@@ -210,6 +210,10 @@ static int judge_kinds(const struct hactl_plugin *descriptor, struct judged *jud
         if (judge_operations(table, of, kinds[i].mandatory, kinds[i].mandatory_count, judged) != 0)
             return -1;
     }
+    if (descriptor->member != NULL && descriptor->payload == NULL)
+        return ha_fail(judged->error, HA_EXIT_PLUGIN,
+                       "%splugin %s serves the kind member without the kind payload: nothing says what its members run",
+                       judged->where, judged->path);
     if (served == 0)
         return ha_fail(judged->error, HA_EXIT_PLUGIN,
                        "%splugin %s serves no kind (cloud, member, payload, issuer or balancer)", judged->where,

@@ -213,26 +213,60 @@ static int judge_owner(const struct file_judge *judge, const char *path, const s
     return 0;
 }
 
-static int judge_directory(const struct file_judge *judge)
+/* A directory that anybody may write to is as good as the file itself; further
+ * up it may be one like /tmp, where everybody's entries are safe from others. */
+static int judge_directory(const struct file_judge *judge, const char *directory, bool innermost)
 {
     struct stat status;
-    char *directory = strdup(judge->path);
-    int result = -1;
 
-    if (directory == NULL)
-        return ha_fail(judge->error, HA_EXIT_INTERNAL, "out of memory");
-    *(strrchr(directory, '/') == directory ? directory + 1 : strrchr(directory, '/')) = '\0';
     if (stat(directory, &status) != 0)
-        ha_fail_errno(judge->error, HA_EXIT_PLUGIN, errno, "%splugin %s: its directory", judge->where, judge->path);
-    else
-        result = judge_owner(judge, directory, &status, "directory", S_IWOTH);
+        return ha_fail_errno(judge->error, HA_EXIT_PLUGIN, errno, "%splugin %s: %s", judge->where, judge->path,
+                             directory);
+    if (!innermost && (status.st_mode & S_ISVTX) != 0)
+        status.st_mode &= ~(mode_t)S_IWOTH;
+    return judge_owner(judge, directory, &status, innermost ? "directory" : "parent directory", S_IWOTH);
+}
+
+/* From the file's own directory up to the root. With all of them sound, nobody
+ * who is not trusted anyway can put another file there before it is loaded. */
+static int judge_directories(const struct file_judge *judge)
+{
+    char *directory = strdup(judge->path), *slash;
+    int result = directory == NULL ? ha_fail(judge->error, HA_EXIT_INTERNAL, "out of memory") : 0;
+    bool innermost = true;
+
+    while (result == 0 && (slash = strrchr(directory, '/')) != NULL && directory[1] != '\0') {
+        slash[slash == directory ? 1 : 0] = '\0';
+        result = judge_directory(judge, directory, innermost);
+        innermost = false;
+    }
     free(directory);
     return result;
 }
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden"))); /* this program's own, from the linker */
 
-static int judge_elf(const struct file_judge *judge, int fd)
+/* The dynamic loader maps what the headers say; of a file that was cut short
+ * the pages are not there, and touching one ends the process. */
+static bool is_whole(int fd, const ElfW(Ehdr) * header, uint64_t size)
+{
+    ElfW(Phdr) program;
+
+    if (header->e_phentsize != sizeof program ||
+        (header->e_shnum != 0 &&
+         (header->e_shoff > size || size - header->e_shoff < (uint64_t)header->e_shnum * header->e_shentsize)))
+        return false;
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        off_t at = (off_t)(header->e_phoff + i * sizeof program);
+
+        if (pread(fd, &program, sizeof program, at) != (ssize_t)sizeof program || program.p_offset > size ||
+            program.p_filesz > size - program.p_offset)
+            return false;
+    }
+    return true;
+}
+
+static int judge_elf(const struct file_judge *judge, int fd, off_t size)
 {
     ElfW(Ehdr) header;
 
@@ -248,6 +282,12 @@ static int judge_elf(const struct file_judge *judge, int fd)
     if (header.e_type != ET_DYN)
         return ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is an ELF file but no shared object", judge->where,
                        judge->path);
+    if (!is_whole(fd, &header, (uint64_t)size)) {
+        ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is not whole: it was cut short at %lld bytes", judge->where,
+                judge->path, (long long)size);
+        ha_advise(judge->error, "build or install it again");
+        return -1;
+    }
     return 0;
 }
 
@@ -266,8 +306,8 @@ static int judge_file(const struct file_judge *judge)
         ha_fail_errno(judge->error, HA_EXIT_PLUGIN, errno, "%splugin %s", judge->where, judge->path);
     else if (!S_ISREG(status.st_mode))
         ha_fail(judge->error, HA_EXIT_PLUGIN, "%splugin %s is not a regular file", judge->where, judge->path);
-    else if (judge_owner(judge, judge->path, &status, "file", S_IWGRP | S_IWOTH) == 0 && judge_directory(judge) == 0)
-        result = judge_elf(judge, fd);
+    else if (judge_owner(judge, judge->path, &status, "file", S_IWGRP | S_IWOTH) == 0 && judge_directories(judge) == 0)
+        result = judge_elf(judge, fd, status.st_size);
     close(fd);
     return result;
 }

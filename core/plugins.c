@@ -26,9 +26,6 @@ static int open_failed(const struct ha_instance *instance, const struct hactl_ca
     char where[300];
 
     ha_source_text(instance->conf->source, where, sizeof where);
-    if (call->code == HACTL_PENDING)
-        return ha_fail(error, HA_EXIT_PLUGIN, "%sinstance \"%s\" (plugin %s): \"pending\" is no answer to open", where,
-                       instance->conf->instance, instance->plugin->path);
     return ha_fail(error, ha_exit_of_code(call->code), "%sinstance \"%s\" (plugin %s): %s", where,
                    instance->conf->instance, instance->plugin->path, call->text);
 }
@@ -141,8 +138,9 @@ static int plugin_of(struct ha_plugins *plugins, const struct hactl_conf *conf, 
     return *out == NULL ? -1 : 0;
 }
 
-/* A stage may pick one of several; without that, two clouds, issuers or
- * balancers would leave open which is meant. Groups and payloads may be many. */
+/* A cluster has one cloud, issuer and balancer; where several instances serve
+ * such a kind, the one that a stage names is meant. Groups and payloads may be
+ * many. */
 static bool is_picked(const struct ha_configuration *configuration, const char *instance)
 {
     for (size_t i = 0; i < configuration->stage_count; i++) {
@@ -157,7 +155,8 @@ static bool is_picked(const struct ha_configuration *configuration, const char *
 static int refuse_ambiguous(const struct ha_configuration *configuration, const struct ha_plugin *const *loaded,
                             enum ha_kind kind, struct ha_error *error)
 {
-    const struct hactl_conf *first = NULL;
+    const struct hactl_conf *first = NULL, *picked = NULL, *second = NULL;
+    bool ambiguous = false;
     char where[300];
 
     for (size_t i = 0; i < configuration->instance_count; i++) {
@@ -165,18 +164,21 @@ static int refuse_ambiguous(const struct ha_configuration *configuration, const 
 
         if (!ha_plugin_serves(loaded[i], kind))
             continue;
-        if (first == NULL) {
-            first = conf;
-            continue;
+        if (is_picked(configuration, conf->instance)) {
+            ambiguous |= picked != NULL;
+            picked = picked == NULL ? conf : picked;
         }
-        if (is_picked(configuration, conf->instance) || is_picked(configuration, first->instance))
-            continue;
-        ha_fail(error, HA_EXIT_USAGE, "%s\"%s\" and \"%s\" both serve the kind %s, and no stage says which is meant",
-                ha_source_text(conf->source, where, sizeof where), first->instance, conf->instance, ha_kind_name(kind));
-        ha_advise(error, "leave one out, or write instance = \"%s\"; in the stage that it is for", conf->instance);
-        return -1;
+        second = first != NULL ? conf : NULL;
+        first = first == NULL ? conf : first;
     }
-    return 0;
+    if (second == NULL || (picked != NULL && !ambiguous))
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "%s\"%s\" and \"%s\" both serve the kind %s, and %s",
+            ha_source_text(second->source, where, sizeof where), first->instance, second->instance, ha_kind_name(kind),
+            ambiguous ? "stages name more than one of them" : "no stage says which is meant");
+    ha_advise(error, "leave one out, or write instance = \"%s\"; in the stage that it is for, and no other there",
+              second->instance);
+    return -1;
 }
 
 static int load_all(struct ha_configuration *configuration, struct ha_plugins *plugins, const struct ha_plugin **loaded,
@@ -260,4 +262,21 @@ struct ha_instance *ha_plugins_of_kind(const struct ha_plugins *plugins, enum ha
         if (ha_plugin_serves(plugins->instances[i]->plugin, kind) && index-- == 0)
             return plugins->instances[i];
     return NULL;
+}
+
+struct ha_instance *ha_plugins_the(const struct ha_plugins *plugins, const struct ha_configuration *configuration,
+                                   enum ha_kind kind)
+{
+    struct ha_instance *one = NULL;
+
+    for (size_t i = 0; i < plugins->instance_count; i++) {
+        struct ha_instance *instance = plugins->instances[i];
+
+        if (!ha_plugin_serves(instance->plugin, kind))
+            continue;
+        if (is_picked(configuration, instance->conf->instance))
+            return instance;
+        one = instance;
+    }
+    return one;
 }

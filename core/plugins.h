@@ -73,5 +73,8 @@ void ha_plugins_close(struct ha_plugins *plugins);
 struct ha_instance *ha_plugins_instance(const struct ha_plugins *plugins, const char *name);
 /* The instances that serve a kind, in the order of the file; NULL past the end. */
 struct ha_instance *ha_plugins_of_kind(const struct ha_plugins *plugins, enum ha_kind kind, size_t index);
+/* The one instance that a cluster uses of a kind that it has one of. */
+struct ha_instance *ha_plugins_the(const struct ha_plugins *plugins, const struct ha_configuration *configuration,
+                                   enum ha_kind kind);
 
 #endif

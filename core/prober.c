@@ -6,9 +6,10 @@
 #include <time.h>
 
 #include "core/asks.h"
+#include "core/log.h"
 #include "core/session_internal.h"
 
-enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000 };
+enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000, HANG_S = 11 };
 
 struct ha_prober {
     pthread_t thread;
@@ -86,7 +87,15 @@ void ha_prober_stop(struct ha_prober *prober, struct ha_report *report)
     pthread_mutex_lock(&prober->mutex);
     prober->stop = true;
     pthread_mutex_unlock(&prober->mutex);
-    pthread_join(prober->thread, NULL);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += HANG_S;
+    if (pthread_clockjoin_np(prober->thread, NULL, CLOCK_MONOTONIC, &until)) {
+        ha_log(HACTL_LOG_ERROR, "the plugin hangs: instance %s has not returned from a probe, nothing was measured",
+               prober->call->instance->conf->instance);
+        ha_calls_note_hang();
+        return;
+    }
     report->probes += prober->probes;
     report->probes_failed += prober->failed;
     report->gap_measured |= prober->answered_before;

@@ -32,6 +32,7 @@ struct ha_progress {
     const char *verb;
     char title[160];
     bool live, stopping;
+    bool aside;            /* the step that runs is of another plan, such as that of giving something back */
     pthread_mutex_t mutex; /* all below; taken after the log's own, never before it */
     pthread_cond_t wake;
     pthread_t ticker;
@@ -332,17 +333,25 @@ static struct shown_step *step_at(struct ha_progress *progress, int index)
     return index >= 0 && index < progress->step_count ? &progress->steps[index] : NULL;
 }
 
+static bool is_planned(const struct ha_progress *progress, int index, const struct ha_step *step)
+{
+    char text[HA_NAME * 4];
+
+    ha_step_text(step, text, sizeof text);
+    return index >= 0 && index < progress->step_count && strcmp(progress->steps[index].text, text) == 0;
+}
+
 static void on_started(void *context, int index, const struct ha_step *plan_step)
 {
     struct ha_progress *progress = context;
     struct shown_step *step;
 
-    (void)plan_step;
     ha_interrupts_defer();
     begin_display(progress);
     pthread_mutex_lock(&progress->mutex);
     step = step_at(progress, index);
-    if (step != NULL) {
+    progress->aside = !is_planned(progress, index, plan_step);
+    if (step != NULL && !progress->aside) {
         step->state = RUNNING;
         step->started_ms = step->said_ms = ha_now_ms();
         if (progress->live)
@@ -367,7 +376,7 @@ static void on_waiting(void *context, int index, const char *why)
 
     pthread_mutex_lock(&progress->mutex);
     step = step_at(progress, index);
-    if (step != NULL) {
+    if (step != NULL && !progress->aside) {
         snprintf(step->note, sizeof step->note, "%s", why != NULL ? why : "");
         if (!progress->live && ha_now_ms() - step->said_ms >= WAITING_EVERY_MS) {
             step->said_ms = ha_now_ms();
@@ -378,13 +387,29 @@ static void on_waiting(void *context, int index, const char *why)
     pthread_mutex_unlock(&progress->mutex);
 }
 
+static void say_aside(struct ha_progress *progress, const struct ha_step *step, int64_t ms, const char *failure)
+{
+    char text[HA_NAME * 4], took[32], line[HA_NAME * 4 + 360];
+
+    ha_step_text(step, text, sizeof text);
+    ha_ms_text(ms, took, sizeof took);
+    if (failure != NULL)
+        snprintf(line, sizeof line, "        afterwards: %s: failed after %s: %.300s", text, took, failure);
+    else
+        snprintf(line, sizeof line, "        afterwards: %s (%s)", text, took);
+    say_above(progress, line);
+}
+
 static void on_ended(void *context, int index, const struct ha_step *plan_step, int64_t ms, const char *failure)
 {
     struct ha_progress *progress = context;
     struct shown_step *step;
     char rest[320], took[32];
 
-    (void)plan_step;
+    if (!is_planned(progress, index, plan_step)) {
+        say_aside(progress, plan_step, ms, failure);
+        return;
+    }
     pthread_mutex_lock(&progress->mutex);
     step = step_at(progress, index);
     if (step != NULL) {

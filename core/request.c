@@ -150,6 +150,19 @@ static int want_up(struct ha_session *session, const struct ha_request *request,
     return grow_to(session, desired, request->replicas, false, error);
 }
 
+/* It becomes the name of a machine, a member and a certificate's subject. */
+static int check_new_name(const char *name, struct ha_error *error)
+{
+    size_t length = strlen(name);
+    if (length > 0 && length <= 40 && name[0] >= 'a' && name[0] <= 'z' && name[length - 1] != '-' &&
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == length)
+        return 0;
+    return ha_fail(error, HA_EXIT_USAGE,
+                   "--name: \"%.60s\" cannot be a replica's name: lower-case letters, digits and dashes, a letter "
+                   "first, no dash last, at most 40",
+                   name);
+}
+
 static int want_add(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
                     struct ha_error *error)
 {
@@ -160,6 +173,8 @@ static int want_add(struct ha_session *session, const struct ha_request *request
                    ? ha_fail(error, HA_EXIT_USAGE, "there is a replica %s already, in zone %s", request->name,
                              desired->replicas[existing].zone)
                    : 0;
+    if (request->name && check_new_name(request->name, error))
+        return -1;
     if (present(desired) == 0) {
         ha_fail(error, HA_EXIT_USAGE, "there is no cluster %s to add a replica to",
                 session->configuration->cluster_name);
@@ -199,7 +214,11 @@ static int find_present(const struct ha_desired *desired, const char *name, stru
         return i;
     for (int k = 0; k < desired->replica_count; k++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", k ? ", " : "", desired->replicas[k].name);
-    return ha_fail(error, HA_EXIT_USAGE, "there is no replica %s; there %s", name, names[0] ? names : "are none");
+    return ha_fail(error, HA_EXIT_USAGE, "there is no replica %s; there %s%s", name,
+                   strchr(names, ',') ? "are "
+                   : names[0]         ? "is "
+                                      : "are none",
+                   names);
 }
 
 static int want_remove(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
@@ -388,6 +407,19 @@ static const char *const request_pipelines[] = {[HA_REQUEST_UP] = "up",
                                                 [HA_REQUEST_RESUME] = "up",
                                                 [HA_REQUEST_ABORT] = "up"};
 
+/* Without the step, nothing would be done, and that would count as done. */
+static int check_endpoint_scope(enum ha_request_kind kind, const struct ha_pipeline *pipeline,
+                                const struct ha_plan_scope *scope, struct ha_error *error)
+{
+    enum ha_step_kind step = kind == HA_REQUEST_PROMOTE ? HA_STEP_BALANCER_CLAIM : HA_STEP_REPLICA_CLAIM;
+    if ((kind != HA_REQUEST_PROMOTE && kind != HA_REQUEST_DEMOTE) || scope->enabled[step])
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "the pipeline %s has no stage with the step %s", pipeline->name,
+            ha_step_types[step].name);
+    ha_advise(error, "add that stage to it, or a pipeline \"endpoint\" that has it; see `hactl stage list`");
+    return -1;
+}
+
 int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
                      struct ha_plan_scope *out, struct ha_error *error)
 {
@@ -402,16 +434,39 @@ int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, cons
         return -1;
     }
     memset(out, 0, sizeof *out);
-    for (size_t s = 0; s < pipeline->stage_count; s++)
+    /* A stage that is asked for by name runs, in a pipeline or not. */
+    const struct ha_stage *alone = stage ? ha_configuration_stage(session->configuration, stage) : NULL;
+    for (size_t s = 0; s < (alone ? 1 : pipeline->stage_count); s++)
         for (int k = 0; k < HA_STEP_KINDS; k++)
-            if (pipeline->stages[s]->steps[k] && (!stage || strcmp(stage, pipeline->stages[s]->name) == 0)) {
+            if ((alone ? alone : pipeline->stages[s])->steps[k]) {
                 out->enabled[k] = true;
                 out->rank[k] = (int)s;
             }
-    return 0;
+    return check_endpoint_scope(kind, pipeline, out, error);
 }
 
 /* ---- warnings */
+
+/* Of a zone with more than one, where its first replica stands. */
+static bool warn_of_zone(const struct ha_model *end, int first, int wanted, char out[256])
+{
+    char names[160] = "";
+    int together = 0;
+    for (int i = 0; i < end->replica_count; i++) {
+        if (!end->replicas[i].wanted || strcmp(end->replicas[i].zone, end->replicas[first].zone) != 0)
+            continue;
+        if (i < first)
+            return false;
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", together++ ? ", " : "", end->replicas[i].name);
+    }
+    if (together < 2)
+        return false;
+    snprintf(out, 256, "%d of %d replicas are in zone %s (%s): losing it loses %s", together, wanted,
+             end->replicas[first].zone, names,
+             wanted - together < ha_quorum_of(wanted) ? "the quorum" : "them all; better a zone each");
+    return true;
+}
 
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count)
 {
@@ -425,14 +480,8 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
                  wanted - ha_quorum_of(wanted), wanted - ha_quorum_of(wanted) == 1 ? "" : "s", wanted - 1, wanted + 1,
                  wanted + 1 - ha_quorum_of(wanted + 1));
     for (int i = 0; i < end->replica_count && *count < HA_WARNINGS; i++)
-        for (int j = i + 1; j < end->replica_count && *count < HA_WARNINGS; j++)
-            if (end->replicas[i].wanted && end->replicas[j].wanted &&
-                strcmp(end->replicas[i].zone, end->replicas[j].zone) == 0) {
-                snprintf(warnings[(*count)++], 256,
-                         "%s and %s are both in zone %s: when that zone fails, both do; better a zone each",
-                         end->replicas[i].name, end->replicas[j].name, end->replicas[i].zone);
-                return;
-            }
+        if (end->replicas[i].wanted && warn_of_zone(end, i, wanted, warnings[*count]))
+            ++*count;
 }
 
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey)

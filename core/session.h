@@ -26,6 +26,7 @@ struct ha_options {
     int64_t lock_timeout_ms; /* -1: the configuration's */
     const char *operation;   /* --op */
     const char *stage;       /* stage run: only this one */
+    const char *command;     /* "replica add", for the lock's text; NULL: not known */
 };
 
 /* A certificate as observed, for reports. */
@@ -142,6 +143,8 @@ int ha_session_change(struct ha_session *session, const struct ha_request *reque
  * for `etcd snapshot|move-leader`. */
 int ha_session_snapshot(struct ha_session *session, const char *group, const char *path, char digest[65],
                         struct ha_error *error);
+/* Could `to` (NULL: anyone) lead? As it was last observed. */
+int ha_session_successor(struct ha_session *session, const char *group, const char *to, struct ha_error *error);
 int ha_session_move_leader(struct ha_session *session, const char *group, const char *to, struct ha_error *error);
 /* `check` of every instance: first failure in `error`, each said to `hear`. */
 int ha_session_check(struct ha_session *session,

@@ -18,7 +18,18 @@ struct ha_reach {
     char verify[HA_ADDRESS];
 };
 
+/* A port as a payload declares it. */
+struct ha_port {
+    char name[HA_NAME];
+    uint16_t port;
+    uint32_t flags;
+};
+
+enum { HA_PORTS = 8 };
+
 struct ha_payload_facts {
+    struct ha_port ports[HA_PORTS];
+    int port_count;
     uint16_t operator_port; /* hactl dials it; 0: none */
     uint16_t endpoint_port; /* the endpoint fronts it; 0: none */
     char endpoint_name[HA_NAME];
@@ -27,7 +38,7 @@ struct ha_payload_facts {
 };
 
 struct ha_session_private {
-    struct ha_reach reaches[HA_REPLICAS * HA_PAYLOADS];
+    struct ha_reach reaches[HA_REPLICAS * HA_PAYLOADS * 2];
     int reach_count;
     struct ha_payload_facts payloads[HA_PAYLOADS];
     int front; /* the payload that the endpoint fronts; -1: none */
@@ -41,12 +52,16 @@ struct ha_session_private {
     char purposes[HA_PAYLOADS][HA_PURPOSES][HA_NAME];  /* of the credentials that a payload's files name */
     int held_by_replica;                               /* -1: by none */
     bool held_by_balancer, held_by_other;
+    char holder_words[HA_DETAIL]; /* the cloud's, about who else has it */
     unsigned calls;
     bool rekey;       /* pki renew --rekey */
     char renews[256]; /* pki renew NAME...; "": all */
 };
 
 const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port);
+/* The ports that the firewall is to open, as text: "etcd-client 2379 5, ..." */
+enum { HA_FIREWALL_DIGEST = 1024 };
+void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_DIGEST]);
 /* The port at each replica that the endpoint fronts; 0: none. */
 uint16_t ha_session_backend_port(const struct ha_session *session);
 

@@ -38,7 +38,7 @@ static void learn_purpose(struct ha_session_private *private, int payload, const
     }
 }
 
-/* The content of every file but keys, which are in no digest. */
+/* The content of every file, less keys that the replica made itself. */
 static bool fill_in(struct ha_session *session, struct hactl_call *rendered, const char *replica)
 {
     for (size_t i = 0; i < rendered->file_count; i++) {
@@ -46,7 +46,8 @@ static bool fill_in(struct ha_session *session, struct hactl_call *rendered, con
         struct hactl_call *call;
         bool given;
 
-        if (file->content != NULL || file->purpose == NULL || (file->part != NULL && strcmp(file->part, "key") == 0))
+        if (file->content != NULL || file->purpose == NULL ||
+            (session->observed.model.replica_keys && file->part != NULL && strcmp(file->part, "key") == 0))
             continue;
         call = ha_ask_credential(session, replica, file->purpose, file->part);
         given = call != NULL && ha_call_wait(call) == HACTL_OK && call->credential_count > 0;
@@ -75,8 +76,8 @@ static void render(struct ha_session *session, int replica, int payload)
                 learn_purpose(private, payload, call->files[i].purpose);
         /* Certificates that are to be issued anew would tell nothing. */
         if (private->digests[replica][payload][0] != '\0' && r->certificates == HA_CERTIFICATES_READY &&
-            fill_in(session, call, r->name))
-            ha_delivery_digest(call, private->wanted[replica][payload]);
+            (!fill_in(session, call, r->name) || !ha_delivery_digest(call, private->wanted[replica][payload])))
+            private->wanted[replica][payload][0] = '\0';
     } else {
         ha_log(HACTL_LOG_DEBUG, "what %s runs on could not be compared: %s", r->name, call->text);
     }

@@ -61,6 +61,10 @@ const struct ha_step_type ha_step_types[HA_STEP_KINDS] = {
     [HA_STEP_BALANCER_CLAIM] = {"balancer-claim", "give the public address to the balancer", "endpoint",
                                 ALL_OF_ENDPOINT, 60000, true},
     [HA_STEP_BALANCER_DELETE] = {"balancer-delete", "delete the balancer", "endpoint", HA_SCOPE_BALANCER, 180000, true},
+    [HA_STEP_TEMPORARY_ADDRESS_DETACH] = {"temporary-address-detach", "take the temporary public address from %s",
+                                          "endpoint", HA_SCOPE_CLOUD, 120000, true},
+    [HA_STEP_TEMPORARY_ADDRESS_ATTACH] = {"temporary-address-attach", "give a temporary public address to %s",
+                                          "endpoint", HA_SCOPE_CLOUD, 120000, true},
     [HA_STEP_ENDPOINT_VERIFY] = {"endpoint-verify", "see that the public address answers", "verify", HA_SCOPE_ENDPOINT,
                                  60000, false},
 };

@@ -143,6 +143,17 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     return 0;
 }
 
+/* The file is replaced as a whole, so hactl itself leaves none like that; its
+ * last good content is in the newest journal. */
+static int advise_damaged(const struct ha_store *store, struct ha_error *error)
+{
+    ha_advise(
+        error,
+        "put back what it was: a copy, or \"desired\" in the last \"end\" of the newest file in %.120s/operations",
+        store->directory);
+    return -1;
+}
+
 int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_error *error)
 {
     char path[PATH_MAX], *content = NULL;
@@ -153,17 +164,26 @@ int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_erro
     int rc = ha_file_read(path, DESIRED_LIMIT, &content, &size);
     if (rc == -ENOENT)
         return 0;
-    if (rc < 0)
-        return ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", path);
+    if (rc < 0) {
+        bool denied = rc == -EACCES || rc == -EPERM;
+        ha_fail_errno(error, denied ? HA_EXIT_DENIED : HA_EXIT_FAILED, -rc, "%s", path);
+        ha_advise(error, denied ? "run hactl as the user who made the cluster" : "see what is wrong with that file");
+        return -1;
+    }
     json_error_t fault;
     json_t *json = json_loadb(content, size, JSON_REJECT_DUPLICATES, &fault);
     free(content);
-    if (!json)
-        return ha_fail(error, HA_EXIT_FAILED, "%s:%d: %s", path, fault.line, fault.text);
+    if (!json) {
+        ha_fail(error, HA_EXIT_FAILED, "%s: the stored replica set is damaged (line %d: %s)", path, fault.line,
+                fault.text);
+        return advise_damaged(store, error);
+    }
     rc = ha_desired_from_json(json, out, error);
     json_decref(json);
-    if (rc)
+    if (rc) {
         ha_error_prefix(error, "%s", path);
+        advise_damaged(store, error);
+    }
     return rc;
 }
 

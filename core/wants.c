@@ -135,8 +135,51 @@ const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const st
     struct hactl_inventory *out = TAKE(arena, hactl_inventory);
     out->cluster = cluster_want(arena, session);
     out->replicas = replicas_that(arena, session, any, &out->replica_count);
+    out->replica_keys = session->observed.model.replica_keys;
     out->rekey = session->private->rekey;
     out->renews = renews_want(arena, session);
+    return out;
+}
+
+/* A key for each certificate of its own that the inventory calls for. */
+static const char *const *key_purposes(struct ha_arena *arena, const struct ha_session *session, const char *replica)
+{
+    const struct ha_observation *observed = &session->observed;
+    const char **out = ha_arena_take(arena, (observed->certificate_count + 1) * sizeof *out);
+    for (size_t i = 0, count = 0; i < observed->certificate_count; i++)
+        if (strcmp(observed->certificates[i].replica, replica) == 0)
+            out[count++] = ha_arena_string(arena, observed->certificates[i].purpose);
+    return out;
+}
+
+const struct hactl_instance_want *ha_instance_want(struct ha_arena *arena, const struct ha_session *session,
+                                                   const struct ha_replica *replica)
+{
+    struct hactl_instance_want *out = TAKE(arena, hactl_instance_want);
+    out->replica = ha_replica_want(arena, replica);
+    if (session->observed.model.replica_keys)
+        out->key_purposes = key_purposes(arena, session, replica->name);
+    return out;
+}
+
+const struct hactl_firewall_want *ha_firewall_want(struct ha_arena *arena, const struct ha_session *session)
+{
+    struct hactl_firewall_want *out = TAKE(arena, hactl_firewall_want);
+    const struct hactl_port **ports = ha_arena_take(arena, sizeof *ports * HA_PAYLOADS * HA_PORTS);
+    char digest[HA_FIREWALL_DIGEST];
+    for (int p = 0; p < session->payload_count; p++)
+        for (int i = 0; i < session->private->payloads[p].port_count; i++) {
+            const struct ha_port *port = &session->private->payloads[p].ports[i];
+            struct hactl_port *copy = TAKE(arena, hactl_port);
+            copy->name = ha_arena_string(arena, port->name);
+            copy->port = port->port;
+            copy->flags = port->flags;
+            ports[out->port_count++] = copy;
+        }
+    ha_firewall_digest(session, digest);
+    out->cluster = cluster_want(arena, session);
+    out->ports = ports;
+    out->digest = ha_arena_string(arena, digest);
     return out;
 }
 

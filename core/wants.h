@@ -18,6 +18,9 @@ void *ha_arena_take(struct ha_arena *arena, size_t size);        /* zeroed; abor
 char *ha_arena_string(struct ha_arena *arena, const char *text); /* NULL stays NULL */
 
 const struct hactl_replica *ha_replica_want(struct ha_arena *arena, const struct ha_replica *replica);
+const struct hactl_instance_want *ha_instance_want(struct ha_arena *arena, const struct ha_session *session,
+                                                   const struct ha_replica *replica);
+const struct hactl_firewall_want *ha_firewall_want(struct ha_arena *arena, const struct ha_session *session);
 const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const struct ha_session *session);
 /* Its endpoints: every replica that runs, has the payload and can be dialled. */
 const struct hactl_group_want *ha_group_want(struct ha_arena *arena, const struct ha_session *session, int group);

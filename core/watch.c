@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/watch.h"
 
+#include <stdio.h>
+
 static void add(struct ha_watches *watches, enum ha_subject subject, int index)
 {
     watches->items[watches->count++] = (struct ha_watch){.subject = subject, .index = index};
@@ -64,13 +66,13 @@ void ha_watches_submit(struct ha_watches *watches)
 {
     for (int i = 0; i < watches->count; i++) {
         struct ha_watch *watch = &watches->items[i];
-        if (watch->in_flight || watch->wanted <= watch->shown)
+        if (watch->in_flight || watch->wanted <= watch->ended)
             continue;
         struct hactl_call *call = ha_ask_observe(watches->session, watch->subject, watch->index);
         watch->began = ++watches->tick;
         if (!call) {
             ha_observe_merge(watches->session, watch->subject, watch->index, NULL);
-            watch->shown = watch->began;
+            watch->ended = watch->shown = watch->began;
             continue;
         }
         call->user = watch;
@@ -80,17 +82,21 @@ void ha_watches_submit(struct ha_watches *watches)
     }
 }
 
-bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call, int *code)
+bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call)
 {
     for (int i = 0; i < watches->count; i++) {
         struct ha_watch *watch = &watches->items[i];
         if (call->user != watch)
             continue;
-        *code = ha_observe_merge(watches->session, watch->subject, watch->index, call);
+        watch->code = ha_observe_merge(watches->session, watch->subject, watch->index, call);
         watch->in_flight = false;
         watches->in_flight--;
-        /* One that failed has shown nothing, but whoever waits may judge again. */
-        watch->shown = watch->began;
+        watch->ended = watch->began;
+        if (watch->code >= HACTL_OK)
+            watch->shown = watch->began;
+        else
+            snprintf(watch->why, sizeof watch->why, "%s: %s: %s", call->instance->conf->instance, call->what,
+                     call->text[0] ? call->text : ha_code_name(watch->code));
         ha_call_free(call);
         return true;
     }

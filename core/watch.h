@@ -15,8 +15,11 @@ struct ha_watch {
     enum ha_subject subject;
     int index;
     bool in_flight;
-    uint64_t began, shown; /* tick of the look under way; of the last that ended well */
+    uint64_t began, ended; /* tick of the look under way; of the last that ended */
+    uint64_t shown;        /* of the last that ended well */
     uint64_t wanted;       /* somebody needs a look that began at or after this */
+    int code;              /* of the last one */
+    char why[640];         /* it failed */
 };
 
 struct ha_watches {
@@ -35,7 +38,7 @@ int ha_watches_of(struct ha_watches *watches, const struct ha_step *step, unsign
 uint64_t ha_watches_want(struct ha_watches *watches, struct ha_watch *const *of, int count);
 /* Submits what is wanted and not under way. */
 void ha_watches_submit(struct ha_watches *watches);
-/* Takes over a finished look, if `call` is one. `*code` is how it went. */
-bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call, int *code);
+/* Takes over a finished look, if `call` is one. */
+bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call);
 
 #endif

@@ -174,9 +174,10 @@ static char *endpoint_key(const struct ha_http_identity *identity)
 {
     char *key = NULL;
 
-    if (asprintf(&key, "%s\n%u\n%s\n%s\n%s\n%s\n%d", identity->host, identity->port,
+    if (asprintf(&key, "%s\n%u\n%s\n%s\n%s\n%s\n%d\n%u", identity->host, identity->port,
                  text_or(identity->verify, identity->host), text_or(identity->authority_file, ""),
-                 text_or(identity->certificate_file, ""), text_or(identity->key_file, ""), identity->plain) < 0)
+                 text_or(identity->certificate_file, ""), text_or(identity->key_file, ""), identity->plain,
+                 identity->lane) < 0)
         return NULL;
     return key;
 }
@@ -270,6 +271,17 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *data)
         return 0;
     }
     return keep(transfer, bytes, size) ? size : 0;
+}
+
+static size_t on_header(char *line, size_t one, size_t size, void *data)
+{
+    struct transfer *transfer = data;
+    const char *wanted = transfer->exchange->request.wanted_header;
+
+    (void)one;
+    if (wanted && size >= strlen(wanted) && strncasecmp(line, wanted, strlen(wanted)) == 0)
+        transfer->exchange->response.has_wanted_header = true;
+    return size;
 }
 
 /* The error buffer keeps the first failure only, which need not be the reason:
@@ -414,6 +426,8 @@ static bool prepare(struct transfer *transfer, struct ha_http_exchange *exchange
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->curl_error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
     curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug);

@@ -26,7 +26,8 @@ struct ha_http_identity {
     const char *authority_file;   /* optional; NULL: the system's */
     const char *certificate_file; /* optional, together with key_file */
     const char *key_file;
-    bool plain; /* http; for metadata servers and tests */
+    bool plain;    /* http; for metadata servers and tests */
+    unsigned lane; /* one endpoint asks one thing at a time; other lanes are other connections to the same address */
 };
 
 struct ha_http_request {
@@ -37,6 +38,7 @@ struct ha_http_request {
     const char *content_type;   /* optional; with a body, NULL is application/json */
     const char *const *headers; /* optional; "Name: value", ends with NULL; never logged */
     const char *bearer;         /* optional; secret */
+    const char *wanted_header;  /* optional; "Name: value"; whether the answer had it is in the response */
     uint32_t timeout_ms;        /* 0: until the call's deadline; never beyond that */
     uint32_t stall_timeout_ms;  /* optional; for streams: no byte for so long */
     size_t response_limit;      /* 0: 4 MiB; of a body that is kept */
@@ -58,6 +60,7 @@ struct ha_http_response {
     char *body; /* NUL-terminated; NULL when empty */
     size_t size;
     uint32_t retry_after_ms; /* from the header; 0: none */
+    bool has_wanted_header;
     uint32_t elapsed_ms;
 };
 

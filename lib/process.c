@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "lib/process.h"
 
+#include "lib/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -281,6 +283,28 @@ static int start_lock(const char *pid_path, int *out)
     if (rc < 0 && fd >= 0)
         close(fd);
     *out = rc < 0 ? -1 : fd;
+    return rc;
+}
+
+int ha_daemon_record(const char *pid_path, pid_t pid)
+{
+    struct identity identity = {.pid = pid};
+    char state, text[128];
+    int lock_fd, rc = start_lock(pid_path, &lock_fd);
+
+    if (rc < 0)
+        return rc;
+    if (ha_daemon_state(pid_path, NULL) != HA_PROCESS_GONE)
+        rc = -EALREADY;
+    if (rc == 0)
+        rc = read_boot_id(identity.boot_id);
+    if (rc == 0)
+        rc = read_stat(pid, &state, &identity.start_time);
+    if (rc == 0) {
+        snprintf(text, sizeof(text), "%d %" PRIu64 " %s\n", (int)pid, identity.start_time, identity.boot_id);
+        rc = ha_file_replace(pid_path, text, strlen(text), 0600, false);
+    }
+    close(lock_fd);
     return rc;
 }
 

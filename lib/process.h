@@ -40,6 +40,16 @@ enum ha_process_state ha_daemon_state(const char *pid_path, pid_t *pid);
 /* Sends `signal` through a pidfd, after the start time was compared. -ESRCH: gone. */
 int ha_daemon_signal(const char *pid_path, int signal);
 
+/* A daemon whose pid file is missing or damaged: the process of this user that
+ * runs that very program, with those arguments, in that directory. `find` only
+ * looks; `adopt` writes the pid file again. -ESRCH: there is none, or the pid
+ * file names a process. */
+int ha_daemon_find(const struct ha_daemon *daemon, pid_t *pid);
+int ha_daemon_adopt(const struct ha_daemon *daemon, pid_t *pid);
+
+/* Makes the pid file name that process, unless it names one that runs: -EALREADY. */
+int ha_daemon_record(const char *pid_path, pid_t pid);
+
 /* Until it is gone: 0; -ETIMEDOUT. */
 int ha_daemon_wait(const char *pid_path, unsigned timeout_ms);
 
@@ -59,6 +69,11 @@ int ha_program_run(const char *const *argv, unsigned timeout_ms, size_t limit, c
 /* Who listens on address:port: "haproxy (pid 4711, user root)"; caller frees.
  * NULL when nobody does or it cannot be told. From /proc/net/tcp and fds. */
 char *ha_listener_describe(const char *address, uint16_t port);
+
+/* Whether whoever listened there is on its way out: nobody listens any more, or
+ * a socket is left that no process has (a killed one gives its descriptors back
+ * one by one). The port is free in an instant. */
+bool ha_listener_ending(const char *address, uint16_t port);
 
 /* Whether that very process listens on exactly address:port. */
 bool ha_listener_is(pid_t pid, const char *address, uint16_t port);

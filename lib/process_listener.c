@@ -124,26 +124,47 @@ static char *describe_process(const char *pid, const char *user)
     return asprintf(&text, "%s (pid %s, user %s)", command, pid, user) < 0 ? NULL : text;
 }
 
+static bool find_process(unsigned long inode, char pid[16])
+{
+    DIR *processes = opendir("/proc");
+    struct dirent *entry;
+    bool found = false;
+
+    while (processes && !found && (entry = readdir(processes))) {
+        found = isdigit((unsigned char)entry->d_name[0]) && holds_inode(entry->d_name, inode);
+        if (found)
+            snprintf(pid, 16, "%.15s", entry->d_name);
+    }
+    if (processes)
+        closedir(processes);
+    return found;
+}
+
 char *ha_listener_describe(const char *address, uint16_t port)
 {
     struct listener listener;
-    char user[USER_SIZE], *text = NULL;
-    struct dirent *entry;
-    DIR *processes;
+    char user[USER_SIZE], pid[16], *text = NULL;
 
     if (!find_listener(address, port, &listener))
         return NULL;
     user_name(listener.uid, user);
-    processes = opendir("/proc");
-    while (processes && !text && (entry = readdir(processes)))
-        if (isdigit((unsigned char)entry->d_name[0]) && holds_inode(entry->d_name, listener.inode))
-            text = describe_process(entry->d_name, user);
-    if (processes)
-        closedir(processes);
+    if (find_process(listener.inode, pid))
+        text = describe_process(pid, user);
     /* The descriptors of another user's process cannot be read. */
     if (!text && asprintf(&text, "a process of user %s", user) < 0)
         text = NULL;
     return text;
+}
+
+bool ha_listener_ending(const char *address, uint16_t port)
+{
+    struct listener listener;
+    char pid[16];
+
+    if (!find_listener(address, port, &listener))
+        return true;
+    /* Of others' processes only root sees the descriptors. */
+    return (geteuid() == 0 || listener.uid == geteuid()) && !find_process(listener.inode, pid);
 }
 
 bool ha_listener_is(pid_t pid, const char *address, uint16_t port)

@@ -112,11 +112,11 @@ static int fixed_address_ensure(void *self, struct hactl_call *call, const char 
     return kind == HACTL_ADDRESS_EXTERNAL ? HACTL_OK : find_machine(self, call, instance, &machine);
 }
 
-static int fixed_instance_ensure(void *self, struct hactl_call *call, const struct hactl_replica *want)
+static int fixed_instance_ensure(void *self, struct hactl_call *call, const struct hactl_instance_want *want)
 {
     struct machine machine;
 
-    return find_machine(self, call, want->name, &machine);
+    return find_machine(self, call, want->replica->name, &machine);
 }
 
 static int refuse(struct fixed *fixed, struct hactl_call *call, const char *what)

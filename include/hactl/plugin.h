@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hactl plugin contract, ABI 0.1.
+ * hactl plugin contract, ABI 0.2.
  *
  * A plugin is a shared object that exports one constant object named
  * `hactl_plugin`. It offers small idempotent operations on one kind of thing;
@@ -13,8 +13,12 @@
  * Memory   No memory crosses. What a plugin is given (wants, strings) is
  *          borrowed until the operation returns. Results go out through the
  *          host's emit functions, which copy before they return.
- * Strings  UTF-8, NUL-terminated. NULL means "not said" where a member is
- *          marked optional; any other string is never NULL.
+ * Strings  UTF-8, NUL-terminated, no control characters. NULL means "not
+ *          said" where a member is marked optional; any other string is never
+ *          NULL. At most 63 bytes for names, 45 for literal addresses, 23 for
+ *          ids, 127 for URLs, 255 for digests, 109 for hosts to dial: longer
+ *          ones are refused, not cut. Texts for people (details, reasons, subjects,
+ *          error texts) are cut at 600 and repaired instead.
  * Records  Every record begins with `struct_size`, set by whoever fills it
  *          in. A reader looks at no member beyond that size. Lists are arrays
  *          of pointers, so that records can grow.
@@ -35,6 +39,9 @@
  *          and emits nothing. HACTL_OK from `poll` ends the token, not the
  *          operation: the core calls the operation again until it answers
  *          HACTL_OK itself, and only that answer emits what was promised.
+ *          From what changes nothing (lists, ports, render, probe, reach,
+ *          credential, check, unit_log), `open` and `snapshot`,
+ *          HACTL_PENDING is a defect.
  *          Aim at two seconds a call, never go beyond host->ms_left();
  *          `snapshot` may use all of that, a change of membership 8 s.
  * Failing  Records emitted by an operation that fails are discarded.
@@ -62,10 +69,10 @@ extern "C" {
 #endif
 
 #define HACTL_ABI_MAJOR 0
-#define HACTL_ABI_MINOR 1
+#define HACTL_ABI_MINOR 2
 
 #if defined(__GNUC__)
-#define HACTL_EXPORT __attribute__((visibility("default")))
+#define HACTL_EXPORT       __attribute__((visibility("default")))
 #define HACTL_FORMAT(f, a) __attribute__((format(printf, f, a)))
 #else
 #define HACTL_EXPORT
@@ -74,28 +81,29 @@ extern "C" {
 
 /* ---- results of operations, and what the core does about each ---------- */
 
-#define HACTL_OK             0   /* done, or already so */
-#define HACTL_PENDING        1   /* started; a token was emitted, poll it */
-#define HACTL_E_INVALID    (-1)  /* the request cannot be right: stops, names the setting */
-#define HACTL_E_DENIED     (-2)  /* credentials or permission: stops, exit status 4 */
-#define HACTL_E_NOT_FOUND  (-3)  /* what the operation needs is not there: observes, plans again */
-#define HACTL_E_CONFLICT   (-4)  /* the name is taken by something else: stops */
-#define HACTL_E_QUOTA      (-5)  /* limit or stock: stops and explains */
-#define HACTL_E_BUSY       (-6)  /* not now; repeating the operation is right: asks again until the deadline */
-#define HACTL_E_UNAVAILABLE (-7) /* not reached; repeating the operation is right: asks again until the deadline */
-#define HACTL_E_TIMEOUT    (-8)  /* outcome unknown: observes before it repeats */
-#define HACTL_E_UNSUPPORTED (-9) /* this plugin cannot do that here: stops */
-#define HACTL_E_INTERNAL  (-10)  /* a defect: stops, exit status 11 */
-#define HACTL_E_LOST      (-11)  /* data that cannot be made again is gone: stops, asks for a decision */
-#define HACTL_E_FAILED    (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
-#define HACTL_E_CANCELLED (-13)  /* host->cancelled() was true, outcome unknown: exit status 8 */
+#define HACTL_OK            0     /* done, or already so */
+#define HACTL_PENDING       1     /* started; a token was emitted, poll it */
+#define HACTL_E_INVALID     (-1)  /* the request cannot be right: stops, names the setting */
+#define HACTL_E_DENIED      (-2)  /* credentials or permission: stops, exit status 4 */
+#define HACTL_E_NOT_FOUND   (-3)  /* what the operation needs is not there: observes, plans again */
+#define HACTL_E_CONFLICT    (-4)  /* the name is taken by something else: stops */
+#define HACTL_E_QUOTA       (-5)  /* limit or stock: stops and explains */
+#define HACTL_E_BUSY        (-6)  /* not now; repeating the operation is right: asks again until the deadline */
+#define HACTL_E_UNAVAILABLE (-7)  /* not reached; repeating the operation is right: asks again until the deadline */
+#define HACTL_E_TIMEOUT     (-8)  /* outcome unknown: observes before it repeats */
+#define HACTL_E_UNSUPPORTED (-9)  /* this plugin cannot do that here: stops */
+#define HACTL_E_INTERNAL    (-10) /* a defect: stops, exit status 11 */
+#define HACTL_E_LOST        (-11) /* data that cannot be made again is gone: stops, asks for a decision */
+#define HACTL_E_FAILED      (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
+#define HACTL_E_CANCELLED   (-13) /* host->cancelled() was true, outcome unknown: exit status 8 */
+#define HACTL_E_ENDED       (-14) /* only from `poll`: ended there without any effect, repeating the operation is right */
 /* Any other value counts as HACTL_E_INTERNAL. */
 
 enum hactl_log_level {
     HACTL_LOG_ERROR = 0,
     HACTL_LOG_WARNING = 1,
-    HACTL_LOG_INFO = 2,  /* one line per thing changed */
-    HACTL_LOG_DEBUG = 3  /* one line per request: method, path, status, milliseconds; no bodies */
+    HACTL_LOG_INFO = 2, /* one line per thing changed */
+    HACTL_LOG_DEBUG = 3 /* one line per request: method, path, status, milliseconds; no bodies */
 };
 
 /* Opaque to plugins. */
@@ -109,11 +117,12 @@ enum hactl_key_type {
     HACTL_KEY_INTEGER = 2,
     HACTL_KEY_BOOLEAN = 3,
     HACTL_KEY_STRING_LIST = 4, /* a libconfig array or list of strings */
-    HACTL_KEY_PATH = 5         /* a string; ~ and relative paths are resolved against the file's directory */
+    HACTL_KEY_PATH = 5,        /* a string; ~ and relative paths are resolved against the file's directory */
+    HACTL_KEY_INSTANCE = 6     /* the name of another plugin instance, whose settings host->conf_of gives */
 };
 
 #define HACTL_KEY_REQUIRED 1u
-#define HACTL_KEY_SECRET   2u  /* printed as "(set)", never as its value */
+#define HACTL_KEY_SECRET   2u /* printed as "(set)", never as its value */
 
 /* A table of these ends with a record whose name is NULL. The core checks the
  * file against it (with line and "did you mean"), fills defaults in, prints
@@ -136,7 +145,7 @@ struct hactl_zone {
     uint32_t struct_size;
     const char *name;
     const char *region;
-    enum hactl_tristate up;
+    enum hactl_tristate up; /* it works; of one that does not, what is not emitted counts as unknown */
 };
 
 enum hactl_instance_state {
@@ -152,9 +161,28 @@ struct hactl_instance {
     const char *name;
     const char *zone;
     enum hactl_instance_state state;
-    const char *internal_address;
-    enum hactl_tristate data; /* NO: its data directory is not the one it had (lost, emptied) */
-    const char *detail;       /* optional; for people */
+    const char *internal_address; /* optional; NULL while it has none */
+    enum hactl_tristate data;     /* NO: its data directory is not the one it had (lost, emptied) */
+    const char *detail;           /* optional; for people */
+    /* YES: it has a public address of its own, which bars a claim; NO: it has
+     * none, and is to have one when it does not hold the cluster's; UNKNOWN:
+     * whether it has one is in nobody's way, or it is to have none. */
+    enum hactl_tristate temporary_address;
+};
+
+/* What the replica asks to be certified: it made the key, which never leaves it. */
+struct hactl_request {
+    uint32_t struct_size;
+    const char *instance;
+    const char *purpose;
+    const char *content; /* PKCS#10 in PEM */
+};
+
+/* The rules of the cloud's firewall, as they were last made. */
+struct hactl_firewall {
+    uint32_t struct_size;
+    enum hactl_tristate whole; /* NO: some rule is missing, or not as it was made */
+    const char *digest;        /* optional; as given with the want that they were made from */
 };
 
 /* What of a payload an instance holds. */
@@ -173,16 +201,16 @@ struct hactl_address {
     uint32_t struct_size;
     const char *name;
     enum hactl_address_kind kind;
-    const char *address;  /* the literal */
+    const char *address;      /* the literal */
     enum hactl_tristate held; /* external: by an instance, or by anything else that the cloud knows of */
-    const char *instance; /* optional; the instance that holds it */
-    const char *holder;   /* optional; who else does, for people */
+    const char *instance;     /* optional; the instance that holds it */
+    const char *holder;       /* optional; who else does, for people */
 };
 
 /* How to dial a port of an instance from here. */
 struct hactl_reach {
     uint32_t struct_size;
-    const char *host;   /* address to connect to */
+    const char *host; /* address to connect to */
     uint16_t port;
     const char *verify; /* the address that the certificate must carry */
 };
@@ -198,15 +226,16 @@ enum hactl_rotation {
 
 struct hactl_certificate {
     uint32_t struct_size;
-    const char *purpose;  /* "etcd-peer", "kube-apiserver", ... */
-    const char *replica;  /* optional; NULL: of the cluster */
+    const char *purpose;       /* "etcd-peer", "kube-apiserver", ... */
+    const char *replica;       /* optional; NULL: of the cluster */
     enum hactl_tristate ready; /* YES: there, sound and as wanted; NO: issue would make or change it */
-    const char *reason;   /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
+    const char *reason;        /* optional; why not ready: "missing", "address 127.80.1.1 is not in it" */
     const char *subject;
-    const char *names;    /* subject alternative names, comma-separated */
-    const char *wanted;   /* optional; the names that it is to have, each with why: "10.0.0.1 (internal address of demo-1)" */
-    int64_t not_before_s, not_after_s; /* 0 when missing */
-    const char *path;     /* optional; where it is kept, for people */
+    const char *names; /* subject alternative names, comma-separated */
+    /* Optional; those that it is to have, each with why: "10.0.0.1 (internal address of demo-1)" */
+    const char *wanted;
+    int64_t not_before_s, not_after_s; /* 0 when missing, and for keys that never expire */
+    const char *path;                  /* optional; where it is kept, for people */
     int is_authority;
     const char *authority;        /* optional; purpose of the one that signs it */
     int64_t due_s;                /* from when on it is to be renewed; 0: not known */
@@ -223,42 +252,42 @@ struct hactl_credential {
     uint32_t struct_size;
     const char *content; /* PEM; the core zeroizes its copy after use */
     size_t content_size;
-    const char *path;    /* optional */
+    const char *path; /* optional */
 };
 
 struct hactl_group {
     uint32_t struct_size;
-    enum hactl_tristate formed;  /* some member answered for a cluster; UNKNOWN: none answered */
-    enum hactl_tristate quorum;  /* a linearizable read was served */
-    const char *cluster_id;      /* optional */
-    const char *version;         /* optional; the lowest server version seen */
-    const char *alarm;           /* optional; "NOSPACE at demo-1" */
+    enum hactl_tristate formed; /* some member answered for a cluster; UNKNOWN: none answered */
+    enum hactl_tristate quorum; /* a linearizable read was served */
+    const char *cluster_id;     /* optional */
+    const char *version;        /* optional; the lowest server version seen */
+    const char *alarm;          /* optional; "NOSPACE at demo-1" */
     int64_t db_size_bytes;
-    const char *detail;          /* optional; why formed or quorum is not YES */
+    const char *detail; /* optional; why formed or quorum is not YES */
 };
 
 struct hactl_member {
     uint32_t struct_size;
-    const char *id;    /* as the system's own tools print it (etcd: hex); the key in later operations */
-    const char *name;  /* optional; NULL before the member has started once */
+    const char *id;      /* as the system's own tools print it (etcd: hex); the key in later operations */
+    const char *name;    /* optional; NULL before the member has started once */
     const char *address; /* host part of its peer URL */
     const char *peer_url;
-    int voter;         /* 0: learner */
+    int voter; /* 0: learner */
     int leader;
     enum hactl_tristate started;
     enum hactl_tristate healthy;   /* it answered for itself and follows the leader */
     enum hactl_tristate caught_up; /* its own applied index has reached the leader's */
-    int64_t lag_entries; /* leader's index less its applied index; -1 unknown */
+    int64_t lag_entries;           /* leader's index less its applied index; -1 unknown */
 };
 
 struct hactl_balancer {
     uint32_t struct_size;
     const char *name;
     enum hactl_tristate running;
-    const char *address;    /* optional; the public address it answers on; NULL: none */
+    const char *address;    /* optional; the public address it holds, even if it cannot answer; NULL: none */
     const char *trial_host; /* optional; the temporary address it answers on */
     uint16_t trial_port;
-    const char *detail;     /* optional */
+    const char *detail; /* optional */
 };
 
 struct hactl_backend {
@@ -276,7 +305,9 @@ struct hactl_file {
     const char *content; /* optional; NULL: the credential below */
     size_t content_size;
     const char *purpose; /* optional; a certificate's purpose ... */
-    const char *part;    /* ... and "certificate", "key", "authority", "public", "kubeconfig" or "revocations" */
+    const char *part;    /* ... and "certificate", "key", "authority", "public", "kubeconfig" or "revocations". In
+                          * `deliver`, where replicas make their keys: content NULL with part "key" is the key that
+                          * the machine made */
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -310,8 +341,8 @@ struct hactl_cluster {
     const char *name;
     const char *external_address; /* optional until reserved */
     uint16_t endpoint_port;
-    const char *service_address;  /* first address of the service range, optional */
-    const char *dns_domain;       /* "cluster.local" */
+    const char *service_address;    /* first address of the service range, optional */
+    const char *dns_domain;         /* "cluster.local" */
     const char *const *extra_names; /* more names or addresses for API certificates; ends with NULL */
 };
 
@@ -322,11 +353,28 @@ struct hactl_replica {
     const char *internal_address; /* optional until reserved */
 };
 
+struct hactl_instance_want {
+    uint32_t struct_size;
+    const struct hactl_replica *replica;
+    /* Optional, ends with NULL: the machine makes a key for each of these
+     * purposes at its first start, see `requests`. */
+    const char *const *key_purposes;
+};
+
+struct hactl_firewall_want {
+    uint32_t struct_size;
+    const struct hactl_cluster *cluster;
+    const struct hactl_port *const *ports;
+    size_t port_count;
+    const char *digest; /* the core's, of all this; kept, and given back by `list` */
+};
+
 struct hactl_inventory {
     uint32_t struct_size;
     const struct hactl_cluster *cluster;
     const struct hactl_replica *const *replicas;
     size_t replica_count;
+    int replica_keys; /* 1: replicas make their keys themselves; the issuer signs their requests */
     int rekey;                 /* what is renewed gets a new key */
     const char *const *renews; /* optional: only what is of these replicas or purposes is renewed; ends with NULL */
 };
@@ -375,7 +423,7 @@ struct hactl_probe_want {
 struct hactl_payload {
     uint32_t struct_size;
     const char *name;
-    const char *digest; /* the core's; kept, and given back in a delivery */
+    const char *digest;                    /* the core's, of all this; kept, and given back in a delivery */
     const struct hactl_file *const *files; /* purposes already replaced by content */
     size_t file_count;
     const struct hactl_unit *const *units;
@@ -414,7 +462,8 @@ struct hactl_host {
     void (*retry_after)(struct hactl_call *call, uint32_t ms);
     /* Until the call's deadline; 0 or less when it has passed. */
     int64_t (*ms_left)(struct hactl_call *call);
-    /* The user has asked to stop: return soon with HACTL_E_CANCELLED. */
+    /* The user has asked to stop, and this call need not come to its end, as a
+     * step must: return soon with HACTL_E_CANCELLED. */
     int (*cancelled)(struct hactl_call *call);
     /* The name of this intent, a UUID: in the journal before the operation is
      * entered, the same whenever this very intent is repeated, by whichever
@@ -431,9 +480,13 @@ struct hactl_host {
     const char *(*conf_instance)(const struct hactl_conf *conf);
     const char *(*conf_cluster)(const struct hactl_conf *conf);
     const char *(*conf_directory)(const struct hactl_conf *conf);
+    /* The settings of the instance that a HACTL_KEY_INSTANCE names, to be read
+     * with the functions above; NULL: the key is not set. Valid as long as
+     * `conf`. Its plugin is not entered, and may not be open yet. */
+    const struct hactl_conf *(*conf_of)(const struct hactl_conf *conf, const char *key);
 
     /* Each copies its record. Returns HACTL_OK, or a negative code that the
-     * operation hands straight up. */
+     * operation hands straight up; one that goes on has failed all the same. */
     int (*emit_token)(struct hactl_call *call, const char *token);
     int (*emit_text)(struct hactl_call *call, const char *text);
     int (*emit_zone)(struct hactl_call *call, const struct hactl_zone *zone);
@@ -450,6 +503,12 @@ struct hactl_host {
     int (*emit_file)(struct hactl_call *call, const struct hactl_file *file);
     int (*emit_unit)(struct hactl_call *call, const struct hactl_unit *unit);
     int (*emit_port)(struct hactl_call *call, const struct hactl_port *port);
+    int (*emit_request)(struct hactl_call *call, const struct hactl_request *request);
+    int (*emit_firewall)(struct hactl_call *call, const struct hactl_firewall *firewall);
+    /* Not a record: while listing, a zone (NULL: what belongs to no zone, such
+     * as addresses and the firewall) could not be read completely, and why.
+     * What is not emitted there counts as unknown, never as absent. */
+    int (*emit_unread)(struct hactl_call *call, const char *zone, const char *why);
 };
 
 /* ---- the kinds: one table each; [O] marks the optional operations -------- */
@@ -460,16 +519,16 @@ struct hactl_host {
 struct hactl_cloud_ops {
     uint32_t struct_size;
     int (*zones)(void *self, struct hactl_call *call);
-    /* Emits instances, deliveries and addresses, leftovers included, and every
-     * zone: of a zone that could not be read completely (up = UNKNOWN) what is
-     * not emitted counts as unknown, never as absent. */
+    /* Emits instances, deliveries, addresses and (where there is
+     * `firewall_ensure`) the firewall, leftovers included, every zone, and
+     * emit_unread for what could not be read completely. */
     int (*list)(void *self, struct hactl_call *call);
     /* `instance` (internal addresses): for whom. Emits the address. */
     int (*address_ensure)(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind,
                           const char *instance, const char *zone);
     int (*address_destroy)(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind);
     /* There and running; a stopped one starts again with all it was delivered. */
-    int (*instance_ensure)(void *self, struct hactl_call *call, const struct hactl_replica *want);
+    int (*instance_ensure)(void *self, struct hactl_call *call, const struct hactl_instance_want *want);
     int (*instance_destroy)(void *self, struct hactl_call *call, const char *name);
     /* Writes the files, starts the units; those unchanged are left running. */
     int (*deliver)(void *self, struct hactl_call *call, const char *instance, const struct hactl_payload *payload);
@@ -483,16 +542,28 @@ struct hactl_cloud_ops {
     /* Where to dial that port of that instance from here. Emits one reach.
      * HACTL_E_BUSY while a way is being made. */
     int (*reach)(void *self, struct hactl_call *call, const char *instance, uint16_t port);
-    /* [O] Who may reach what. */
-    int (*firewall_ensure)(void *self, struct hactl_call *call, const struct hactl_port *const *ports, size_t count);
+    /* [O] Who may reach what. Both or neither. */
+    int (*firewall_ensure)(void *self, struct hactl_call *call, const struct hactl_firewall_want *want);
     int (*firewall_destroy)(void *self, struct hactl_call *call);
     /* [O] The last lines that a unit wrote, for error texts. Emits text. */
     int (*unit_log)(void *self, struct hactl_call *call, const char *instance, const char *unit);
     /* [O] Nothing of the cluster is left: removes what only the cloud knew. */
     int (*forget)(void *self, struct hactl_call *call);
+    /* [O] Required for keys = "replica". Emits a request for each purpose that
+     * the instance was made with; HACTL_E_BUSY until the machine has handed
+     * them all out. Changes nothing. */
+    int (*requests)(void *self, struct hactl_call *call, const char *instance);
+    /* [O] A public address of the instance's own, for its way out, while it
+     * does not hold the cluster's. Both or neither; with them `release` leaves
+     * the instance without, and `claim` may be refused while it has one: no
+     * call is lost on it while the cluster's address is dark. A new instance
+     * has one. */
+    int (*temporary_address_ensure)(void *self, struct hactl_call *call, const char *instance);
+    int (*temporary_address_destroy)(void *self, struct hactl_call *call, const char *instance);
 };
 
-/* A consensus group such as etcd. Every operation re-reads the membership by
+/* A consensus group such as etcd. Who serves this serves a payload too: what
+ * its members run. Every operation re-reads the membership by
  * itself as often as it needs; none waits for a state to come. */
 struct hactl_member_ops {
     uint32_t struct_size;
@@ -539,14 +610,15 @@ struct hactl_issuer_ops {
     /* Makes the authorities; never replaces one. */
     int (*authority_ensure)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
     /* Issues what is missing or not as wanted, of one replica, (NULL) of the
-     * cluster itself, or (HACTL_EVERYTHING) of both, all as one. `request`: optional; a CSR in PEM for keys = "replica". */
+     * cluster itself, or (HACTL_EVERYTHING) of both, all as one. `requests`: of that replica where it makes its own
+     * keys, otherwise none; names come from the inventory all the same. A request with another key than its purpose's
+     * certificate has: issued anew. */
     int (*issue)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-                 const char *request);
+                 const struct hactl_request *const *requests, size_t request_count);
     /* Puts a replica's certificates and keys out of use. */
     int (*retire)(void *self, struct hactl_call *call, const char *replica);
     /* Emits one credential; `replica` NULL: the cluster's. `part`: see hactl_file. */
-    int (*credential)(void *self, struct hactl_call *call, const char *replica, const char *purpose,
-                      const char *part);
+    int (*credential)(void *self, struct hactl_call *call, const char *replica, const char *purpose, const char *part);
     /* Everything, authorities included. */
     int (*destroy)(void *self, struct hactl_call *call);
     /* [O] Signs a request (PEM) that somebody else made, for the certificate
@@ -587,8 +659,7 @@ struct hactl_balancer_ops {
     int (*backend_destroy)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
                            const char *name);
     int (*claim)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address);
-    int (*release)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want,
-                   const char *address);
+    int (*release)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want, const char *address);
     int (*destroy)(void *self, struct hactl_call *call, const struct hactl_balancer_want *want);
 };
 
@@ -599,9 +670,9 @@ struct hactl_plugin {
     uint16_t abi_major;
     uint16_t abi_minor;
 
-    const char *name;    /* "local"; the name that `plugin =` in a configuration uses */
-    const char *version; /* the plugin's own */
-    const char *summary; /* one line */
+    const char *name;             /* "local"; the name that `plugin =` in a configuration uses */
+    const char *version;          /* the plugin's own */
+    const char *summary;          /* one line */
     const struct hactl_key *keys; /* optional */
 
     /* `self` receives the instance. Reaches nothing over a network. */

@@ -139,6 +139,9 @@ static int ask_all(struct etcd *self, struct hactl_call *call, const struct hact
     }
     view->answer_count = want->endpoint_count;
     ha_http_run(self->http, self->host, call, exchanges, want->endpoint_count);
+    for (size_t i = 0; i < want->endpoint_count; i++)
+        if (!view->answers[i].answered && view->answers[i].error[0] == '\0') /* not asked, or given up */
+            snprintf(view->answers[i].error, sizeof(view->answers[i].error), "%s", exchanges[i].response.error);
     if (self->host->cancelled(call))
         code = self->host->fail(call, HACTL_E_CANCELLED, "interrupted");
 out:

@@ -134,13 +134,17 @@ static int emit_servers(const struct lb_haproxy *lb, struct hactl_call *call, co
                                         .healthy = HACTL_NO,
                                         .detail = running ? "haproxy does not know it" : "haproxy does not run"};
 
-        for (size_t j = 0; j < count; j++) {
-            if (strcmp(servers[j].name, backend.name) != 0)
-                continue;
-            backend.healthy = servers[j].up ? HACTL_YES : HACTL_NO;
-            backend.detail = servers[j].detail;
+        const struct lb_server_status *server = NULL;
+
+        for (size_t j = 0; j < count && !server; j++)
+            server = strcmp(servers[j].name, backend.name) == 0 ? &servers[j] : NULL;
+        if (server) {
+            backend.healthy = server->up ? HACTL_YES : HACTL_NO;
+            backend.detail = server->detail;
         }
-        rc = lb->host->emit_backend(call, &backend);
+        /* Somebody has taken it out of service: whoever wants it there adds it. */
+        if (!server || !server->suspended)
+            rc = lb->host->emit_backend(call, &backend);
     }
     free(servers);
     return rc;

@@ -218,16 +218,12 @@ static void server_status(char *line, const int columns[COLUMN_COUNT], struct lb
             if (columns[c] == i)
                 value[c] = field;
     snprintf(out->name, sizeof(out->name), "%s", value[COLUMN_SERVER]);
-    out->draining = strncmp(value[COLUMN_STATUS], "DRAIN", 5) == 0;
-    out->suspended = out->draining || strncmp(value[COLUMN_STATUS], "MAINT", 5) == 0;
     out->open = strcmp(value[COLUMN_STATUS], "OPEN") == 0;
     out->up = strncmp(value[COLUMN_STATUS], "UP", 2) == 0;
     snprintf(out->address, sizeof(out->address), "%.*s", (int)strcspn(value[COLUMN_ADDRESS], ":"),
              value[COLUMN_ADDRESS]);
     out->sessions = (unsigned)strtoul(value[COLUMN_SESSIONS], NULL, 10);
-    if (out->suspended)
-        snprintf(out->detail, sizeof(out->detail), "not in service: %s", value[COLUMN_STATUS]);
-    else if (!value[COLUMN_CHECK][0] || strstr(value[COLUMN_CHECK], "INI"))
+    if (!value[COLUMN_CHECK][0] || strstr(value[COLUMN_CHECK], "INI"))
         snprintf(out->detail, sizeof(out->detail), "not checked yet");
     else
         snprintf(out->detail, sizeof(out->detail), "%s%s%s", value[COLUMN_WORDS], value[COLUMN_LAST][0] ? ": " : "",
@@ -271,9 +267,56 @@ static int ask_statuses(const struct lb_haproxy *lb, const char *command, struct
     return 0;
 }
 
+/* Bits of srv_admin_state, by whomever they were set; 0x04 is not among them:
+ * it says of a server how it began, and stays. */
+#define ADMIN_DRAIN 0x18u
+#define ADMIN_MAINT 0x63u
+
+static void admin_state(struct lb_server_status *servers, size_t count, const char *name, unsigned state)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(servers[i].name, name) != 0)
+            continue;
+        servers[i].draining = (state & ADMIN_DRAIN) != 0 && (state & ADMIN_MAINT) == 0;
+        servers[i].suspended = (state & (ADMIN_DRAIN | ADMIN_MAINT)) != 0;
+        servers[i].up = servers[i].up && !servers[i].suspended;
+        if (servers[i].suspended)
+            snprintf(servers[i].detail, sizeof(servers[i].detail), "not in service: %s",
+                     servers[i].draining ? "it is drained" : "it is in maintenance");
+    }
+}
+
+/* The status of a server that is drained and fails its check is DOWN; that it
+ * is drained as well, and so never served again, is told here alone. */
+static int ask_admin_states(const struct lb_haproxy *lb, struct lb_server_status *servers, size_t count)
+{
+    char *answer = NULL, *rest, *line, name[256];
+    int rc = lb_control_ask(lb, "show servers state " LB_MEMBERS, &answer);
+    unsigned state;
+
+    rest = rc < 0 ? NULL : answer;
+    while ((line = strsep(&rest, "\n")) != NULL)
+        if (sscanf(line, "%*u %*s %*u %255s %*s %*u %u", name, &state) == 2)
+            admin_state(servers, count, name, state);
+    free(answer);
+    return rc;
+}
+
 int lb_control_servers(const struct lb_haproxy *lb, struct lb_server_status **out, size_t *count)
 {
-    return ask_statuses(lb, "show stat " LB_MEMBERS " 4 -1", out, count);
+    struct lb_server_status *servers = NULL;
+    size_t found = 0;
+    int rc = ask_statuses(lb, "show stat " LB_MEMBERS " 4 -1", &servers, &found);
+
+    if (rc == 0)
+        rc = ask_admin_states(lb, servers, found);
+    if (rc < 0) {
+        free(servers);
+        return rc;
+    }
+    *out = servers;
+    *count = found;
+    return 0;
 }
 
 bool lb_control_accepts(const struct lb_haproxy *lb)

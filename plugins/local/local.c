@@ -300,9 +300,9 @@ static int op_address_destroy(void *self, struct hactl_call *call, const char *n
     return local_address_destroy(self, call, name, kind);
 }
 
-static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_replica *want)
+static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_instance_want *want)
 {
-    return local_instance_ensure(self, call, want);
+    return local_instance_ensure(self, call, want->replica);
 }
 
 static int op_instance_destroy(void *self, struct hactl_call *call, const char *name)

@@ -241,6 +241,8 @@ static int fail_taken(struct local *local, struct hactl_call *call, const char *
 
     if (owner)
         rc = local->host->fail(call, HACTL_E_CONFLICT, "address %s:%u is held by replica %s", address, port, owner);
+    else if (ha_listener_ending(address, port))
+        rc = local->host->fail(call, HACTL_E_BUSY, "address %s:%u: who had it is just ending", address, port);
     else
         rc = local->host->fail(call, HACTL_E_CONFLICT, "address %s:%u is taken by %s", address, port,
                                who ? who : "another process");

@@ -94,11 +94,78 @@ static bool started_with(struct local *local, const char *instance, const char *
     return same;
 }
 
-static bool is_running(struct local *local, const char *instance, const char *unit)
+/* A unit as lib/process.h knows it; its paths live as long as this does. */
+struct unit_daemon {
+    struct ha_daemon daemon;
+    char directory[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX];
+};
+
+static int unit_daemon(struct local *local, const char *instance, const char *payload, const json_t *unit,
+                       struct unit_daemon *out)
+{
+    const char *name = local_json_text(unit, "name");
+    const json_t *argv = json_object_get(unit, "argv");
+    const char **arguments = calloc(json_array_size(argv) + 1, sizeof(*arguments));
+
+    out->daemon = (struct ha_daemon){arguments, out->directory, out->log_path, out->pid_path};
+    if (!arguments || json_array_size(argv) == 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < json_array_size(argv); i++)
+        arguments[i] = json_string_value(json_array_get(argv, i));
+    local_path(local, out->directory, "instances/%s/payloads/%s", instance, payload);
+    local_path(local, out->log_path, "instances/%s/log/%s.log", instance, name);
+    run_path(local, out->pid_path, instance, name, "pid");
+    return 0;
+}
+
+static void unit_daemon_clear(struct unit_daemon *daemon)
+{
+    free((void *)daemon->daemon.argv);
+}
+
+/* One that was started and whose pid file is lost may run all the same. */
+static bool is_strayed(struct local *local, const char *instance, const char *payload, const json_t *unit,
+                       int (*search)(const struct ha_daemon *, pid_t *))
+{
+    char started[PATH_MAX];
+    struct unit_daemon daemon;
+    pid_t pid = 0;
+    bool found = access(run_path(local, started, instance, local_json_text(unit, "name"), "started"), F_OK) == 0;
+
+    if (!found)
+        return false;
+    found = unit_daemon(local, instance, payload, unit, &daemon) == 0 && search(&daemon.daemon, &pid) == 0;
+    unit_daemon_clear(&daemon);
+    return found;
+}
+
+static bool is_running(struct local *local, const char *instance, const char *payload, const json_t *unit)
 {
     char path[PATH_MAX];
+    pid_t pid;
 
-    return ha_daemon_state(run_path(local, path, instance, unit, "pid"), NULL) != HA_PROCESS_GONE;
+    if (ha_daemon_state(run_path(local, path, instance, local_json_text(unit, "name"), "pid"), &pid) != HA_PROCESS_GONE)
+        return true;
+    return pid == 0 && is_strayed(local, instance, payload, unit, ha_daemon_find);
+}
+
+/* Before anything is started or stopped: their pid files are there again. */
+static void adopt_units(struct local *local, struct hactl_call *call, const char *instance, const json_t *record)
+{
+    size_t index;
+    json_t *unit;
+
+    json_array_foreach(json_object_get(record, "units"), index, unit)
+    {
+        char path[PATH_MAX];
+        const char *name = local_json_text(unit, "name");
+        pid_t pid;
+
+        if (ha_daemon_state(run_path(local, path, instance, name, "pid"), &pid) == HA_PROCESS_GONE && pid == 0 &&
+            is_strayed(local, instance, local_json_text(record, "payload"), unit, ha_daemon_adopt))
+            local->host->log(call, HACTL_LOG_WARNING, "%s of replica %s runs and had lost its file %s", name, instance,
+                             path);
+    }
 }
 
 /* Before anything of a payload runs its ports must be free; once something
@@ -106,11 +173,15 @@ static bool is_running(struct local *local, const char *instance, const char *un
 static int check_ports(struct local *local, struct hactl_call *call, const struct local_instance *instance,
                        const json_t *record)
 {
+    const char *payload = local_json_text(record, "payload");
     size_t index;
     json_t *entry;
 
-    json_array_foreach(json_object_get(record, "units"), index,
-                       entry) if (is_running(local, instance->name, local_json_text(entry, "name"))) return HACTL_OK;
+    json_array_foreach(json_object_get(record, "units"), index, entry)
+    {
+        if (is_running(local, instance->name, payload, entry))
+            return HACTL_OK;
+    }
     json_array_foreach(json_object_get(record, "ports"), index, entry)
     {
         uint16_t port = (uint16_t)json_integer_value(json_object_get(entry, "port"));
@@ -121,6 +192,9 @@ static int check_ports(struct local *local, struct hactl_call *call, const struc
         }
         if (errno != EADDRINUSE)
             return local_error(local, call, -errno, "%s:%u", instance->address, port);
+        if (ha_listener_ending(instance->address, port))
+            return local->host->fail(call, HACTL_E_BUSY, "port %s:%u (%s of replica %s): who had it is just ending",
+                                     instance->address, port, local_json_text(entry, "name"), instance->name);
         char *who = ha_listener_describe(instance->address, port);
         int rc =
             local->host->fail(call, HACTL_E_CONFLICT, "port %s:%u (%s of replica %s) is taken by %s", instance->address,
@@ -146,34 +220,27 @@ static int unit_start(struct local *local, struct hactl_call *call, const char *
                       const json_t *unit, const char *fingerprint)
 {
     const char *name = local_json_text(unit, "name");
-    const json_t *argv = json_object_get(unit, "argv");
-    char directory[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX], started[PATH_MAX];
-    const char **arguments = calloc(json_array_size(argv) + 1, sizeof(*arguments));
-    struct ha_daemon daemon = {arguments, directory, log_path, pid_path};
+    char started[PATH_MAX];
+    struct unit_daemon daemon;
     pid_t pid = 0;
-    int rc;
+    int rc = unit_daemon(local, instance, payload, unit, &daemon);
 
-    if (!arguments || json_array_size(argv) == 0) {
-        free(arguments);
-        return local_error(local, call, -ENOMEM, "unit %s of replica %s", name, instance);
+    if (rc < 0) {
+        unit_daemon_clear(&daemon);
+        return local_error(local, call, rc, "unit %s of replica %s", name, instance);
     }
-    for (size_t i = 0; i < json_array_size(argv); i++)
-        arguments[i] = json_string_value(json_array_get(argv, i));
-    local_path(local, directory, "instances/%s/payloads/%s", instance, payload);
-    local_path(local, log_path, "instances/%s/log/%s.log", instance, name);
-    run_path(local, pid_path, instance, name, "pid");
-    log_rotate(log_path);
+    log_rotate(daemon.log_path);
     rc = ha_file_replace(run_path(local, started, instance, name, "started"), fingerprint, strlen(fingerprint), 0600,
                          false);
     if (rc == 0)
-        rc = ha_daemon_start(&daemon, &pid);
+        rc = ha_daemon_start(&daemon.daemon, &pid);
     if (rc == -EALREADY)
         rc = 0;
     if (rc == 0)
         local->host->log(call, HACTL_LOG_INFO, "%s of replica %s runs as process %d", name, instance, (int)pid);
     else
-        rc = report_start(local, call, instance, unit, arguments[0], rc);
-    free(arguments);
+        rc = report_start(local, call, instance, unit, daemon.daemon.argv[0], rc);
+    unit_daemon_clear(&daemon);
     return rc;
 }
 
@@ -186,10 +253,11 @@ int local_units_start(struct local *local, struct hactl_call *call, const struct
     json_t *unit;
     int rc;
 
+    adopt_units(local, call, instance->name, record);
     json_array_foreach(units, index, unit)
     {
         const char *name = local_json_text(unit, "name");
-        if (!is_running(local, instance->name, name) || started_with(local, instance->name, name, fingerprint))
+        if (!is_running(local, instance->name, payload, unit) || started_with(local, instance->name, name, fingerprint))
             continue;
         rc = local_unit_stop(local, instance->name, name,
                              (unsigned)json_integer_value(json_object_get(unit, "stop_timeout_ms")), LOCAL_STEP_MS);
@@ -205,7 +273,7 @@ int local_units_start(struct local *local, struct hactl_call *call, const struct
     {
         if (rc != HACTL_OK)
             break;
-        if (!is_running(local, instance->name, local_json_text(unit, "name")))
+        if (!is_running(local, instance->name, payload, unit))
             rc = unit_start(local, call, instance->name, payload, unit, fingerprint);
     }
     return rc;
@@ -289,7 +357,7 @@ static int ending_add(char ***list, size_t *count, const char *unit, size_t leng
 /* Every unit that a record names, running or not: a start whose caller was
  * killed may be about to record itself, and ha_daemon_stop waits for that.
  * Then every pid file, which adds relays that still drain. */
-static int endings_find(struct local *local, const char *instance, char ***list, size_t *count)
+static int endings_find(struct local *local, struct hactl_call *call, const char *instance, char ***list, size_t *count)
 {
     char path[PATH_MAX], **names;
     size_t name_count, index;
@@ -298,6 +366,7 @@ static int endings_find(struct local *local, const char *instance, char ***list,
 
     for (size_t i = 0; rc == 0 && i < name_count; i++) {
         json_t *record = local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance, names[i]));
+        adopt_units(local, call, instance, record);
         json_array_foreach(json_object_get(record, "units"), index, unit)
         {
             const char *name = local_json_text(unit, "name");
@@ -329,7 +398,7 @@ int local_units_kill(struct local *local, struct hactl_call *call, const char *i
 {
     char path[PATH_MAX], **list = NULL;
     size_t count = 0;
-    int rc = endings_find(local, instance, &list, &count);
+    int rc = endings_find(local, call, instance, &list, &count);
     const char *unit = "";
 
     for (size_t i = 0; rc == 0 && i < count; i++) {
@@ -347,13 +416,58 @@ int local_units_kill(struct local *local, struct hactl_call *call, const char *i
 
 /* ---- list ---------------------------------------------------------------------------- */
 
+/* A line that says of itself that it is not the end, as a log in JSON does, or
+ * one with a letter for the level ("2026-11-25 16:17:28.352327 I | ..."). */
+static bool is_chatter(const char *line)
+{
+    static const char *const levels[] = {
+        "\"level\":\"debug\"", "\"level\":\"info\"", "\"level\":\"warn\"", " D | ", " I | ", " N | ", " W | ",
+    };
+
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+        if (strstr(line, levels[i]))
+            return true;
+    return false;
+}
+
+/* The last line that can be the reason: much in a log, such as the checks of a
+ * balancer, was no reason to end. */
+static char *last_words(struct local *local, const char *instance, const char *unit)
+{
+    char *tail = log_tail(local, instance, unit, LOG_TAIL_LINES), *line, *words = NULL;
+
+    while (tail && !words) {
+        line = strrchr(tail, '\n');
+        if (!is_chatter(line ? line + 1 : tail))
+            words = strdup(line ? line + 1 : tail);
+        if (!line)
+            break;
+        *line = '\0';
+    }
+    free(tail);
+    return words;
+}
+
 static char *dead_detail(struct local *local, const char *instance, const char *unit)
 {
-    char *line = log_tail(local, instance, unit, 1), *text = NULL;
+    char *line = last_words(local, instance, unit), *text = NULL;
 
-    if (asprintf(&text, "%s does not run%s%s", unit, line ? "; its last line: " : "", line ? line : "") < 0)
+    if (asprintf(&text, "%s does not run%s%s", unit, line ? "; its last words: " : "", line ? line : "") < 0)
         text = NULL;
     free(line);
+    return text;
+}
+
+/* It exists, and does nothing: a hang that nobody would find out from outside. */
+static char *stopped_detail(struct local *local, const char *instance, const char *unit)
+{
+    char path[PATH_MAX], *text = NULL;
+    pid_t pid;
+
+    if (ha_daemon_state(run_path(local, path, instance, unit, "pid"), &pid) == HA_PROCESS_STOPPED_BY_SIGNAL &&
+        asprintf(&text, "%s (process %d) is stopped by a signal; kill -CONT %d lets it go on", unit, (int)pid,
+                 (int)pid) < 0)
+        text = NULL;
     return text;
 }
 
@@ -376,13 +490,17 @@ static int delivery_list(struct local *local, struct hactl_call *call, const cha
         ++*units;
         /* Written, but not what runs: an interrupted delivery. */
         current = current && started_with(local, instance, name, fingerprint);
-        if (is_running(local, instance, name)) {
+        if (is_running(local, instance, delivery.payload, unit)) {
             ++*running;
+            if (!detail)
+                detail = stopped_detail(local, instance, name);
             continue;
         }
-        delivery.running = HACTL_NO;
-        if (!detail)
+        if (delivery.running == HACTL_YES) {
+            free(detail);
             detail = dead_detail(local, instance, name);
+        }
+        delivery.running = HACTL_NO;
     }
     delivery.detail = detail;
     delivery.digest = current ? digest : NULL;

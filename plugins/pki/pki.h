@@ -607,7 +607,7 @@ int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const 
                           const struct pki_profile *profile);
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-              const char *request);
+              const struct hactl_request *const *requests, size_t request_count);
 
 /* ---- foreign ---- */
 

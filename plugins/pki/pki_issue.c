@@ -539,7 +539,7 @@ static int collect_all(struct issue *issue)
 }
 
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
-              const char *request)
+              const struct hactl_request *const *requests, size_t request_count)
 {
     struct pki *pki = self;
     bool everything = replica != NULL && strcmp(replica, HACTL_EVERYTHING) == 0;
@@ -548,7 +548,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     struct issue issue;
     int result;
 
-    if (request != NULL)
+    (void)requests;
+    if (request_count > 0)
         return pki->host->fail(call, HACTL_E_UNSUPPORTED,
                                "one request says nothing of which certificate it is for; `hactl pki sign` is told that");
     result = pki_inventory_check(pki, call, inventory);

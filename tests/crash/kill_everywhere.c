@@ -97,8 +97,9 @@ static void write_configuration(const char *plugin)
             "cluster = { name = \"fake\"; replicas = 3; zones = [\"a\", \"b\", \"c\"]; };\n"
             "endpoint = { drain = \"0s\"; };\n"
             "state = { directory = \"%s/now/state\"; };\n"
+            "keys = { mode = \"%s\"; };\n"
             "plugins = { all = { plugin = \"%s\"; world = \"%s/now/world.json\"; }; };\n",
-            base, plugin, base);
+            base, strstr(plugin, "machines") ? "replica" : "operator", plugin, base);
     fclose(file);
 }
 
@@ -523,7 +524,8 @@ int main(int argc, char **argv)
     if (!mkdtemp(base))
         return 2;
     char plugin[PATH_MAX + 16];
-    snprintf(plugin, sizeof plugin, "%s/fake.so", base);
+    const char *name = strrchr(argv[2], '/');
+    snprintf(plugin, sizeof plugin, "%s%s", base, name ? name : "/fake.so");
     run_shell("cp '%s' '%s' && chmod 0755 '%s'", argv[2], plugin, plugin);
     try_all(plugin, seed ? (unsigned)atoi(seed) : 1, every > 0 ? every : 1, &sum);
     run_shell("rm -rf '%s'", base);

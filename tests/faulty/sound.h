@@ -83,6 +83,9 @@ static const struct hactl_payload_ops sound_payload = {
 #ifndef PLUGIN_PAYLOAD
 #define PLUGIN_PAYLOAD &sound_payload
 #endif
+#ifndef PLUGIN_MEMBER
+#define PLUGIN_MEMBER NULL
+#endif
 
 HACTL_EXPORT const struct hactl_plugin hactl_plugin = {
     .struct_size = PLUGIN_SIZE,
@@ -94,5 +97,6 @@ HACTL_EXPORT const struct hactl_plugin hactl_plugin = {
     .keys = PLUGIN_KEYS,
     .open = PLUGIN_OPEN,
     .close = sound_close,
+    .member = PLUGIN_MEMBER,
     .payload = PLUGIN_PAYLOAD,
 };

@@ -10,7 +10,7 @@
     _Static_assert(offsetof(struct hactl_##type, member) == (offset), "hactl_" #type "." #member " has moved")
 #define SIZE(type, size) _Static_assert(sizeof(struct hactl_##type) == (size), "hactl_" #type " has another size")
 
-_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 1, "this table is of ABI 0.1");
+_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 2, "this table is of ABI 0.2");
 _Static_assert(offsetof(struct hactl_plugin, struct_size) == 0, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_major) == 4, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_minor) == 6, "never moves");
@@ -40,7 +40,19 @@ PIN(instance, state, 24);
 PIN(instance, internal_address, 32);
 PIN(instance, data, 40);
 PIN(instance, detail, 48);
-SIZE(instance, 56);
+PIN(instance, temporary_address, 56);
+SIZE(instance, 64);
+
+PIN(request, struct_size, 0);
+PIN(request, instance, 8);
+PIN(request, purpose, 16);
+PIN(request, content, 24);
+SIZE(request, 32);
+
+PIN(firewall, struct_size, 0);
+PIN(firewall, whole, 4);
+PIN(firewall, digest, 8);
+SIZE(firewall, 16);
 
 PIN(delivery, struct_size, 0);
 PIN(delivery, instance, 8);
@@ -172,9 +184,22 @@ PIN(inventory, struct_size, 0);
 PIN(inventory, cluster, 8);
 PIN(inventory, replicas, 16);
 PIN(inventory, replica_count, 24);
-PIN(inventory, rekey, 32);
+PIN(inventory, replica_keys, 32);
+PIN(inventory, rekey, 36);
 PIN(inventory, renews, 40);
 SIZE(inventory, 48);
+
+PIN(instance_want, struct_size, 0);
+PIN(instance_want, replica, 8);
+PIN(instance_want, key_purposes, 16);
+SIZE(instance_want, 24);
+
+PIN(firewall_want, struct_size, 0);
+PIN(firewall_want, cluster, 8);
+PIN(firewall_want, ports, 16);
+PIN(firewall_want, port_count, 24);
+PIN(firewall_want, digest, 32);
+SIZE(firewall_want, 40);
 
 PIN(tls, struct_size, 0);
 PIN(tls, authority_file, 8);
@@ -251,23 +276,27 @@ PIN(host, conf_list, 80);
 PIN(host, conf_instance, 88);
 PIN(host, conf_cluster, 96);
 PIN(host, conf_directory, 104);
-PIN(host, emit_token, 112);
-PIN(host, emit_text, 120);
-PIN(host, emit_zone, 128);
-PIN(host, emit_instance, 136);
-PIN(host, emit_delivery, 144);
-PIN(host, emit_address, 152);
-PIN(host, emit_reach, 160);
-PIN(host, emit_certificate, 168);
-PIN(host, emit_credential, 176);
-PIN(host, emit_group, 184);
-PIN(host, emit_member, 192);
-PIN(host, emit_balancer, 200);
-PIN(host, emit_backend, 208);
-PIN(host, emit_file, 216);
-PIN(host, emit_unit, 224);
-PIN(host, emit_port, 232);
-SIZE(host, 240);
+PIN(host, conf_of, 112);
+PIN(host, emit_token, 120);
+PIN(host, emit_text, 128);
+PIN(host, emit_zone, 136);
+PIN(host, emit_instance, 144);
+PIN(host, emit_delivery, 152);
+PIN(host, emit_address, 160);
+PIN(host, emit_reach, 168);
+PIN(host, emit_certificate, 176);
+PIN(host, emit_credential, 184);
+PIN(host, emit_group, 192);
+PIN(host, emit_member, 200);
+PIN(host, emit_balancer, 208);
+PIN(host, emit_backend, 216);
+PIN(host, emit_file, 224);
+PIN(host, emit_unit, 232);
+PIN(host, emit_port, 240);
+PIN(host, emit_request, 248);
+PIN(host, emit_firewall, 256);
+PIN(host, emit_unread, 264);
+SIZE(host, 272);
 
 PIN(cloud_ops, struct_size, 0);
 PIN(cloud_ops, zones, 8);
@@ -284,7 +313,10 @@ PIN(cloud_ops, firewall_ensure, 88);
 PIN(cloud_ops, firewall_destroy, 96);
 PIN(cloud_ops, unit_log, 104);
 PIN(cloud_ops, forget, 112);
-SIZE(cloud_ops, 120);
+PIN(cloud_ops, requests, 120);
+PIN(cloud_ops, temporary_address_ensure, 128);
+PIN(cloud_ops, temporary_address_destroy, 136);
+SIZE(cloud_ops, 144);
 
 PIN(member_ops, struct_size, 0);
 PIN(member_ops, list, 8);

@@ -71,6 +71,37 @@ static void from_nothing(struct ha_model *model, struct ha_plan_scope *scope)
     model->operator_certificates = HA_CERTIFICATES_NONE;
 }
 
+static void replicas_make_keys(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    from_nothing(model, scope);
+    model->replica_keys = true;
+}
+
+static void temporary_addresses(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    model->has_temporary_addresses = true;
+    for (int i = 0; i < model->replica_count; i++)
+        model->replicas[i].temporary_address =
+            model->holder == HA_HOLDER_REPLICA && model->holder_replica == i ? NO : YES;
+}
+
+/* A claim makes room for itself, or replicas have no addresses of their own. */
+static void temporary_addresses_in_nobodys_way(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    model->has_temporary_addresses = true;
+    for (int i = 0; i < model->replica_count; i++)
+        model->replicas[i].temporary_address = HACTL_UNKNOWN;
+}
+
+/* The machine is gone, and with it the keys of certificates that are still there. */
+static void keys_are_gone(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    model->replica_keys = true;
+}
+
 static void certificates_only(struct ha_model *model, struct ha_plan_scope *scope)
 {
     (void)model;

@@ -45,6 +45,7 @@ struct hactl_conf {
     char **values;                /* one for each key; NULL: not set */
     char ***items;                /* of lists; end with NULL */
     char *instance, *cluster, *directory;
+    const struct hactl_conf *other; /* borrowed */
 };
 
 static size_t count_keys(const struct hactl_key *keys)
@@ -229,6 +230,16 @@ static const char *conf_string(const struct hactl_conf *conf, const char *key)
     return conf->values[typed_key(conf, key, HACTL_KEY_STRING, HACTL_KEY_PATH)];
 }
 
+void fake_conf_link(struct hactl_conf *conf, const struct hactl_conf *other)
+{
+    conf->other = other;
+}
+
+static const struct hactl_conf *conf_of(const struct hactl_conf *conf, const char *key)
+{
+    return conf->values[typed_key(conf, key, HACTL_KEY_INSTANCE, HACTL_KEY_INSTANCE)] != NULL ? conf->other : NULL;
+}
+
 static int64_t conf_integer(const struct hactl_conf *conf, const char *key)
 {
     const char *value = conf->values[typed_key(conf, key, HACTL_KEY_INTEGER, HACTL_KEY_INTEGER)];
@@ -296,7 +307,7 @@ static int host_fail(struct hactl_call *call, int code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (code < HACTL_E_LOST || code > HACTL_E_INVALID)
+    if (code < HACTL_E_ENDED || code > HACTL_E_INVALID)
         broken("fail() with code %d, which is no error: %s", code, text);
     if (text[0] == '\0' || strchr(text, '\n') != NULL)
         broken("fail() wants one line: \"%s\"", text);
@@ -322,6 +333,11 @@ static int64_t host_ms_left(struct hactl_call *call)
 static int host_cancelled(struct hactl_call *call)
 {
     return call->cancelled;
+}
+
+static const char *host_intent(struct hactl_call *call)
+{
+    return call->intent[0] != '\0' ? call->intent : NULL;
 }
 
 /* ---- what is emitted: one table of members for each record ---- */
@@ -351,12 +367,14 @@ struct member {
 
 static const struct member zone_members[] = {M(zone, TEXT, name), M(zone, TEXT, region), M_END};
 static const struct member instance_members[] = {M(instance, TEXT, name), M(instance, TEXT, zone),
-                                                 M(instance, TEXT, internal_address),
+                                                 M(instance, OPTIONAL_TEXT, internal_address),
                                                  M(instance, OPTIONAL_TEXT, detail), M_END};
 static const struct member delivery_members[] = {M(delivery, TEXT, instance), M(delivery, TEXT, payload),
-                                                 M(delivery, OPTIONAL_TEXT, detail), M_END};
+                                                 M(delivery, OPTIONAL_TEXT, digest), M(delivery, OPTIONAL_TEXT, detail),
+                                                 M_END};
 static const struct member address_members[] = {M(address, TEXT, name), M(address, TEXT, address),
-                                                M(address, OPTIONAL_TEXT, instance), M_END};
+                                                M(address, OPTIONAL_TEXT, instance), M(address, OPTIONAL_TEXT, holder),
+                                                M_END};
 static const struct member reach_members[] = {M(reach, TEXT, host), M(reach, TEXT, verify), M_END};
 static const struct member certificate_members[] = {M(certificate, TEXT, purpose),
                                                     M(certificate, OPTIONAL_TEXT, replica),
@@ -382,6 +400,9 @@ static const struct member file_members[] = {M(file, TEXT, path), M_BYTES(file, 
 static const struct member unit_members[] = {M(unit, TEXT, name), M(unit, ARGV, argv), M(unit, OPTIONAL_TEXT, package),
                                              M_END};
 static const struct member port_members[] = {M(port, TEXT, name), M_END};
+static const struct member request_members[] = {M(request, TEXT, instance), M(request, TEXT, purpose),
+                                                M(request, TEXT, content), M_END};
+static const struct member firewall_members[] = {M(firewall, OPTIONAL_TEXT, digest), M_END};
 
 static char **copy_argv(const char *const *argv, const char *name)
 {
@@ -475,6 +496,8 @@ EMIT(backend, backends)
 EMIT(file, files)
 EMIT(unit, units)
 EMIT(port, ports)
+EMIT(request, requests)
+EMIT(firewall, firewalls)
 
 static int emit_token(struct hactl_call *call, const char *token)
 {
@@ -487,6 +510,19 @@ static int emit_text(struct hactl_call *call, const char *text)
 {
     free(call->emitted_text);
     call->emitted_text = must(strdup(text));
+    return HACTL_OK;
+}
+
+static int emit_unread(struct hactl_call *call, const char *zone, const char *why)
+{
+    struct fake_unread *unread;
+
+    if (why == NULL || why[0] == '\0')
+        broken("emit_unread() without a reason");
+    call->unread = must(realloc(call->unread, (call->unread_count + 1) * sizeof *call->unread));
+    unread = &call->unread[call->unread_count++];
+    unread->zone = zone == NULL ? NULL : must(strdup(zone));
+    unread->why = must(strdup(why));
     return HACTL_OK;
 }
 
@@ -520,15 +556,16 @@ void fake_call_free(struct hactl_call *call)
     FREE(file, files);
     FREE(unit, units);
     FREE(port, ports);
+    FREE(request, requests);
+    FREE(firewall, firewalls);
+    for (size_t i = 0; i < call->unread_count; i++) {
+        free(call->unread[i].zone);
+        free(call->unread[i].why);
+    }
+    free(call->unread);
     free(call->token);
     free(call->emitted_text);
     free(call);
-}
-
-static const char *fake_intent(struct hactl_call *call)
-{
-    (void)call;
-    return "5f0c4d0e-0000-4000-8000-000000000000";
 }
 
 const struct hactl_host fake_host = {
@@ -540,7 +577,7 @@ const struct hactl_host fake_host = {
     .retry_after = host_retry_after,
     .ms_left = host_ms_left,
     .cancelled = host_cancelled,
-    .intent = fake_intent,
+    .intent = host_intent,
     .conf_string = conf_string,
     .conf_integer = conf_integer,
     .conf_boolean = conf_boolean,
@@ -548,6 +585,7 @@ const struct hactl_host fake_host = {
     .conf_instance = conf_instance,
     .conf_cluster = conf_cluster,
     .conf_directory = conf_directory,
+    .conf_of = conf_of,
     .emit_token = emit_token,
     .emit_text = emit_text,
     .emit_zone = emit_zone,
@@ -564,4 +602,7 @@ const struct hactl_host fake_host = {
     .emit_file = emit_file,
     .emit_unit = emit_unit,
     .emit_port = emit_port,
+    .emit_request = emit_request,
+    .emit_firewall = emit_firewall,
+    .emit_unread = emit_unread,
 };

@@ -18,6 +18,7 @@ struct fake_setting {
 struct hactl_call {
     int64_t deadline_ms; /* CLOCK_MONOTONIC */
     int cancelled;
+    char intent[40]; /* empty: changes nothing */
     int code;
     char text[1024];
     uint32_t retry_after_ms;
@@ -37,6 +38,12 @@ struct hactl_call {
     FAKE_LIST(file, files);
     FAKE_LIST(unit, units);
     FAKE_LIST(port, ports);
+    FAKE_LIST(request, requests);
+    FAKE_LIST(firewall, firewalls);
+    struct fake_unread {
+        char *zone, *why; /* zone NULL: what belongs to no zone */
+    } * unread;
+    size_t unread_count;
 };
 
 struct hactl_conf;
@@ -46,6 +53,8 @@ extern const struct hactl_host fake_host;
 /* Defaults come from `keys`; a setting that `keys` does not declare aborts. */
 struct hactl_conf *fake_conf_new(const struct hactl_key *keys, const struct fake_setting *settings,
                                  const char *instance, const char *cluster, const char *directory);
+/* What host->conf_of gives for a key of type HACTL_KEY_INSTANCE. */
+void fake_conf_link(struct hactl_conf *conf, const struct hactl_conf *other);
 void fake_conf_free(struct hactl_conf *conf);
 
 struct hactl_call *fake_call_new(int64_t timeout_ms);

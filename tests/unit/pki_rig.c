@@ -91,7 +91,7 @@ int authorities(void)
 
 int issue(const char *replica)
 {
-    return hactl_plugin.issuer->issue(self, fresh_call(), &inventory, replica, NULL);
+    return hactl_plugin.issuer->issue(self, fresh_call(), &inventory, replica, NULL, 0);
 }
 
 void make_all(void)

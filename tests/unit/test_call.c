@@ -97,6 +97,70 @@ static void test_files_say_what_they_hold(void **state)
     ha_call_free(call);
 }
 
+/* It goes into the journal: one, short, and printable. */
+static void test_tokens(void **state)
+{
+    struct hactl_call *call = ha_call_new(&unstarted, "ensure", 1000), *bad = ha_call_new(&unstarted, "ensure", 1000);
+    char longest[1002];
+
+    (void)state;
+    memset(longest, 'x', sizeof longest);
+    longest[1001] = '\0';
+    assert_int_equal(ha_host.emit_token(bad, longest), HACTL_E_INTERNAL);
+    assert_int_equal(ha_host.emit_token(bad, "line\n"), HACTL_E_INTERNAL);
+    assert_int_equal(ha_host.emit_token(bad, "\xff"), HACTL_E_INTERNAL);
+    assert_null(bad->token);
+    longest[1000] = '\0';
+    assert_int_equal(ha_host.emit_token(call, longest), HACTL_OK);
+    assert_int_equal(ha_host.emit_token(call, "another"), HACTL_E_INTERNAL);
+    assert_string_equal(call->token, longest);
+    ha_call_free(call);
+    ha_call_free(bad);
+}
+
+/* A text for people is repaired, and cut between characters. */
+static void test_texts_are_repaired(void **state)
+{
+    struct hactl_call *call = ha_call_new(&unstarted, "list", 1000);
+    char longest[900];
+    struct hactl_backend backend = {sizeof backend, "m\303\274nchen", HACTL_NO, "a\377b\nc \303\244 \355\240\200"};
+
+    (void)state;
+    assert_int_equal(ha_host.emit_backend(call, &backend), HACTL_OK);
+    assert_string_equal(call->backends[0].name, "m\303\274nchen");
+    assert_string_equal(call->backends[0].detail, "a?b c \303\244 ???");
+    ha_host.fail(call, HACTL_E_FAILED, "disk \377\300\257 full");
+    assert_string_equal(call->text, "disk ??? full");
+    ha_call_reset(call);
+    assert_int_equal(call->backend_count, 0);
+    memset(longest, 'x', sizeof longest);
+    for (size_t i = 1; i + 2 < sizeof longest; i += 2)
+        memcpy(longest + i, "\303\244", 2);
+    longest[sizeof longest - 1] = '\0';
+    ha_host.fail(call, HACTL_E_FAILED, "%s", longest);
+    assert_int_equal(strlen(call->text), 599);
+    assert_memory_equal(call->text + 597, "\303\244", 3);
+    ha_call_free(call);
+}
+
+/* What could not be read is no record: it is kept beside them. */
+static void test_unread_is_kept(void **state)
+{
+    struct hactl_call *call = ha_call_new(&unstarted, "list", 1000);
+    char zone[] = "a";
+
+    (void)state;
+    assert_int_equal(ha_host.emit_unread(call, zone, "503 from\tthe zone"), HACTL_OK);
+    assert_int_equal(ha_host.emit_unread(call, NULL, "503"), HACTL_OK);
+    zone[0] = 'x';
+    assert_int_equal(call->unread_count, 2);
+    assert_string_equal(call->unread[0].zone, "a");
+    assert_string_equal(call->unread[0].why, "503 from the zone");
+    assert_null(call->unread[1].zone);
+    assert_int_equal(ha_host.emit_unread(call, "b\n", "no"), HACTL_E_INTERNAL);
+    ha_call_free(call);
+}
+
 /* ---- workers */
 
 #define CALLS     40
@@ -227,12 +291,42 @@ static void test_stop_finishes_what_is_queued(void **state)
 
     (void)state;
     call->run = run_cancellable;
+    call->interruptible = true;
     ha_call_submit(call, completions);
     ha_cancel_set(true);
     ha_worker_stop(instance.worker);
     assert_ptr_equal(ha_completions_take(completions, 0), call);
     assert_int_equal(call->code, HACTL_E_TIMEOUT);
     ha_cancel_set(false);
+    ha_call_free(call);
+    ha_completions_free(completions);
+}
+
+static int run_a_while(struct hactl_call *call)
+{
+    for (int i = 0; i < 50; i++) {
+        if (ha_host.cancelled(call))
+            return ha_host.fail(call, HACTL_E_CANCELLED, "cut off");
+        nap(1);
+    }
+    return HACTL_OK;
+}
+
+/* What changes something is not cut off: the first interrupt only begins no more. */
+static void test_interrupt_lets_a_step_end(void **state)
+{
+    struct ha_completions *completions = ha_completions_new();
+    struct ha_instance instance = {.conf = &no_conf, .worker = ha_worker_start("end")};
+    struct hactl_call *call = ha_call_new(&instance, "member-add", 1000);
+
+    (void)state;
+    call->run = run_a_while;
+    ha_call_submit(call, completions);
+    ha_cancel_set(true);
+    assert_ptr_equal(ha_completions_take(completions, -1), call);
+    assert_int_equal(call->code, HACTL_OK);
+    ha_cancel_set(false);
+    ha_worker_stop(instance.worker);
     ha_call_free(call);
     ha_completions_free(completions);
 }
@@ -254,6 +348,48 @@ static void test_wait_and_silent_failures(void **state)
     assert_string_equal(call->text, "busy (the plugin gave no reason)");
     ha_call_free(call);
     ha_worker_stop(instance.worker);
+}
+
+static atomic_bool let_go;
+
+static int run_hang(struct hactl_call *call)
+{
+    while (!atomic_load(&let_go))
+        nap(1);
+    ha_host.emit_text(call, "too late for anyone to read");
+    return HACTL_OK;
+}
+
+static atomic_bool freed;
+
+static void note_freed(void *context)
+{
+    (void)context;
+    atomic_store(&freed, true);
+}
+
+static void test_one_that_does_not_return(void **state)
+{
+    static struct ha_instance instance = {.conf = &no_conf};
+    struct hactl_call *hangs = ha_call_new(&instance, "hang", 1), *behind = ha_call_new(&instance, "list", 1);
+
+    (void)state;
+    instance.worker = ha_worker_start("hang");
+    hangs->run = run_hang;
+    hangs->context_free = note_freed;
+    behind->run = run_silent;
+    assert_int_equal(ha_call_wait(hangs), HACTL_E_INTERNAL);
+    assert_non_null(strstr(hangs->text, "instance it has not returned from \"hang\""));
+    assert_true(ha_calls_hang());
+    assert_int_equal(ha_call_wait(behind), HACTL_E_INTERNAL);
+    assert_non_null(strstr(behind->text, "not asked"));
+    ha_call_free(hangs);
+    ha_call_free(behind);
+    assert_false(atomic_load(&freed)); /* it is still in use */
+    atomic_store(&let_go, true);
+    ha_worker_stop(instance.worker);
+    assert_true(atomic_load(&freed));
+    assert_false(ha_calls_hang());
 }
 
 /* ---- errors and the log */
@@ -326,10 +462,15 @@ int main(void)
         cmocka_unit_test(test_longer_records),
         cmocka_unit_test(test_first_text_stands),
         cmocka_unit_test(test_files_say_what_they_hold),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_texts_are_repaired),
+        cmocka_unit_test(test_unread_is_kept),
         cmocka_unit_test(test_order_within_and_side_by_side),
         cmocka_unit_test(test_deadlines_and_polling),
         cmocka_unit_test(test_stop_finishes_what_is_queued),
+        cmocka_unit_test(test_interrupt_lets_a_step_end),
         cmocka_unit_test(test_wait_and_silent_failures),
+        cmocka_unit_test(test_one_that_does_not_return),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_log_is_one_line_each),
     };

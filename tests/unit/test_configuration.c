@@ -123,6 +123,10 @@ static const struct bad bad_files[] = {
      NAME PLUGINS STAGES "pipelines = { up = { stages = [\"b\"]; given = [\"adress\"]; }; };\n",
      NULL,
      {"@:8: ", "did you mean \"address\"?"}},
+    {"a pipeline that no verb uses",
+     NAME PLUGINS STAGES "pipelines = { up = { stages = [\"a\"]; };\n replica-ad = { stages = [\"a\"]; }; };\n",
+     NULL,
+     {"@:9: ", "unknown verb \"replica-ad\"", "did you mean \"replica-add\"?"}},
     {"no up", NAME PLUGINS STAGES "pipelines = { down = { stages = [\"a\"]; }; };\n", NULL, {"no pipeline \"up\""}},
 };
 

@@ -368,6 +368,13 @@ static void test_no_quorum(void **state)
     assert_int_equal(call->member_count, 0);
     fake_call_free(call);
     assert_int_equal(do_remove(rig, dead), HACTL_E_UNAVAILABLE);
+
+    /* Nobody was asked at all: that is a reason too. */
+    call = fake_call_new(0);
+    assert_int_equal(OPS->list(rig->self, call, &rig->want), HACTL_OK);
+    assert_non_null(strstr(call->groups[0].detail, "demo-1: "));
+    assert_non_null(strstr(call->groups[0].detail, "no time is left"));
+    fake_call_free(call);
     rig_free(rig);
 }
 

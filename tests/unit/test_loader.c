@@ -90,9 +90,9 @@ struct faulty {
 static void test_faulty_descriptors(void **state)
 {
     static const struct faulty cases[] = {
-        {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.1"},
-        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.2", "this hactl has 0.1"},
-        {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.1 has"},
+        {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.2"},
+        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.3", "this hactl has 0.2"},
+        {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.2 has"},
         {"long_struct", HA_EXIT_PLUGIN, "struct_size", "an object of"},
         {"missing_operation", HA_EXIT_PLUGIN, "lacks what is mandatory in the kind payload", ": render"},
         {"short_table", HA_EXIT_PLUGIN, "kind payload", ": probe"},
@@ -102,6 +102,7 @@ static void test_faulty_descriptors(void **state)
         {"no_descriptor", HA_EXIT_PLUGIN, "has no descriptor", NULL},
         {"function_descriptor", HA_EXIT_PLUGIN, "has no descriptor", "is no data"},
         {"undefined_symbol", HA_EXIT_PLUGIN, "cannot be loaded", "faulty_nowhere"},
+        {"member_without_payload", HA_EXIT_PLUGIN, "kind member without the kind payload", NULL},
         {"duplicate_key", HA_EXIT_PLUGIN, "\"colour\" twice", NULL},
         {"open_fails", HA_EXIT_DENIED, "no key for it in its pocket", "instance \"it\""},
         {"fails_without_text", HA_EXIT_FAILED, "quota (the plugin gave no reason)", NULL},
@@ -132,6 +133,12 @@ static void test_faulty_files(void **state)
     free(text);
     assert_refused("empty", scratch_file("empty.so", ""), HA_EXIT_PLUGIN, "is not a shared object", NULL);
     assert_refused("cut short", scratch_file("short.so", "\177ELF"), HA_EXIT_PLUGIN, "is not a shared object", NULL);
+    /* The headers are there, what they speak of is not: mapping it would end in a bus error. */
+    for (off_t whole = 200; whole < 16000; whole *= 3) {
+        path = copy("sound", 0600);
+        assert_int_equal(truncate(path, whole), 0);
+        assert_refused("cut short", path, HA_EXIT_PLUGIN, "is not whole", "cut short at");
+    }
     assert_int_equal(mkdir(scratch_path("directory.so"), 0700), 0);
     assert_refused("directory", scratch_path("directory.so"), HA_EXIT_PLUGIN, "is not a regular file", NULL);
     assert_int_equal(mkfifo(scratch_path("fifo.so"), 0600), 0);
@@ -159,6 +166,29 @@ static void test_foreign_files(void **state)
     assert_int_equal(chmod(scratch, 01777), 0);
     assert_refused("directory writable", path, HA_EXIT_PLUGIN, "directory can be written by others", "1777");
     assert_int_equal(chmod(scratch, 0700), 0);
+}
+
+/* Whoever may rename a directory further up may put another file there. */
+static void test_foreign_parents(void **state)
+{
+    struct ha_configuration *configuration;
+    struct ha_plugins *plugins;
+    struct ha_error error;
+    char path[PATH_MAX];
+
+    (void)state;
+    assert_int_equal(mkdir(scratch_path("outer"), 0700), 0);
+    assert_int_equal(mkdir(scratch_path("outer/inner"), 0700), 0);
+    snprintf(path, sizeof path, "%s", scratch_path("outer/inner/sound.so"));
+    assert_int_equal(rename(copy("sound", 0600), path), 0);
+    assert_int_equal(chmod(scratch_path("outer"), 0777), 0);
+    assert_refused("parent writable", path, HA_EXIT_PLUGIN, "parent directory can be written by others", "0777");
+    assert_int_equal(chmod(scratch_path("outer"), 01777), 0); /* as /tmp */
+    assert_int_equal(chmod(scratch_path("outer/inner"), 0770), 0);
+    if (open_one(path, &configuration, &plugins, &error) != 0)
+        fail_msg("%s", error.what);
+    ha_plugins_close(plugins);
+    ha_configuration_free(configuration);
 }
 
 static void test_wrong_owner(void **state)
@@ -233,12 +263,22 @@ static void test_sound(void **state)
 static void test_faulty_answers(void **state)
 {
     static const struct {
-        const char *name, *says;
+        const char *name;
+        bool may_pend;
+        const char *says;
     } cases[] = {
-        {"emits_short_record", "a record port of 0 bytes where ABI 0.1 has"},
-        {"emits_null_string", "a record port without name"},
-        {"emits_bad_enum", "a record backend with healthy = 9"},
-        {"pending_without_token", "\"pending\" without a token"},
+        {"emits_short_record", false, "a record port of 0 bytes where ABI 0.2 has"},
+        {"emits_null_string", false, "a record port without name"},
+        {"emits_bad_enum", false, "a record backend with healthy = 9"},
+        {"emits_latin1", false, "a record port whose name is not plain UTF-8"},
+        {"emits_control", false, "a record port whose name is not plain UTF-8"},
+        {"emits_long_name", false, "a record port whose name has 64 bytes; 63 are the most"},
+        {"emits_long_token", true, "a token that is too long"},
+        {"ignores_refusal", false, "a record backend with healthy = 9"},
+        {"pending_list", false, "\"pending\" is no answer to ports"},
+        {"pending_without_token", true, "\"pending\" without a token"},
+        {"pending_without_poll", true, "\"pending\" and has no operation poll"},
+        {"unread_without_reason", false, "could not be read, and not why"},
     };
 
     (void)state;
@@ -252,6 +292,7 @@ static void test_faulty_answers(void **state)
             fail_msg("%s", error.what);
         call = ha_call_new(plugins->instances[0], "ports", 1000);
         call->run = run_ports;
+        call->may_pend = cases[i].may_pend;
         assert_int_equal(ha_call_wait(call), HACTL_E_INTERNAL);
         if (strstr(call->text, cases[i].says) == NULL)
             fail_msg("%s: \"%s\" is not in: %s", cases[i].name, cases[i].says, call->text);
@@ -282,10 +323,15 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_faulty_descriptors), cmocka_unit_test(test_faulty_files),
-        cmocka_unit_test(test_foreign_files),      cmocka_unit_test(test_wrong_owner),
-        cmocka_unit_test(test_duplicate_name),     cmocka_unit_test(test_sound),
-        cmocka_unit_test(test_faulty_answers),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_faulty_descriptors),
+        cmocka_unit_test(test_faulty_files),
+        cmocka_unit_test(test_foreign_files),
+        cmocka_unit_test(test_foreign_parents),
+        cmocka_unit_test(test_wrong_owner),
+        cmocka_unit_test(test_duplicate_name),
+        cmocka_unit_test(test_sound),
+        cmocka_unit_test(test_faulty_answers),
+        cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests_name("loader", tests, scratch_make, scratch_remove);

@@ -219,7 +219,8 @@ static void test_inventory_refused(void **state)
     assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
     assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "../etc"), HACTL_E_INVALID);
     replicas[1].name = "demo-2";
-    assert_int_equal(hactl_plugin.issuer->issue(self, fresh_call(), &inventory, "demo-2", "a request"),
+    const struct hactl_request request = {.struct_size = sizeof request, .content = "a request"}, *one = &request;
+    assert_int_equal(hactl_plugin.issuer->issue(self, fresh_call(), &inventory, "demo-2", &one, 1),
                      HACTL_E_UNSUPPORTED);
 }
 

@@ -246,6 +246,35 @@ static void test_recycled_pid(void **state)
     start_sleep();
 }
 
+/* A daemon whose pid file was lost is found by what it runs and where; one that
+ * differs in anything is somebody else's. */
+static void test_lost_pid_file(void **state)
+{
+    const char *argv[] = {"sleep", "60", NULL}, *other[] = {"sleep", "61", NULL};
+    struct ha_daemon daemon = {argv, directory, log_path, pid_path}, stranger = daemon, elsewhere = daemon;
+    pid_t pid = start_sleep(), found = 0;
+    (void)state;
+
+    stranger.argv = other;
+    elsewhere.directory = "/";
+    assert_int_equal(ha_daemon_find(&daemon, &found), -ESRCH); /* its pid file names it */
+    assert_int_equal(unlink(pid_path), 0);
+    assert_int_equal(ha_daemon_find(&stranger, &found), -ESRCH);
+    assert_int_equal(ha_daemon_find(&elsewhere, &found), -ESRCH);
+    assert_int_equal(ha_daemon_adopt(&stranger, &found), -ESRCH);
+    assert_int_equal(access(pid_path, F_OK), -1);
+    assert_int_equal(ha_daemon_find(&daemon, &found), 0);
+    assert_int_equal(found, pid);
+    assert_int_equal(access(pid_path, F_OK), -1);
+    assert_int_equal(ha_daemon_adopt(&daemon, &found), 0);
+    assert_int_equal(found, pid);
+    assert_int_equal(ha_daemon_state(pid_path, &found), HA_PROCESS_RUNNING);
+    assert_int_equal(found, pid);
+    assert_int_equal(ha_daemon_record(pid_path, getpid()), -EALREADY);
+    assert_int_equal(ha_daemon_stop(pid_path, 1000), 0);
+    assert_int_equal(ha_daemon_adopt(&daemon, &found), -ESRCH);
+}
+
 static void test_cannot_start(void **state)
 {
     const char *missing[] = {"hactl-no-such-program", NULL}, *relative[] = {"bin/true", NULL};
@@ -421,6 +450,7 @@ int main(void)
         EACH(test_start_and_stop),    EACH(test_detached),          EACH(test_killed_outside), EACH(test_zombie),
         EACH(test_recycled_pid),      EACH(test_stopped_by_signal), EACH(test_cannot_start),   EACH(test_caller_killed),
         EACH(test_stop_ends_in_kill), EACH(test_program_find),      EACH(test_program_run),    EACH(test_listener),
+        EACH(test_lost_pid_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

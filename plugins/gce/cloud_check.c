@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Before anything is made: credentials, project, region, and that what the
+ * configuration names is there, all asked side by side. */
+#include "plugins/gce/cloud.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/json.h"
+
+enum { PROJECT, REGION, NETWORK, IMAGE, MACHINE_TYPE, QUESTIONS };
+
+/* Of an image or family: "debian-cloud/debian-12" as gcloud's users know it is
+ * no path, so a path is what is asked for. */
+static void image_path(const struct cloud *cloud, char out[GCE_PATH])
+{
+    const char *set = cloud_setting(cloud, "image"), *image;
+
+    image = gce_link_path(set ? set : "projects/debian-cloud/global/images/family/debian-12");
+    snprintf(out, GCE_PATH, "%s%s", strncmp(image, "projects/", 9) == 0 ? "/" : "", image);
+}
+
+static int prepare(struct cloud *cloud, struct hactl_call *call, struct gce_request questions[QUESTIONS])
+{
+    const struct gce_zone *zones;
+    const char *region, *network = cloud_setting(cloud, "network"), *type = cloud_setting(cloud, "machine_type");
+    char image[GCE_PATH];
+    size_t count;
+    int rc = gce_zones_refresh(cloud->gce, call);
+
+    if (rc == HACTL_OK)
+        rc = gce_zones(cloud->gce, call, &zones, &count);
+    if (rc == HACTL_OK)
+        rc = gce_region(cloud->gce, call, &region);
+    if (rc != HACTL_OK)
+        return rc;
+    image_path(cloud, image);
+    gce_prepare(&questions[PROJECT], "GET", NULL, ".");
+    gce_prepare(&questions[REGION], "GET", NULL, "regions/%s", region);
+    gce_prepare(&questions[NETWORK], "GET", NULL, "global/networks/%s", gce_link_name(network ? network : "default"));
+    gce_prepare(&questions[IMAGE], "GET", NULL, "%s", image);
+    gce_prepare(&questions[MACHINE_TYPE], "GET", NULL, "zones/%s/machineTypes/%s", zones[0].name,
+                type ? gce_link_name(type) : "e2-standard-2");
+    return HACTL_OK;
+}
+
+/* What three replicas and their balancer take of a region's quota at least. */
+static void judge_quotas(struct cloud *cloud, struct hactl_call *call, const json_t *region)
+{
+    static const struct {
+        const char *metric;
+        double needed;
+    } needs[] = {{"CPUS", 6}, {"STATIC_ADDRESSES", 1}, {"INSTANCES", 3}, {"IN_USE_ADDRESSES", 1}};
+    size_t index;
+    json_t *quota;
+
+    json_array_foreach(json_object_get(region, "quotas"), index, quota)
+    {
+        double left =
+            json_number_value(json_object_get(quota, "limit")) - json_number_value(json_object_get(quota, "usage"));
+
+        for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+            if (strcmp(cloud_text(quota, "metric"), needs[i].metric) == 0 && left < needs[i].needed)
+                cloud->host->log(call, HACTL_LOG_WARNING,
+                                 "quota %s of region %s has %g left; three replicas take about %g", needs[i].metric,
+                                 cloud_text(region, "name"), left, needs[i].needed);
+    }
+}
+
+static int judge(struct cloud *cloud, struct hactl_call *call, const struct gce_request questions[QUESTIONS])
+{
+    static const char *const names[QUESTIONS] = {"project", "region", "`network`", "`image`", "`machine_type`"};
+
+    for (int i = 0; i < QUESTIONS; i++) {
+        if (questions[i].code == HACTL_E_NOT_FOUND)
+            return cloud->host->fail(call, HACTL_E_INVALID, "%s: %s", names[i], questions[i].error);
+        if (questions[i].code != HACTL_OK)
+            return gce_fail(cloud->gce, call, &questions[i], "%s", names[i]);
+    }
+    judge_quotas(cloud, call, questions[REGION].json);
+    if (cloud->reach == CLOUD_REACH_INTERNAL && !cloud->host->conf_list(cloud->conf, "admin_ranges", 0))
+        cloud->host->log(call, HACTL_LOG_WARNING,
+                         "admin_ranges is not set: no firewall rule lets hactl reach the replicas' etcd, unless the "
+                         "network has one of its own");
+    return HACTL_OK;
+}
+
+int cloud_check(struct cloud *cloud, struct hactl_call *call)
+{
+    struct gce_request questions[QUESTIONS];
+    int rc = gce_authenticate(cloud->gce, call);
+
+    if (rc == HACTL_OK)
+        rc = prepare(cloud, call, questions);
+    if (rc != HACTL_OK)
+        return rc;
+    rc = gce_run(cloud->gce, call, questions, QUESTIONS);
+    if (rc == HACTL_OK)
+        rc = judge(cloud, call, questions);
+    for (int i = 0; i < QUESTIONS; i++)
+        gce_request_clear(&questions[i]);
+    return rc;
+}
