@@ -321,7 +321,7 @@ static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store 
     pki_leaf_check(pki, store, &want, authority, &state);
     snprintf(subject, sizeof subject, "CN=%s%s%s", want.common_name, profile->organization != NULL ? ",O=" : "",
              profile->organization != NULL ? profile->organization : "");
-    result = emit_state(pki, call, &record, &state, want.base, pki_ending(profile), &want);
+    result = emit_state(pki, call, &record, &state, want.base, pki_ending(want.form), &want);
     pki_state_free(&state);
     pki_want_free(&want);
     return result;
@@ -339,8 +339,10 @@ static int list_scope(struct pki *pki, struct hactl_call *call, struct pki_store
             result = list_leaf(pki, call, store, authorities, inventory, &pki->profiles[i], replica);
     if (result != HACTL_OK)
         return result;
-    return replica != NULL ? pki_tree_list(pki, call, store, replica->name)
-                           : pki_service_account_list(pki, call, store);
+    if (replica == NULL)
+        return pki_service_account_list(pki, call, store);
+    /* A replica that makes its own keys has a tree of its own making. */
+    return inventory->replica_keys ? HACTL_OK : pki_tree_list(pki, call, store, replica->name);
 }
 
 static int pki_list(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
@@ -398,16 +400,17 @@ static int account_file(const struct pki *pki, struct hactl_call *call, struct p
         pki_trust_base(store, PKI_ACCOUNT_FILE, *ending, base);
     return strcmp(part, "key") == 0 || strcmp(part, "public") == 0
                ? HACTL_OK
-               : pki->host->fail(call, HACTL_E_INVALID, "%s has a key and a public part, no \"%s\"", PKI_SERVICE_ACCOUNT,
-                                 part);
+               : pki->host->fail(call, HACTL_E_INVALID, "%s has a key and a public part, no \"%s\"",
+                                 PKI_SERVICE_ACCOUNT, part);
 }
 
 static bool has_part(const struct pki_profile *profile, const char *part)
 {
     if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
         return true;
+    /* Where replicas make their own keys there is a certificate instead. */
     if (profile != NULL && profile->form == PKI_KUBECONFIG)
-        return strcmp(part, "kubeconfig") == 0;
+        return strcmp(part, "kubeconfig") == 0 || strcmp(part, "certificate") == 0;
     return strcmp(part, "certificate") == 0 || strcmp(part, "key") == 0;
 }
 
@@ -416,7 +419,7 @@ static int leaf_file(const struct pki *pki, struct hactl_call *call, struct pki_
 {
     if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
         return authority_file(pki, call, store, pki_authority_find(profile->authority), part, base);
-    if (profile->form == PKI_KUBECONFIG)
+    if (strcmp(part, "kubeconfig") == 0)
         *ending = ".conf";
     if (profile->scope == PKI_REPLICA && (replica == NULL || !pki_replica_name_valid(replica)))
         return pki->host->fail(call, HACTL_E_INVALID, "certificate %s is a replica's, and none is named",

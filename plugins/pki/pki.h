@@ -63,7 +63,7 @@ struct pki {
     unsigned threads; /* 0: one for each processor */
     bool single_etcd; /* kubeadm's one authority for etcd */
     bool constrain;
-    unsigned external; /* authorities whose keys are elsewhere: a bit for each of the table */
+    unsigned external;     /* authorities whose keys are elsewhere: a bit for each of the table */
     char *passphrase_file; /* of authorities' keys; NULL: they are not encrypted */
     int passphrase_fd;     /* -1: none */
     char *passphrase;      /* once it was read */
@@ -79,15 +79,15 @@ enum pki_scope { PKI_CLUSTER, PKI_REPLICA };
 enum pki_form { PKI_PAIR, PKI_KUBECONFIG, PKI_SIGN_ONLY }; /* the last is made of requests only */
 enum pki_server { PKI_SERVER_ENDPOINT, PKI_SERVER_LOCAL }; /* whom a kubeconfig names */
 
-#define PKI_SERVER           1u
-#define PKI_CLIENT           2u
+#define PKI_SERVER        1u
+#define PKI_CLIENT        2u
 
-#define PKI_NAME_REPLICA     1u  /* the replica's name */
-#define PKI_NAME_INTERNAL    2u  /* its internal address */
-#define PKI_NAME_EXTERNAL    4u  /* the cluster's one external address */
-#define PKI_NAME_LOOPBACK    8u  /* localhost, 127.0.0.1, ::1 */
-#define PKI_NAME_SERVICE     16u /* kubernetes, ..., and the service address */
-#define PKI_NAME_EXTRA       32u /* extra_names of the cluster */
+#define PKI_NAME_REPLICA  1u  /* the replica's name */
+#define PKI_NAME_INTERNAL 2u  /* its internal address */
+#define PKI_NAME_EXTERNAL 4u  /* the cluster's one external address */
+#define PKI_NAME_LOOPBACK 8u  /* localhost, 127.0.0.1, ::1 */
+#define PKI_NAME_SERVICE  16u /* kubernetes, ..., and the service address */
+#define PKI_NAME_EXTRA    32u /* extra_names of the cluster */
 
 struct pki_authority_profile {
     const char *purpose;
@@ -159,8 +159,8 @@ bool pki_replica_name_valid(const char *name);
 bool pki_name_parse(const char *text, struct pki_name *name);
 int pki_names_add(struct pki_names *names, const char *text, const char *why); /* HACTL_OK or a code */
 bool pki_names_have(const struct pki_names *names, const struct pki_name *name);
-char *pki_names_text(const struct pki_names *names);     /* comma-separated; caller frees */
-char *pki_names_explain(const struct pki_names *names);  /* "10.0.0.1 (internal address of demo-1), ..." */
+char *pki_names_text(const struct pki_names *names);    /* comma-separated; caller frees */
+char *pki_names_explain(const struct pki_names *names); /* "10.0.0.1 (internal address of demo-1), ..." */
 void pki_names_free(struct pki_names *names);
 /* Refuses what no certificate of this cluster may carry, by name. */
 int pki_inventory_check(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory);
@@ -174,6 +174,8 @@ NAME_CONSTRAINTS *pki_constraints_make(const struct hactl_inventory *inventory);
 struct pki_want {
     const struct pki_profile *profile;
     const char *replica; /* NULL: of the cluster */
+    enum pki_form form;  /* the profile's, unless: */
+    bool keyless;        /* its key is made by the replica and stays there, so it is a certificate alone */
     char base[PKI_PATH_SIZE];
     char common_name[65];
     struct pki_names names;
@@ -186,7 +188,7 @@ const struct hactl_replica *pki_replica_find(const struct hactl_inventory *inven
 /* False when it does not fit. */
 bool pki_base(const struct pki_profile *profile, const char *replica, char base[PKI_PATH_SIZE]);
 /* ".crt", or ".conf" of a kubeconfig */
-const char *pki_ending(const struct pki_profile *profile);
+const char *pki_ending(enum pki_form form);
 /* `replica` NULL for a profile of the cluster. Free with pki_want_free. */
 int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
                   const struct pki_profile *profile, const struct hactl_replica *replica, struct pki_want *out);
@@ -307,7 +309,7 @@ bool pki_key_is_elliptic(EVP_PKEY *key);
 size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX]);
 const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size);
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key); /* for its signatures */
-int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size); /* "PUBLIC KEY"; caller frees */
+int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size);            /* "PUBLIC KEY"; caller frees */
 EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size);
 /* Of authorities' keys. HACTL_OK with `*out` NULL when there is none. */
 int pki_passphrase(struct pki *pki, struct hactl_call *call, const char **out);
@@ -326,7 +328,7 @@ struct pki_issuance {
 unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
                                     X509 *issuer, EVP_PKEY *issuer_key, size_t *size);
 X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char *der, size_t size);
-char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size); /* caller frees */
+char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size);  /* caller frees */
 X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size); /* the first one */
 /* All of them, in order; NULL unless there is at least one. */
 STACK_OF(X509) * pki_chain_read(const struct pki_crypto *crypto, const char *pem, size_t size);
@@ -376,7 +378,7 @@ struct pki_remembered {
     bool unparsed;          /* this process wrote it as it was wanted and has not read it since; what it says is: */
     char *subject, *names;
     int64_t not_before_s, not_after_s;
-    EVP_PKEY *key;          /* NULL: it is no key, or sealed */
+    EVP_PKEY *key; /* NULL: it is no key, or sealed */
     bool sealed;
     struct pki_kubeconfig *kubeconfig; /* NULL: it is none; less its key, which is above */
     X509 *verified_by;                 /* the authority whose signature on it was found right */
@@ -409,7 +411,7 @@ struct pki_state {
     X509 *certificate;             /* NULL: it is not there, damaged, or was made by this very process, see below */
     STACK_OF(X509) * chain;        /* the certificate and what comes after it in its file */
     const char *subject, *names;   /* of one made by this very process, borrowed; else NULL */
-    EVP_PKEY *key;          /* matches the certificate or stands alone; NULL when damaged */
+    EVP_PKEY *key;                 /* matches the certificate or stands alone; NULL when damaged */
     int64_t not_before_s, not_after_s;
     uint64_t trust; /* of an authority: of the file of what is to be trusted */
 };
@@ -507,8 +509,8 @@ struct pki_job {
     struct pki_issuance issuance;
     X509 *issuer; /* NULL: self-signed */
     EVP_PKEY *issuer_key;
-    STACK_OF(X509) * issuer_chain; /* what is sent along, less the root; NULL: nothing */
-    const char *passphrase;        /* of the key's file; NULL: none */
+    STACK_OF(X509) * issuer_chain;        /* what is sent along, less the root; NULL: nothing */
+    const char *passphrase;               /* of the key's file; NULL: none */
     const char *trust, *cluster, *server; /* of a kubeconfig */
     struct pki_want want;                 /* of a leaf: what the above points into */
     uint64_t digest;                      /* of that */
@@ -610,6 +612,9 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
               const struct hactl_request *const *requests, size_t request_count);
 
 /* ---- foreign ---- */
+
+/* Refuses a request that is broken, or wants more than the certificate is to say. */
+int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request);
 
 int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
              const char *purpose, const char *request);

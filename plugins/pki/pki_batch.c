@@ -42,7 +42,7 @@ int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const c
 
 static const char *staged(const char *ending)
 {
-    return strcmp(ending, ".crt") == 0 ? ".crt" PKI_STAGED
+    return strcmp(ending, ".crt") == 0   ? ".crt" PKI_STAGED
            : strcmp(ending, ".key") == 0 ? ".key" PKI_STAGED
            : strcmp(ending, ".pub") == 0 ? ".pub" PKI_STAGED
            : strcmp(ending, ".crl") == 0 ? ".crl" PKI_STAGED

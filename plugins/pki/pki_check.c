@@ -199,21 +199,24 @@ static void take_parsed(struct pki_store *store, struct pki_remembered *certific
     pki_crypto_error();
 }
 
-/* `key_elsewhere`: that there is none is as it should be. The certificate's
- * file is what is returned. */
+/* Where the key of a pair is. */
+enum key_place { KEY_HERE, KEY_MAYBE_ELSEWHERE, KEY_ELSEWHERE };
+
+/* The certificate's file is what is returned. `key_base`: where its key is. */
 static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base,
-                                        const char *key_base, bool key_elsewhere, struct pki_state *state)
+                                        const char *key_base, enum key_place place, struct pki_state *state)
 {
-    struct pki_remembered *certificate, *key;
+    struct pki_remembered *certificate, *key = NULL;
 
     *state = (struct pki_state){.ready = HACTL_YES};
     certificate = read_part(pki, store, base, ".crt", state, &state->has_certificate);
-    key = read_part(pki, store, key_base, ".key", state, &state->has_key);
+    if (place != KEY_ELSEWHERE)
+        key = read_part(pki, store, key_base, ".key", state, &state->has_key);
     if (!state->has_certificate && !state->has_key)
         finding(state, "missing");
     else if (!state->has_certificate)
         finding(state, "missing, though its key is there");
-    else if (!state->has_key && !key_elsewhere)
+    else if (!state->has_key && place == KEY_HERE)
         finding(state, "its key is missing");
     if (certificate != NULL && certificate->chain == NULL && !certificate->unparsed)
         finding(state, "damaged: %s.crt is not a PEM certificate", base);
@@ -273,9 +276,8 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
         if (X509_check_issued(above, one) == X509_V_OK && key != NULL && X509_verify(one, key) == 1)
             continue;
         if (i == last)
-            finding(state,
-                    "it is not self-signed, and its file does not end with the root above it: put the issuing "
-                    "authority first and the root last");
+            finding(state, "it is not self-signed, and its file does not end with the root above it: put the issuing "
+                           "authority first and the root last");
         else
             finding(state, "certificate %d of its file was not signed by the next one", i + 1);
         return;
@@ -306,7 +308,7 @@ void pki_authority_check(struct pki *pki, struct pki_store *store, const struct 
 
     pki_signer_base(store, profile->file, ".crt", base);
     pki_signer_base(store, profile->file, ".key", key_base);
-    file = load_pair(pki, store, base, key_base, external, state);
+    file = load_pair(pki, store, base, key_base, external ? KEY_MAYBE_ELSEWHERE : KEY_HERE, state);
     state->trust = digest_trust(store, profile);
     certificate = state->certificate;
     if (certificate == NULL)
@@ -502,7 +504,7 @@ uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, con
                            want->server, want->cluster};
     uint64_t hash = 1469598103934665603u ^ want->profile->usage ^ (uint64_t)(uintptr_t)authority->certificate;
 
-    if (want->profile->form == PKI_KUBECONFIG)
+    if (want->form == PKI_KUBECONFIG)
         hash ^= authority->trust;
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++, hash = (hash ^ 0xff) * 1099511628211u)
@@ -545,8 +547,9 @@ static void check_content(struct pki *pki, struct pki_store *store, const struct
 static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                                         struct pki_state *state)
 {
-    return want->profile->form == PKI_KUBECONFIG ? load_kubeconfig(pki, store, want->base, state)
-                                                 : load_pair(pki, store, want->base, want->base, false, state);
+    return want->form == PKI_KUBECONFIG
+               ? load_kubeconfig(pki, store, want->base, state)
+               : load_pair(pki, store, want->base, want->base, want->keyless ? KEY_ELSEWHERE : KEY_HERE, state);
 }
 
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,

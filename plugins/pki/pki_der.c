@@ -78,10 +78,10 @@ static void put_value(struct der *der, unsigned tag, const void *bytes, size_t s
     wrap(der, tag, end);
 }
 
-#define PUT_CONSTANT(der, ...)                               \
-    do {                                                     \
+#define PUT_CONSTANT(der, ...)                                \
+    do {                                                      \
         static const unsigned char constant_[] = __VA_ARGS__; \
-        put(der, constant_, sizeof constant_);               \
+        put(der, constant_, sizeof constant_);                \
     } while (0)
 
 /* ---- parts ---- */
@@ -283,8 +283,7 @@ static bool put_public_key(struct der *der, const struct pki_crypto *crypto, EVP
     bool good = false;
 
     if (head == NULL) {
-        if (X509_PUBKEY_set(&general, key) != 1 ||
-            X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
+        if (X509_PUBKEY_set(&general, key) != 1 || X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
             (encoded_size = i2d_X509_PUBKEY(general, &encoded)) <= 0)
             goto out;
         put(der, encoded, (size_t)encoded_size);

@@ -28,9 +28,9 @@ static int find_profile(const struct pki *pki, struct hactl_call *call, const st
                                purpose);
     *profile = &pki->profiles[which];
     if ((*profile)->scope == PKI_CLUSTER)
-        return replica == NULL ? HACTL_OK
-                               : pki->host->fail(call, HACTL_E_INVALID, "certificate %s is of no single replica",
-                                                 purpose);
+        return replica == NULL
+                   ? HACTL_OK
+                   : pki->host->fail(call, HACTL_E_INVALID, "certificate %s is of no single replica", purpose);
     if (replica == NULL)
         return pki->host->fail(call, HACTL_E_INVALID, "certificate %s is a replica's: name it", purpose);
     *of = pki_replica_find(inventory, replica);
@@ -38,8 +38,7 @@ static int find_profile(const struct pki *pki, struct hactl_call *call, const st
                        : pki->host->fail(call, HACTL_E_INVALID, "replica %.64s is not in the inventory", replica);
 }
 
-static int check_subject(const struct pki *pki, struct hactl_call *call, const struct pki_want *want,
-                         X509_REQ *request)
+static int check_subject(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request)
 {
     X509_NAME *asked = X509_REQ_get_subject_name(request), *wanted = X509_NAME_new();
     char *text = pki_name_text(asked);
@@ -48,12 +47,11 @@ static int check_subject(const struct pki *pki, struct hactl_call *call, const s
     if (wanted == NULL || !pki_subject_set(wanted, want->common_name, want->profile->organization))
         result = pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
     else if (X509_NAME_entry_count(asked) > 0 && X509_NAME_cmp(asked, wanted) != 0)
-        result = pki->host->fail(call, HACTL_E_INVALID,
-                                 "the request is for \"%.150s\"; certificate %s is for %s%s%sCN=%s and nobody else",
-                                 text != NULL ? text : "?", want->profile->purpose,
-                                 want->profile->organization != NULL ? "O=" : "",
-                                 want->profile->organization != NULL ? want->profile->organization : "",
-                                 want->profile->organization != NULL ? "," : "", want->common_name);
+        result = pki->host->fail(
+            call, HACTL_E_INVALID, "the request is for \"%.150s\"; certificate %s is for %s%s%sCN=%s and nobody else",
+            text != NULL ? text : "?", want->profile->purpose, want->profile->organization != NULL ? "O=" : "",
+            want->profile->organization != NULL ? want->profile->organization : "",
+            want->profile->organization != NULL ? "," : "", want->common_name);
     free(text);
     X509_NAME_free(wanted);
     return result;
@@ -73,15 +71,14 @@ static int check_names(const struct pki *pki, struct hactl_call *call, const str
                                  "certificates carry them");
     for (size_t i = 0; result == HACTL_OK && i < asked.count; i++)
         if (!pki_names_have(&want->names, &asked.list[i]))
-            result = pki->host->fail(call, HACTL_E_INVALID,
-                                     "the request asks for %s, which certificate %s is not to have", asked.list[i].text,
-                                     want->profile->purpose);
+            result =
+                pki->host->fail(call, HACTL_E_INVALID, "the request asks for %s, which certificate %s is not to have",
+                                asked.list[i].text, want->profile->purpose);
     pki_names_free(&asked);
     return result;
 }
 
-static int check_request(const struct pki *pki, struct hactl_call *call, const struct pki_want *want,
-                         X509_REQ *request)
+int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request)
 {
     EVP_PKEY *key = request != NULL ? X509_REQ_get0_pubkey(request) : NULL;
     int result;
@@ -167,8 +164,9 @@ static int sign_want(struct pki *pki, struct hactl_call *call, struct pki_store 
     if (certificate == NULL || X509_verify(certificate, authority->state.key) != 1)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "%s: %s", want->profile->purpose, pki_crypto_error());
     else if (!pki_constraints_allow(authority->state.certificate, certificate))
-        result = pki->host->fail(call, HACTL_E_INVALID, "%s: one of its names is outside of its authority's constraints",
-                                 want->profile->purpose);
+        result =
+            pki->host->fail(call, HACTL_E_INVALID, "%s: one of its names is outside of its authority's constraints",
+                            want->profile->purpose);
     else if ((result = audit_signed(pki, call, store, want, certificate)) == HACTL_OK)
         result = emit_signed(pki, call, authority, der, size);
     X509_free(certificate);
@@ -195,7 +193,7 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
     if (result != HACTL_OK)
         goto out;
     asked = pki_request_read(&pki->crypto, request, strlen(request));
-    result = check_request(pki, call, &want, asked);
+    result = pki_request_judge(pki, call, &want, asked);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)
@@ -247,7 +245,7 @@ static EVP_PKEY *waiting_key(struct asking *asking, const struct pki_want *want,
     const char *key_type = pki_profile_key_type(asking->batch.pki, want->profile);
     EVP_PKEY *key = state->exposed ? NULL : state->key;
 
-    if (want->profile->form == PKI_KUBECONFIG &&
+    if (want->form == PKI_KUBECONFIG &&
         pki_recall(asking->batch.pki, asking->batch.store, want->base, ".key", &file) == 0 && (file->mode & 0077) == 0)
         key = file->key;
     return key != NULL && pki_key_has_type(key, key_type) ? key : NULL;
@@ -413,15 +411,15 @@ static int take_kubeconfig(struct importing *importing, const struct pki_want *w
 
 static int take(struct importing *importing, const struct pki_want *want, EVP_PKEY *key)
 {
-    struct pki_item item = {.ending = pki_ending(want->profile),
+    struct pki_item item = {.ending = pki_ending(want->form),
                             .purpose = want->profile->purpose,
                             .replica = want->replica,
                             .reason = "taken in",
-                            .secret = want->profile->form == PKI_KUBECONFIG};
+                            .secret = want->form == PKI_KUBECONFIG};
 
     memcpy(item.base, want->base, sizeof item.base);
     importing->taken = true;
-    if (want->profile->form == PKI_KUBECONFIG)
+    if (want->form == PKI_KUBECONFIG)
         return take_kubeconfig(importing, want, &item, key);
     return pki_batch_file(&importing->batch, &item, importing->pem, strlen(importing->pem), 0644);
 }
@@ -461,8 +459,8 @@ static int try_all(struct importing *importing)
         const struct pki_profile *profile = &pki->profiles[i];
         size_t count = profile->scope == PKI_REPLICA ? importing->inventory->replica_count : 1;
         for (size_t j = 0; result == HACTL_OK && !importing->taken && j < count; j++)
-            result = try_one(importing, profile,
-                             profile->scope == PKI_REPLICA ? importing->inventory->replicas[j] : NULL);
+            result =
+                try_one(importing, profile, profile->scope == PKI_REPLICA ? importing->inventory->replicas[j] : NULL);
     }
     if (result == HACTL_OK && !importing->taken)
         result = pki->host->fail(importing->batch.call, HACTL_E_NOT_FOUND,

@@ -23,9 +23,9 @@ bool pki_base(const struct pki_profile *profile, const char *replica, char base[
     return length > 0 && length < PKI_PATH_SIZE;
 }
 
-const char *pki_ending(const struct pki_profile *profile)
+const char *pki_ending(enum pki_form form)
 {
-    return profile->form == PKI_KUBECONFIG ? ".conf" : ".crt";
+    return form == PKI_KUBECONFIG ? ".conf" : ".crt";
 }
 
 /* ---- names ---- */
@@ -135,6 +135,8 @@ int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct h
     memset(out, 0, sizeof *out);
     out->profile = profile;
     out->replica = profile->scope == PKI_REPLICA ? replica->name : NULL;
+    out->keyless = profile->scope == PKI_REPLICA && inventory->replica_keys;
+    out->form = out->keyless ? PKI_PAIR : profile->form;
     if (!set_common_name(out, replica))
         return pki->host->fail(call, HACTL_E_INVALID,
                                "%s of %s: its common name would have more than 64 characters; a shorter name of the "

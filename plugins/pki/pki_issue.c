@@ -101,12 +101,13 @@ static int refuse_if_used(struct pki_batch *batch, const struct pki_authority_pr
             struct pki_blob blob;
             const char *replica = profile->scope == PKI_REPLICA ? inventory->replicas[j]->name : NULL;
             if (!pki_base(profile, replica, base) ||
-                pki_store_stat(batch->store, base, pki_ending(profile), &blob) != 0)
+                pki_store_stat(batch->store, base, pki_ending(profile->form), &blob) != 0)
                 continue;
             return pki->host->fail(batch->call, HACTL_E_LOST,
                                    "authority %s is gone from %s/%s.crt and .key, and %s%s was signed by it: "
                                    "put both back from a copy; a new one would not be trusted by what runs",
-                                   authority->purpose, pki->directory, authority->file, base, pki_ending(profile));
+                                   authority->purpose, pki->directory, authority->file, base,
+                                   pki_ending(profile->form));
         }
     }
     return HACTL_OK;
@@ -159,9 +160,10 @@ static int ensure_authority(struct pki_batch *batch, struct pki_jobs *jobs, cons
         if (state.has_certificate || state.has_key || state.error != 0)
             result = refuse_authority(pki, batch->call, profile, &state);
         else if ((pki->external & 1u << pki_authority_find(profile->purpose)) != 0)
-            result = pki->host->fail(batch->call, HACTL_E_NOT_FOUND,
-                                     "authority %s is external, and its certificate is not there: put it into %s/%s.crt",
-                                     profile->purpose, pki->directory, profile->file);
+            result =
+                pki->host->fail(batch->call, HACTL_E_NOT_FOUND,
+                                "authority %s is external, and its certificate is not there: put it into %s/%s.crt",
+                                profile->purpose, pki->directory, profile->file);
         else if ((result = refuse_if_used(batch, profile, inventory)) == HACTL_OK)
             result = make_authority(batch, jobs, profile, &state, constraints);
     }
@@ -261,10 +263,9 @@ static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *st
         return pki_store_fail(pki, call, error, base, ".key");
     key = pki_key_read(&pki->crypto, blob.content, blob.size, passphrase);
     if (key == NULL || X509_check_private_key(authority->state.certificate, key) != 1) {
-        result = pki->host->fail(call, HACTL_E_DENIED, "authority %s: %s/%s.key %s", authority->profile->purpose,
-                                 pki->directory, base,
-                                 key == NULL ? "cannot be decrypted with the pass phrase given"
-                                             : "is not the key of its certificate");
+        result = pki->host->fail(
+            call, HACTL_E_DENIED, "authority %s: %s/%s.key %s", authority->profile->purpose, pki->directory, base,
+            key == NULL ? "cannot be decrypted with the pass phrase given" : "is not the key of its certificate");
     } else {
         authority->state.key = key;
         authority->state.sealed = false;
@@ -302,10 +303,11 @@ int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_st
     const struct pki_state *state = &authority->state;
 
     if (authority->external)
-        return pki->host->fail(call, HACTL_E_UNSUPPORTED,
-                               "authority %s is external: `hactl pki request` makes the requests for it, and `hactl pki "
-                               "import` takes its certificates in",
-                               authority->profile->purpose);
+        return pki->host->fail(
+            call, HACTL_E_UNSUPPORTED,
+            "authority %s is external: `hactl pki request` makes the requests for it, and `hactl pki "
+            "import` takes its certificates in",
+            authority->profile->purpose);
     if (state->ready == HACTL_YES)
         return state->sealed ? unseal(pki, call, store, authority) : HACTL_OK;
     if (state->exposed)
@@ -323,9 +325,11 @@ struct issue {
     struct pki_batch batch;
     struct pki_jobs jobs;
     struct pki_authority *authorities;
-    struct pki_blob *trust; /* of each authority, once it was read */
+    struct pki_blob *trust;         /* of each authority, once it was read */
     struct pki_authority *external; /* one whose certificates others have to make */
     const struct hactl_inventory *inventory;
+    const struct hactl_request *const *requests; /* of the replica, where it makes its own keys */
+    size_t request_count;
 };
 
 static int read_trust(struct issue *issue, size_t authority, const char **out)
@@ -336,9 +340,9 @@ static int read_trust(struct issue *issue, size_t authority, const char **out)
     if (blob->content == NULL)
         error = pki_trust_read(issue->batch.pki, issue->batch.store, pki_authorities[authority].purpose, blob);
     *out = blob->content;
-    return error == 0 ? HACTL_OK
-                      : pki_store_fail(issue->batch.pki, issue->batch.call, error, pki_authorities[authority].file,
-                                       ".crt");
+    return error == 0
+               ? HACTL_OK
+               : pki_store_fail(issue->batch.pki, issue->batch.call, error, pki_authorities[authority].file, ".crt");
 }
 
 static void shorten(const struct issue *issue, const struct pki_want *want, const struct pki_authority *authority,
@@ -356,9 +360,9 @@ static void shorten(const struct issue *issue, const struct pki_want *want, cons
 static void describe_item(struct pki_item *item, const struct pki_want *want, const struct pki_state *state,
                           bool new_key)
 {
-    bool kubeconfig = want->profile->form == PKI_KUBECONFIG;
+    bool kubeconfig = want->form == PKI_KUBECONFIG;
 
-    *item = (struct pki_item){.ending = pki_ending(want->profile),
+    *item = (struct pki_item){.ending = pki_ending(want->form),
                               .purpose = want->profile->purpose,
                               .replica = want->replica,
                               .new_key = new_key && !kubeconfig,
@@ -375,7 +379,8 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     struct pki *pki = issue->batch.pki;
     int64_t now_s = (int64_t)time(NULL);
     const char *key_type = pki_profile_key_type(pki, want->profile);
-    bool keep_key = state->key != NULL && !issue->inventory->rekey && !state->exposed && pki_key_has_type(state->key, key_type);
+    bool keep_key = state->key != NULL && (want->keyless || (!issue->inventory->rekey && !state->exposed &&
+                                                              pki_key_has_type(state->key, key_type)));
     size_t which = pki_authority_find(want->profile->authority);
     struct pki_item item;
     struct pki_job *job = pki_jobs_add(&issue->jobs);
@@ -408,7 +413,7 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
                                           .not_before_s = now_s - pki->backdate_s,
                                           .not_after_s = now_s + pki_profile_life_s(pki, job->want.profile)};
     shorten(issue, &job->want, authority, &job->issuance, now_s);
-    if (job->want.profile->form != PKI_KUBECONFIG)
+    if (job->want.form != PKI_KUBECONFIG)
         return HACTL_OK;
     job->kind = PKI_JOB_KUBECONFIG;
     return read_trust(issue, which, &job->trust);
@@ -426,6 +431,34 @@ static void settle(struct pki_jobs *jobs)
     }
 }
 
+/* A replica's own request: its key goes into `state` in the place of one of ours. HACTL_OK without a key: there is
+ * none yet. */
+static int take_request(struct issue *issue, const struct pki_want *want, struct pki_state *state)
+{
+    const struct pki *pki = issue->batch.pki;
+    const struct hactl_request *found = NULL;
+    X509_REQ *request;
+    EVP_PKEY *key, *has = state->certificate != NULL ? X509_get0_pubkey(state->certificate) : NULL;
+    int result;
+
+    EVP_PKEY_free(state->key); /* one that was made here before is of no use any more */
+    state->key = NULL;
+    for (size_t i = 0; i < issue->request_count && found == NULL; i++)
+        if (strcmp(issue->requests[i]->purpose, want->profile->purpose) == 0)
+            found = issue->requests[i];
+    if (found == NULL)
+        return HACTL_OK;
+    request = pki_request_read(&pki->crypto, found->content, strlen(found->content));
+    result = pki_request_judge(pki, issue->batch.call, want, request);
+    if (result == HACTL_OK && (key = X509_REQ_get_pubkey(request)) != NULL) {
+        state->key = key;
+        if (has == NULL || EVP_PKEY_eq(has, key) != 1)
+            pki_state_finding(state, "the replica has another key");
+    }
+    X509_REQ_free(request);
+    return result;
+}
+
 static int consider(struct issue *issue, const struct pki_profile *profile, const struct hactl_replica *replica)
 {
     struct pki *pki = issue->batch.pki;
@@ -439,7 +472,11 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
         return result;
     authority = pki_authority_load(pki, issue->batch.store, issue->authorities, profile->authority);
     pki_leaf_check(pki, issue->batch.store, &want, authority, &state);
-    if (state.error != 0) {
+    if (want.keyless && state.error == 0)
+        result = take_request(issue, &want, &state);
+    if (result != HACTL_OK || (want.keyless && state.error == 0 && state.key == NULL)) {
+        /* Refused, or nothing to do before the replica has asked. */
+    } else if (state.error != 0) {
         result = pki->host->fail(call, state.ready == HACTL_UNKNOWN ? HACTL_E_DENIED : HACTL_E_CONFLICT, "%s/%s",
                                  pki->directory, state.reason);
     } else if (state.ready != HACTL_YES && authority->external) {
@@ -520,7 +557,7 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
         if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
-        return pki_tree_ensure(&issue->batch, subject->name);
+        return issue->inventory->replica_keys ? HACTL_OK : pki_tree_ensure(&issue->batch, subject->name);
     if (result == HACTL_OK)
         result = pki_crl_ensure(&issue->batch, issue->authorities);
     return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;
@@ -548,10 +585,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     struct issue issue;
     int result;
 
-    (void)requests;
-    if (request_count > 0)
-        return pki->host->fail(call, HACTL_E_UNSUPPORTED,
-                               "one request says nothing of which certificate it is for; `hactl pki sign` is told that");
+    if (request_count > 0 && !inventory->replica_keys)
+        return pki->host->fail(call, HACTL_E_UNSUPPORTED, "keys are made here (keys.mode), and there are requests");
     result = pki_inventory_check(pki, call, inventory);
     if (result == HACTL_OK && !everything)
         result = find_replica(pki, call, inventory, replica, &subject);
@@ -560,6 +595,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     if (result != HACTL_OK)
         return result;
     result = issue_open(&issue, pki, call, &store, inventory);
+    issue.requests = requests;
+    issue.request_count = request_count;
     if (result == HACTL_OK)
         result = pki_rotation_finish(pki, call, &store);
     pki_store_looking(&store, true);

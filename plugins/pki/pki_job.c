@@ -138,8 +138,7 @@ static int stage_kubeconfig(struct worker *worker, struct pki_job *job)
     char *certificate = chain_text(job, &certificate_size), *key = NULL, *text = NULL;
     int result;
 
-    if (certificate == NULL ||
-        pki_key_write(worker->maker.crypto, job->key, NULL, &key, &key_size) != 0 ||
+    if (certificate == NULL || pki_key_write(worker->maker.crypto, job->key, NULL, &key, &key_size) != 0 ||
         pki_kubeconfig_write(job->cluster, job->issuance.common_name, job->server, job->trust, certificate, key, &text,
                              &size) != 0)
         result = job_fail(job, 1, "it cannot be written: %s", pki_crypto_error());
@@ -230,8 +229,7 @@ static void work(struct worker *worker, bool is_main)
     pki_maker_open(&worker->maker, &batch->pki->crypto);
     worker->store = pki_store_share(batch->store);
     while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->jobs->count) {
-        if (do_job(worker, &run->jobs->list[i]) != HACTL_OK ||
-            (is_main && batch->pki->host->cancelled(batch->call)))
+        if (do_job(worker, &run->jobs->list[i]) != HACTL_OK || (is_main && batch->pki->host->cancelled(batch->call)))
             atomic_store(&run->stop, true);
     }
     pki_store_unshare(&worker->store);

@@ -233,8 +233,8 @@ out:
     return written;
 }
 
-static EVP_PKEY *key_from_parts(const struct pki_crypto *crypto, const struct curve *curve,
-                                const unsigned char *value, const unsigned char *point)
+static EVP_PKEY *key_from_parts(const struct pki_crypto *crypto, const struct curve *curve, const unsigned char *value,
+                                const unsigned char *point)
 {
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(crypto->library, "EC", NULL), *check = NULL;
@@ -290,8 +290,7 @@ static int give_passphrase(char *buffer, int size, int writing, void *data)
     return (int)length;
 }
 
-static EVP_PKEY *key_read_general(const struct pki_crypto *crypto, const char *pem, size_t size,
-                                  const char *passphrase)
+static EVP_PKEY *key_read_general(const struct pki_crypto *crypto, const char *pem, size_t size, const char *passphrase)
 {
     BIO *bio = BIO_new_mem_buf(pem, (int)size);
     EVP_PKEY *key = NULL;
@@ -305,7 +304,8 @@ static EVP_PKEY *key_read_general(const struct pki_crypto *crypto, const char *p
 
 bool pki_key_is_sealed(const char *pem)
 {
-    return strstr(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") != NULL || strstr(pem, "Proc-Type: 4,ENCRYPTED") != NULL;
+    return strstr(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") != NULL ||
+           strstr(pem, "Proc-Type: 4,ENCRYPTED") != NULL;
 }
 
 EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t size, const char *passphrase)
@@ -504,8 +504,8 @@ int pki_passphrase(struct pki *pki, struct hactl_call *call, const char **out)
     if (fd < 0)
         return pki->host->fail(call, HACTL_E_DENIED, "%s: the pass phrase cannot be read: %m",
                                pki->passphrase_file != NULL ? pki->passphrase_file : from);
-    result = read_passphrase(pki, call, fd, pki->passphrase_file != NULL ? pki->passphrase_file : from,
-                             &pki->passphrase);
+    result =
+        read_passphrase(pki, call, fd, pki->passphrase_file != NULL ? pki->passphrase_file : from, &pki->passphrase);
     close(fd);
     *out = pki->passphrase;
     return result;

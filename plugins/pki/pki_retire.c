@@ -47,8 +47,8 @@ static int clear_files(const struct clearing *clearing, const char *base, const 
 
 static int clear_pair(const struct clearing *clearing, const char *base)
 {
-    static const char *const endings[] = {".crt", ".crt" PKI_STAGED, ".key", ".key" PKI_STAGED, ".csr",
-                                          ".csr" PKI_STAGED, NULL};
+    static const char *const endings[] = {".crt", ".crt" PKI_STAGED, ".key", ".key" PKI_STAGED,
+                                          ".csr", ".csr" PKI_STAGED, NULL};
 
     return clear_files(clearing, base, endings);
 }
@@ -65,7 +65,10 @@ static int clear_profile(const struct clearing *clearing, const struct pki_profi
 {
     static const char *const kubeconfig[] = {".conf", ".conf" PKI_STAGED, NULL};
 
-    return profile->form == PKI_KUBECONFIG ? clear_files(clearing, base, kubeconfig) : clear_pair(clearing, base);
+    int result = profile->form == PKI_KUBECONFIG ? clear_files(clearing, base, kubeconfig) : 0;
+
+    /* A kubeconfig has a pair beside it while it waits for a certificate, or where replicas make their own keys. */
+    return result != 0 ? result : clear_pair(clearing, base);
 }
 
 static int clear_account(const struct clearing *clearing)

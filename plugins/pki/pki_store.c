@@ -365,8 +365,8 @@ static int staged_name(char staged[NAME_MAX + 1], const char *name)
     return snprintf(staged, NAME_MAX + 1, "%s" PKI_STAGED, name) > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-int pki_store_stage(struct pki_store *store, const char *base, const char *ending, const char *content,
-                    size_t size, mode_t mode)
+int pki_store_stage(struct pki_store *store, const char *base, const char *ending, const char *content, size_t size,
+                    mode_t mode)
 {
     char name[NAME_MAX + 1], staged[NAME_MAX + 1];
     int result, directory = open_file_parent(store, base, ending, true, name);

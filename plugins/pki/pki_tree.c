@@ -16,20 +16,16 @@ static const struct copy {
     const char *base, *ending;
     mode_t mode;
 } copies[] = {
-    {"kubernetes-ca", "ca", ".crt", 0644},
-    {"front-proxy-ca", "front-proxy-ca", ".crt", 0644},
-    {"etcd-ca", "etcd/ca", ".crt", 0644},
-    {"etcd-peer-ca", "etcd/peer-ca", ".crt", 0644},
-    {NULL, ACCOUNT_FILE, ".key", 0600},
-    {NULL, ACCOUNT_FILE, ".pub", 0644},
+    {"kubernetes-ca", "ca", ".crt", 0644}, {"front-proxy-ca", "front-proxy-ca", ".crt", 0644},
+    {"etcd-ca", "etcd/ca", ".crt", 0644},  {"etcd-peer-ca", "etcd/peer-ca", ".crt", 0644},
+    {NULL, ACCOUNT_FILE, ".key", 0600},    {NULL, ACCOUNT_FILE, ".pub", 0644},
 };
 
 #define COPY_COUNT (sizeof copies / sizeof copies[0])
 
 static bool is_used(const struct pki *pki, const struct copy *copy)
 {
-    return copy->authority == NULL ||
-           pki_authority_used(pki, &pki_authorities[pki_authority_find(copy->authority)]);
+    return copy->authority == NULL || pki_authority_used(pki, &pki_authorities[pki_authority_find(copy->authority)]);
 }
 
 static bool copy_base(const struct copy *copy, const char *replica, char base[PKI_PATH_SIZE])
@@ -228,7 +224,7 @@ static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct 
     public_error = pki_recall(pki, store, public_base, ".pub", &public_part);
     key = private_part != NULL ? private_part->key : NULL;
 
-    state->error = private_error != 0 && private_error != -ENOENT  ? private_error
+    state->error = private_error != 0 && private_error != -ENOENT ? private_error
                    : public_error != 0 && public_error != -ENOENT ? public_error
                                                                   : 0;
     state->has_key = private_error != -ENOENT;
@@ -293,10 +289,11 @@ int pki_service_account_ensure(struct pki_batch *batch, bool *make)
     else if (!state.has_key)
         *make = true;
     else if (key == NULL)
-        result = pki->host->fail(batch->call, HACTL_E_CONFLICT,
-                                 "%s/" ACCOUNT_FILE ".key cannot be used: %s; hactl does not replace it, since no token "
-                                 "would be worth anything then: put the right one back, or move it away to start anew",
-                                 pki->directory, state.reason);
+        result =
+            pki->host->fail(batch->call, HACTL_E_CONFLICT,
+                            "%s/" ACCOUNT_FILE ".key cannot be used: %s; hactl does not replace it, since no token "
+                            "would be worth anything then: put the right one back, or move it away to start anew",
+                            pki->directory, state.reason);
     if (result == HACTL_OK && state.exposed) {
         error = pki_store_restrict(batch->store, ACCOUNT_FILE, ".key");
         if (error != 0)

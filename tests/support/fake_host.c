@@ -376,15 +376,12 @@ static const struct member address_members[] = {M(address, TEXT, name), M(addres
                                                 M(address, OPTIONAL_TEXT, instance), M(address, OPTIONAL_TEXT, holder),
                                                 M_END};
 static const struct member reach_members[] = {M(reach, TEXT, host), M(reach, TEXT, verify), M_END};
-static const struct member certificate_members[] = {M(certificate, TEXT, purpose),
-                                                    M(certificate, OPTIONAL_TEXT, replica),
-                                                    M(certificate, OPTIONAL_TEXT, reason),
-                                                    M(certificate, TEXT, subject),
-                                                    M(certificate, TEXT, names),
-                                                    M(certificate, OPTIONAL_TEXT, path),
-                                                    M(certificate, OPTIONAL_TEXT, wanted),
-                                                    M(certificate, OPTIONAL_TEXT, authority),
-                                                    M_END};
+static const struct member certificate_members[] = {
+    M(certificate, TEXT, purpose),         M(certificate, OPTIONAL_TEXT, replica),
+    M(certificate, OPTIONAL_TEXT, reason), M(certificate, TEXT, subject),
+    M(certificate, TEXT, names),           M(certificate, OPTIONAL_TEXT, path),
+    M(certificate, OPTIONAL_TEXT, wanted), M(certificate, OPTIONAL_TEXT, authority),
+    M_END};
 static const struct member credential_members[] = {M_BYTES(credential, content), M(credential, OPTIONAL_TEXT, path),
                                                    M_END};
 static const struct member group_members[] = {M(group, OPTIONAL_TEXT, cluster_id), M(group, OPTIONAL_TEXT, version),

@@ -384,7 +384,8 @@ static void test_links(void **state)
         if (strncmp(links[i], "etcd/", 5) == 0)
             assert_int_equal(ha_directory_make(path_of("etcd"), 0700), 0);
         if (strncmp(links[i], "replicas/", 9) == 0)
-            assert_int_equal(ha_directory_make(path_of(is_directory ? "replicas" : "replicas/demo-1/pki/etcd"), 0700), 0);
+            assert_int_equal(ha_directory_make(path_of(is_directory ? "replicas" : "replicas/demo-1/pki/etcd"), 0700),
+                             0);
         assert_int_equal(symlink(target, path_of(links[i])), 0);
         first = authorities();
         second = issue(NULL);
@@ -504,21 +505,11 @@ static void test_destroy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spoiled_leaf),
-        TEST(test_spoiled_files),
-        TEST(test_foreign_key_format),
-        TEST(test_short_authority),
-        TEST(test_authority_ends),
-        TEST(test_half_authority),
-        TEST(test_wrong_authority),
-        TEST(test_false_authority),
-        TEST(test_authority_after_crash),
-        TEST(test_leaf_after_crash),
-        TEST(test_links),
-        TEST(test_full_disk),
-        TEST(test_not_ours),
-        TEST(test_two_processes),
-        TEST(test_retire),
+        TEST(test_spoiled_leaf),     TEST(test_spoiled_files),   TEST(test_foreign_key_format),
+        TEST(test_short_authority),  TEST(test_authority_ends),  TEST(test_half_authority),
+        TEST(test_wrong_authority),  TEST(test_false_authority), TEST(test_authority_after_crash),
+        TEST(test_leaf_after_crash), TEST(test_links),           TEST(test_full_disk),
+        TEST(test_not_ours),         TEST(test_two_processes),   TEST(test_retire),
         TEST(test_destroy),
     };
 

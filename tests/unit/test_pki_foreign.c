@@ -126,8 +126,13 @@ static void test_sign_refuses(void **state)
 
 static void test_sign_refuses_weak_keys(void **state)
 {
-    const char *const make[] = {"openssl", "req", "-new", "-newkey", "rsa:1024", "-nodes", "-keyout",
-                                path_of("weak.key"), "-out", path_of("weak.csr"), "-subj", "/CN=demo-1", NULL};
+    const char *const make[] = {"openssl",  "req",
+                                "-new",     "-newkey",
+                                "rsa:1024", "-nodes",
+                                "-keyout",  path_of("weak.key"),
+                                "-out",     path_of("weak.csr"),
+                                "-subj",    "/CN=demo-1",
+                                NULL};
 
     (void)state;
     make_all();
@@ -257,15 +262,19 @@ static void test_request_needs_an_external_authority(void **state)
 static void test_intermediate_authority(void **state)
 {
     const char *const script[] = {
-        "sh", "-c",
+        "sh",
+        "-c",
         "set -e; cd \"$1\"; chmod 700 .\n"
         "key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'\n"
         "openssl req -x509 $key -keyout root.key -out root.crt -days 3650 -subj /CN=root"
         " -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign\n"
-        "openssl req -x509 -CA root.crt -CAkey root.key $key -keyout ca.key -out issuing.crt -days 3600 -subj /CN=issuing"
+        "openssl req -x509 -CA root.crt -CAkey root.key $key -keyout ca.key -out issuing.crt -days 3600 -subj "
+        "/CN=issuing"
         " -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign\n"
         "cat issuing.crt root.crt >ca.crt; chmod 600 ca.key; rm root.key",
-        "sh", directory, NULL};
+        "sh",
+        directory,
+        NULL};
     char *text;
 
     (void)state;
@@ -280,9 +289,17 @@ static void test_intermediate_authority(void **state)
     assert_non_null(text);
     assert_string_equal(text, slurp(path_of("issuing.crt")));
     {
-        const char *const verify[] = {"openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile",
-                                      path_of("root.crt"), "-untrusted", path_of("replicas/demo-1/pki/apiserver.crt"),
-                                      path_of("replicas/demo-1/pki/apiserver.crt"), NULL};
+        const char *const verify[] = {"openssl",
+                                      "verify",
+                                      "-x509_strict",
+                                      "-purpose",
+                                      "sslserver",
+                                      "-CAfile",
+                                      path_of("root.crt"),
+                                      "-untrusted",
+                                      path_of("replicas/demo-1/pki/apiserver.crt"),
+                                      path_of("replicas/demo-1/pki/apiserver.crt"),
+                                      NULL};
         assert_int_equal(run_program(verify), 0);
     }
     /* The order matters, and so does the root. */
@@ -438,6 +455,76 @@ static void test_copies_follow(void **state)
     assert_false(there("replicas/demo-2/pki/ca.key")); /* never */
 }
 
+/* ---- replicas that make their keys themselves ---- */
+
+static int issue_requests(const char *replica, const struct hactl_request *requests, size_t count)
+{
+    const struct hactl_request *list[16];
+
+    for (size_t i = 0; i < count; i++)
+        list[i] = &requests[i];
+    return hactl_plugin.issuer->issue(self, fresh_call(), &inventory, replica, list, count);
+}
+
+static void test_keys_of_replicas(void **state)
+{
+    struct hactl_request requests[16] = {{0}};
+    struct stranger stranger;
+    size_t count = 0;
+    char *first;
+
+    (void)state;
+    inventory.replica_count = 1;
+    inventory.replica_keys = 1;
+    assert_int_equal(authorities(), HACTL_OK);
+    assert_int_equal(issue(NULL), HACTL_OK);
+    assert_int_equal(issue("demo-1"), HACTL_OK); /* it has not asked yet */
+    assert_false(there("replicas/demo-1/pki/etcd/server.crt"));
+    stranger_open(&stranger, "ecdsa-p256");
+    list_all();
+    for (size_t i = 0; i < call->certificate_count; i++) {
+        const struct hactl_certificate *one = &call->certificates[i];
+        const char *common_name = strstr(one->subject, "CN=") + 3;
+        char name[65], organization[65] = "";
+        if (one->replica == NULL)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(common_name, ","), common_name);
+        if (strstr(one->subject, "O=") != NULL)
+            snprintf(organization, sizeof organization, "%s", strstr(one->subject, "O=") + 2);
+        requests[count++] = (struct hactl_request){
+            .struct_size = sizeof requests[0],
+            .instance = "demo-1",
+            .purpose = strdup(one->purpose),
+            .content = request_text(&stranger, name, organization[0] != '\0' ? organization : NULL, NULL, NULL)};
+    }
+    assert_int_equal(count, 12);
+    assert_int_equal(issue_requests("demo-1", requests, count), HACTL_OK);
+    list_all();
+    for (size_t i = 0; i < call->certificate_count; i++)
+        assert_int_equal(call->certificates[i].ready, HACTL_YES);
+    assert_false(there("replicas/demo-1/pki/etcd/server.key"));
+    assert_false(there("replicas/demo-1/admin.conf"));
+    assert_int_equal(openssl_says("etcd/ca", "replicas/demo-1/pki/etcd/server", "sslserver", "127.81.1.1"), 0);
+    /* Asked the same, nothing changes; with another key it is issued anew. */
+    first = slurp(path_of("replicas/demo-1/pki/etcd/server.crt"));
+    assert_int_equal(issue_requests("demo-1", requests, count), HACTL_OK);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.crt")), first);
+    EVP_PKEY_free(stranger.key);
+    stranger.key = pki_key_generate(&stranger.maker, "ecdsa-p256");
+    free((char *)(uintptr_t)requests[0].content);
+    assert_string_equal(requests[0].purpose, "etcd-server");
+    requests[0].content = request_text(&stranger, "demo-1", NULL, NULL, NULL);
+    assert_int_equal(issue_requests("demo-1", requests, count), HACTL_OK);
+    assert_string_not_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.crt")), first);
+    assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "demo-1"), HACTL_OK);
+    assert_false(there("replicas/demo-1"));
+    for (size_t i = 0; i < count; i++) {
+        free((char *)(uintptr_t)requests[i].purpose);
+        free((char *)(uintptr_t)requests[i].content);
+    }
+    stranger_close(&stranger);
+}
+
 static void test_everything_at_once(void **state)
 {
     (void)state;
@@ -462,6 +549,7 @@ int main(void)
         TEST(test_single_etcd_authority),
         TEST(test_kubeconfig_drift),
         TEST(test_copies_follow),
+        TEST(test_keys_of_replicas),
         TEST(test_everything_at_once),
     };
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "counts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *by_method;
+static unsigned long totals[4];        /* by enum em_group */
+static unsigned ended, changing_ended; /* deepest call that was answered */
+static unsigned longest, changing_longest;
+
+void em_counts_begin(struct em_call_count *call, const struct em_method *method)
+{
+    call->method = method;
+    call->depth = ended + 1;
+    call->changing_depth = changing_ended + (method->group == EM_CHANGE ? 1 : 0);
+    if (call->depth > longest) {
+        longest = call->depth;
+    }
+    if (call->changing_depth > changing_longest) {
+        changing_longest = call->changing_depth;
+    }
+}
+
+void em_counts_end(const struct em_call_count *call, int status)
+{
+    json_t *count;
+
+    if (by_method == NULL) {
+        by_method = json_object();
+    }
+    count = json_object_get(by_method, call->method->id);
+    if (count == NULL) {
+        count = json_pack("{s:i,s:i,s:b}", "calls", 0, "errors", 0, "changing", call->method->group == EM_CHANGE);
+        json_object_set_new(by_method, call->method->id, count);
+    }
+    em_set_number(count, "calls", em_number(count, "calls", 0) + 1);
+    if (status < 200 || status >= 300) {
+        em_set_number(count, "errors", em_number(count, "errors", 0) + 1);
+    }
+    totals[call->method->group]++;
+    if (call->depth > ended) {
+        ended = call->depth;
+    }
+    if (call->changing_depth > changing_ended) {
+        changing_ended = call->changing_depth;
+    }
+}
+
+json_t *em_counts_get(void)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o}", "calls",
+                     (json_int_t)(totals[EM_CHANGE] + totals[EM_READ] + totals[EM_LIST] + totals[EM_OPERATION_READ]),
+                     "changing", (json_int_t)totals[EM_CHANGE], "reading", (json_int_t)totals[EM_READ], "listing",
+                     (json_int_t)totals[EM_LIST], "operations", (json_int_t)totals[EM_OPERATION_READ], "chain",
+                     (int)longest, "changing_chain", (int)changing_longest, "methods",
+                     by_method == NULL ? json_object() : json_deep_copy(by_method));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+char *em_counts_table(void)
+{
+    size_t count = json_object_size(by_method), size, i = 0;
+    const char **names = em_alloc((count + 1) * sizeof(*names)), *name;
+    char *text = NULL;
+    json_t *one;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out == NULL) {
+        abort();
+    }
+    json_object_foreach(by_method, name, one)
+    {
+        names[i++] = name;
+    }
+    qsort(names, count, sizeof(*names), by_name);
+    fprintf(out, "%-40s %8s %8s\n", "method", "calls", "errors");
+    for (i = 0; i < count; i++) {
+        one = json_object_get(by_method, names[i]);
+        fprintf(out, "%-40s %8lld %8lld%s\n", names[i], em_number(one, "calls", 0), em_number(one, "errors", 0),
+                em_true(one, "changing") ? "  changing" : "");
+    }
+    fprintf(out,
+            "%lu calls: %lu changing, %lu reading, %lu listing, %lu of operations; longest chain %u, of changing calls "
+            "%u\n",
+            totals[EM_CHANGE] + totals[EM_READ] + totals[EM_LIST] + totals[EM_OPERATION_READ], totals[EM_CHANGE],
+            totals[EM_READ], totals[EM_LIST], totals[EM_OPERATION_READ], longest, changing_longest);
+    fclose(out);
+    free(names);
+    return text;
+}
+
+void em_counts_reset(void)
+{
+    json_decref(by_method);
+    by_method = NULL;
+    memset(totals, 0, sizeof(totals));
+    ended = changing_ended = longest = changing_longest = 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was called: by method, by kind, and the longest chain of calls of which
+ * each began after the one before had been answered. That is an upper bound
+ * of the chain of calls that depend on each other, seen from outside.
+ */
+#ifndef GCE_EMULATOR_COUNTS_H
+#define GCE_EMULATOR_COUNTS_H
+
+#include "emulator.h"
+
+struct em_call_count {
+    const struct em_method *method;
+    unsigned depth, changing_depth;
+};
+
+void em_counts_begin(struct em_call_count *call, const struct em_method *method);
+void em_counts_end(const struct em_call_count *call, int status);
+json_t *em_counts_get(void);
+/* A table for people. Caller frees. */
+char *em_counts_table(void);
+void em_counts_reset(void);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GCE_EMULATOR_FORWARDING_RULES_H
+#define GCE_EMULATOR_FORWARDING_RULES_H
+
+#include "emulator.h"
+
+/* Path of a rule that points at the target pool or backend service; NULL: none. */
+const char *em_forwarding_rules_user(const struct em_resource *target);
+bool em_forwarding_rule_points_at(const struct em_resource *rule, const struct em_resource *target);
+
+extern const struct em_type em_forwarding_rule_type;
+extern const struct em_method em_forwarding_rules_methods[];
+
+#endif
