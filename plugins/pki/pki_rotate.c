@@ -413,12 +413,12 @@ static int remove_bundle(const struct work *work)
 
 /* ---- fences of our own: what is on disk, whatever runs ---- */
 
-static X509 *read_leaf(const struct work *work, const struct pki_profile *profile, const struct pki_blob *blob)
+static X509 *read_leaf(const struct work *work, enum pki_form form, const struct pki_blob *blob)
 {
     struct pki_kubeconfig kubeconfig;
     X509 *certificate = NULL;
 
-    if (profile->form != PKI_KUBECONFIG)
+    if (form != PKI_KUBECONFIG)
         return pki_certificate_read(&work->pki->crypto, blob->content, blob->size);
     pki_kubeconfig_read(blob->content, blob->size, &kubeconfig);
     if (kubeconfig.certificate != NULL)
@@ -430,20 +430,22 @@ static X509 *read_leaf(const struct work *work, const struct pki_profile *profil
 static int check_leaf(const struct work *work, const struct pki_profile *profile, const struct hactl_replica *replica,
                       EVP_PKEY *signer)
 {
+    /* Where replicas make their keys there are certificates alone. */
+    enum pki_form form = work->inventory->replica_keys && replica != NULL ? PKI_PAIR : profile->form;
     char base[PKI_PATH_SIZE];
     struct pki_blob blob;
     X509 *certificate;
     int result = HACTL_OK;
 
     if (!pki_base(profile, replica != NULL ? replica->name : NULL, base) ||
-        pki_store_read(work->store, base, pki_ending(profile), &blob) != 0)
+        pki_store_read(work->store, base, pki_ending(form), &blob) != 0)
         return HACTL_OK;
-    certificate = read_leaf(work, profile, &blob);
+    certificate = read_leaf(work, form, &blob);
     if (certificate != NULL && X509_verify(certificate, signer) != 1)
         result = work->pki->host->fail(work->call, HACTL_E_CONFLICT,
                                        "%s/%s%s is not signed by the %s that signs now; issue it anew first (hactl "
                                        "pki issue)",
-                                       work->pki->directory, base, pki_ending(profile), work->rotating.purpose);
+                                       work->pki->directory, base, pki_ending(form), work->rotating.purpose);
     X509_free(certificate);
     pki_blob_free(&blob);
     pki_crypto_error();
