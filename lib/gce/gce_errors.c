@@ -166,6 +166,13 @@ static void add_stock(char *error, const json_t *details)
         add(error, "; try another zone, another machine_type, or later");
 }
 
+/* An address that still belongs to another may be refused as an invalid value. */
+static bool is_in_use(const char *message)
+{
+    return strstr(message, "already in-use") || strstr(message, "already in use") ||
+           strstr(message, "already being used");
+}
+
 /* Organisation policies come as a failed condition too, and will not pass. */
 static bool is_policy(const char *message)
 {
@@ -202,6 +209,8 @@ static void settle(struct gce *gce, struct gce_request *request, const char *rea
         code = code_of_status(request->status);
     if (is_policy(message))
         code = HACTL_E_DENIED;
+    else if (code == HACTL_E_INVALID && is_in_use(message))
+        code = HACTL_E_BUSY;
     request->code = code;
     snprintf(request->reason, sizeof(request->reason), "%s", reason ? reason : inner ? inner : "");
     snprintf(request->error, sizeof(request->error), "%.400s%s%.60s%s", message, reason ? " (" : "",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "lib/file.h"
 #include "lib/json.h"
 
 #define METADATA_TIMEOUT_MS 3000 /* not on a VM: its address answers nobody */
@@ -193,8 +194,25 @@ void gce_prepare(struct gce_request *request, const char *method, json_t *body, 
         request->path[0] = '\0'; /* found by gce_run */
 }
 
+/* Values of metadata may be private keys, and jansson frees them as they are. */
+static void forget_metadata(json_t *body)
+{
+    size_t index;
+    json_t *entry;
+
+    if (!body || body->refcount != 1)
+        return;
+    json_array_foreach(json_object_get(body, "items"), index, entry)
+    {
+        const char *value = json_string_value(json_object_get(entry, "value"));
+        if (value && entry->refcount == 1 && strncmp(value, "payload ", 8) == 0)
+            explicit_bzero((char *)(uintptr_t)value, strlen(value));
+    }
+}
+
 void gce_request_clear(struct gce_request *request)
 {
+    forget_metadata(request->body);
     json_decref(request->body);
     json_decref(request->json);
     memset(request, 0, sizeof(*request));
@@ -233,7 +251,7 @@ struct flight {
 static void flight_clear(struct flight *flight)
 {
     free(flight->path);
-    free(flight->body);
+    ha_secret_free(flight->body, flight->body ? strlen(flight->body) : 0); /* may be metadata with keys */
     memset(flight, 0, sizeof(*flight));
 }
 

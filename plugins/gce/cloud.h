@@ -89,6 +89,7 @@ int cloud_address_ensure(struct cloud *cloud, struct hactl_call *call, const cha
 int cloud_address_destroy(struct cloud *cloud, struct hactl_call *call, const char *name, enum hactl_address_kind kind);
 int cloud_address_emit(struct cloud *cloud, struct hactl_call *call, const json_t *address);
 /* The subnetwork's link, from the settings, an existing replica or the network. */
+void cloud_network_path(const char *network, char out[GCE_PATH]); /* as a request asks for it; NULL: default */
 int cloud_subnetwork(struct cloud *cloud, struct hactl_call *call, const char **link);
 
 /* cloud_instances.c */

@@ -16,16 +16,28 @@ static void resource_name(char out[GCE_NAME], const char *name, enum hactl_addre
 
 /* ---- subnetwork ----------------------------------------------------------------- */
 
+/* A name is one of this project; a path may be another's, as with a shared VPC. */
+void cloud_network_path(const char *network, char out[GCE_PATH])
+{
+    const char *path = gce_link_path(network ? network : "default");
+
+    if (strncmp(path, "projects/", 9) == 0)
+        snprintf(out, GCE_PATH, "/%s", path);
+    else
+        snprintf(out, GCE_PATH, "global/networks/%s", gce_link_name(path));
+}
+
 static int from_network(struct cloud *cloud, struct hactl_call *call, const char *region)
 {
     const char *network = cloud_setting(cloud, "network");
-    char part[GCE_NAME];
+    char part[GCE_NAME], path[GCE_PATH];
     json_t *json = NULL, *entry;
     size_t index, found = 0;
     int rc;
 
+    cloud_network_path(network, path);
     network = gce_link_name(network ? network : "default");
-    rc = gce_get(cloud->gce, call, &json, "global/networks/%s", network);
+    rc = gce_get(cloud->gce, call, &json, "%s", path);
     if (rc == HACTL_E_NOT_FOUND)
         return cloud->host->fail(call, HACTL_E_INVALID, "there is no network %.60s: set `network`", network);
     if (rc != HACTL_OK)

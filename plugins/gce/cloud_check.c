@@ -25,7 +25,7 @@ static int prepare(struct cloud *cloud, struct hactl_call *call, struct gce_requ
 {
     const struct gce_zone *zones;
     const char *region, *network = cloud_setting(cloud, "network"), *type = cloud_setting(cloud, "machine_type");
-    char image[GCE_PATH];
+    char image[GCE_PATH], network_path[GCE_PATH];
     size_t count;
     int rc = gce_zones_refresh(cloud->gce, call);
 
@@ -38,7 +38,8 @@ static int prepare(struct cloud *cloud, struct hactl_call *call, struct gce_requ
     image_path(cloud, image);
     gce_prepare(&questions[PROJECT], "GET", NULL, ".");
     gce_prepare(&questions[REGION], "GET", NULL, "regions/%s", region);
-    gce_prepare(&questions[NETWORK], "GET", NULL, "global/networks/%s", gce_link_name(network ? network : "default"));
+    cloud_network_path(network, network_path);
+    gce_prepare(&questions[NETWORK], "GET", NULL, "%s", network_path);
     gce_prepare(&questions[IMAGE], "GET", NULL, "%s", image);
     gce_prepare(&questions[MACHINE_TYPE], "GET", NULL, "zones/%s/machineTypes/%s", zones[0].name,
                 type ? gce_link_name(type) : "e2-standard-2");

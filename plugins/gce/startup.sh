@@ -77,7 +77,7 @@ mount_data() {
         0) ;;
         2)
             [ ! -e "$directory/data-token" ] || { lost "the data disk is blank, and was not before" || return 2; }
-            mkfs.ext4 -q -m 0 "$device" || { failed "mkfs.ext4 on $device failed" || return 1; }
+            mkfs.ext4 -q -F -m 0 "$device" || { failed "mkfs.ext4 on $device failed" || return 1; }
             ;;
         *) failed "what is on $device could not be told" || return 1 ;;
         esac

@@ -459,6 +459,7 @@ struct pki_item {
     bool authority; /* what is there is never replaced */
     bool secret;    /* its file holds a key itself */
     bool replaces;  /* there is one of that name */
+    bool skipped;   /* it was not made after all */
     char reason[PKI_REASON_SIZE];
 };
 
@@ -519,6 +520,7 @@ struct pki_job {
     unsigned char *der;                   /* the certificate that was made */
     size_t der_size;
     X509 *parsed; /* the same, of an authority */
+    bool done;
     int code;
     char text[256]; /* why it could not be made */
 };
@@ -526,6 +528,7 @@ struct pki_job {
 struct pki_jobs {
     struct pki_job *list;
     size_t count, room;
+    size_t left; /* there was no time for so many of them */
 };
 
 /* Empty, at the end of the list; NULL: out of memory. */

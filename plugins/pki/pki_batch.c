@@ -95,6 +95,8 @@ static int sync_directories(struct pki_batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         bool done = false;
         int error;
+        if (batch->items[i].skipped)
+            continue;
         for (size_t j = count; j > 0 && !done; j--)
             done = same_directory(batch->items[first[j - 1]].base, batch->items[i].base);
         error = done ? 0 : pki_store_sync_directory(batch->store, batch->items[i].base);
@@ -117,14 +119,17 @@ static int commit(struct pki_batch *batch)
         return pki_store_fail(batch->pki, batch->call, error, "", "");
     batch->placing = true;
     for (size_t i = 0; result == HACTL_OK && i < batch->count; i++)
-        result = place(batch, &batch->items[i]);
+        if (!batch->items[i].skipped)
+            result = place(batch, &batch->items[i]);
     if (result == HACTL_OK)
         result = sync_directories(batch);
     for (size_t i = 0; result == HACTL_OK && i < batch->count; i++)
-        batch->pki->host->log(batch->call, HACTL_LOG_INFO, "%s%s%s made (%s): %s/%s%s", batch->items[i].purpose,
-                              batch->items[i].replica != NULL ? " of " : "",
-                              batch->items[i].replica != NULL ? batch->items[i].replica : "", batch->items[i].reason,
-                              batch->pki->directory, batch->items[i].base, batch->items[i].ending);
+        if (!batch->items[i].skipped)
+            batch->pki->host->log(batch->call, HACTL_LOG_INFO, "%s%s%s made (%s): %s/%s%s", batch->items[i].purpose,
+                                  batch->items[i].replica != NULL ? " of " : "",
+                                  batch->items[i].replica != NULL ? batch->items[i].replica : "",
+                                  batch->items[i].reason, batch->pki->directory, batch->items[i].base,
+                                  batch->items[i].ending);
     return result;
 }
 

@@ -205,6 +205,12 @@ static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
     result = pki_batch_close(batch, result);
     if (result == HACTL_OK)
         pki_jobs_remember(batch->pki, batch->store, batch, jobs);
+    /* What is there is there; the next call goes on with the rest. */
+    if (result == HACTL_OK && jobs->left > 0) {
+        batch->pki->host->retry_after(batch->call, 1);
+        result = batch->pki->host->fail(batch->call, HACTL_E_BUSY, "%zu of %zu keys are still to be made", jobs->left,
+                                        jobs->count);
+    }
     pki_jobs_free(jobs);
     pki_batch_free(batch);
     return result;

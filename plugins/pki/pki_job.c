@@ -13,10 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define THREADS_MAX 64
 /* Fewer elliptic jobs than this are done before another thread has begun. */
 #define WORTH_A_THREAD 48
+/* For making files durable and giving them their names. */
+#define SPARE_MS 1500
 
 struct pki_job *pki_jobs_add(struct pki_jobs *jobs)
 {
@@ -220,6 +223,20 @@ static int do_job(struct worker *worker, struct pki_job *job)
 
 /* ---- all of them ---- */
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What is left is for another call when the next job might not end in time. */
+static bool is_late(const struct pki_batch *batch, int64_t job_ms)
+{
+    return batch->pki->host->ms_left(batch->call) < 2 * job_ms + SPARE_MS;
+}
+
 static void work(struct worker *worker, bool is_main)
 {
     struct run *run = worker->run;
@@ -229,7 +246,11 @@ static void work(struct worker *worker, bool is_main)
     pki_maker_open(&worker->maker, &batch->pki->crypto);
     worker->store = pki_store_share(batch->store);
     while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->jobs->count) {
-        if (do_job(worker, &run->jobs->list[i]) != HACTL_OK || (is_main && batch->pki->host->cancelled(batch->call)))
+        int64_t began_ms = now_ms();
+        run->jobs->list[i].done = do_job(worker, &run->jobs->list[i]) == HACTL_OK;
+        /* The host is asked by the thread that it called, and by no other. */
+        if (!run->jobs->list[i].done ||
+            (is_main && (batch->pki->host->cancelled(batch->call) || is_late(batch, now_ms() - began_ms))))
             atomic_store(&run->stop, true);
     }
     pki_store_unshare(&worker->store);
@@ -282,6 +303,15 @@ static int report(struct pki_batch *batch, const struct pki_jobs *jobs)
     return HACTL_OK;
 }
 
+static void skip_undone(struct pki_batch *batch, struct pki_jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++)
+        if (!jobs->list[i].done) {
+            batch->items[jobs->list[i].item].skipped = true;
+            jobs->left++;
+        }
+}
+
 int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
 {
     struct run run = {.batch = batch, .jobs = jobs};
@@ -296,6 +326,7 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
     work(&workers[0], true);
     for (unsigned i = 1; i < started; i++)
         pthread_join(threads[i], NULL);
+    skip_undone(batch, jobs);
     return report(batch, jobs);
 }
 
@@ -396,6 +427,8 @@ void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pk
     for (size_t i = 0; i < jobs->count; i++) {
         const struct pki_job *job = &jobs->list[i];
         const struct pki_item *item = &batch->items[job->item];
+        if (!job->done)
+            continue;
         note_verified(pki, item, job);
         if (job->kind == PKI_JOB_KUBECONFIG)
             remember_one(pki, store, item, ".conf", job, take_kubeconfig);

@@ -30,7 +30,7 @@ struct hactl_inventory inventory;
 struct hactl_call *fresh_call(void)
 {
     fake_call_free(call);
-    call = fake_call_new(2000);
+    call = fake_call_new(600000);
     return call;
 }
 

@@ -497,6 +497,7 @@ static void test_errors(void **state)
         {412, SHAPE_A("conditionNotMet", "Constraint constraints/compute.vmExternalIpAccess violated"), HACTL_E_DENIED,
          "violated", false},
         {400, SHAPE_A("invalid", "bad name"), HACTL_E_INVALID, "bad name", false},
+        {400, SHAPE_A("invalid", "External IP address: 192.0.2.1 is already in-use."), HACTL_E_BUSY, "192.0.2.1", true},
         {400, SHAPE_A("instanceInMultipleLoadBalancedIgs", "x"), HACTL_E_CONFLICT, "x", false},
         {503, SHAPE_A("backendError", "oops"), HACTL_E_UNAVAILABLE, "oops", true},
         {502, "<html>", HACTL_E_UNAVAILABLE, "status 502", true},

@@ -484,10 +484,11 @@ static void test_keys_of_replicas(void **state)
     list_all();
     for (size_t i = 0; i < call->certificate_count; i++) {
         const struct hactl_certificate *one = &call->certificates[i];
-        const char *common_name = strstr(one->subject, "CN=") + 3;
+        const char *common_name;
         char name[65], organization[65] = "";
         if (one->replica == NULL)
             continue;
+        common_name = strstr(one->subject, "CN=") + 3;
         snprintf(name, sizeof name, "%.*s", (int)strcspn(common_name, ","), common_name);
         if (strstr(one->subject, "O=") != NULL)
             snprintf(organization, sizeof organization, "%s", strstr(one->subject, "O=") + 2);

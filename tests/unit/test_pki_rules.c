@@ -457,6 +457,27 @@ static void test_rule_14_one_sync_for_a_batch(void **state)
     assert_int_equal(syncs, 1);
 }
 
+/* Keys that take long: what there was time for is there, whole, and the next call goes on. */
+static void test_slow_keys_are_made_in_several_calls(void **state)
+{
+    const struct fake_setting settings[] = {{"key_type", "rsa-2048"}, {NULL, NULL}};
+    int result = HACTL_E_BUSY, calls = 0;
+
+    (void)state;
+    inventory.replica_count = 1;
+    assert_int_equal(authorities(), HACTL_OK);
+    open_with(settings);
+    for (; result == HACTL_E_BUSY && calls < 40; calls++) {
+        struct hactl_call *hasty = fake_call_new(1);
+        result = hactl_plugin.issuer->issue(self, hasty, &inventory, "demo-1", NULL, 0);
+        fake_call_free(hasty);
+    }
+    assert_int_equal(result, HACTL_OK);
+    assert_true(calls > 1);
+    assert_int_equal(openssl_says("ca", "replicas/demo-1/pki/apiserver", "sslserver", EXTERNAL), 0);
+    assert_int_equal(listed("kubelet", "demo-1")->ready, HACTL_YES);
+}
+
 static void test_rule_15_no_authority_is_overwritten(void **state)
 {
     char *key, *certificate, *account;
@@ -567,6 +588,7 @@ int main(void)
         TEST(test_rule_12_modes_do_not_depend_on_umask),
         TEST(test_rule_13_renewal_is_one_rename),
         TEST(test_rule_14_one_sync_for_a_batch),
+        TEST(test_slow_keys_are_made_in_several_calls),
         TEST(test_rule_15_no_authority_is_overwritten),
         TEST(test_rule_16_no_key_is_shown),
         TEST(test_rule_26_openssl_cnf_is_not_ours),
