@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/call_internal.h"
 #include "core/wants.h"
 #include "core/session_internal.h"
 
@@ -176,6 +177,20 @@ static int run_issue(struct hactl_call *c)
 {
     const struct arguments *a = ARGUMENTS(c);
     return OPS(c, issuer)->issue(SELF(c), c, a->want, a->name, a->second, (size_t)a->number);
+}
+static int run_rotate(struct hactl_call *c)
+{
+    const struct arguments *a = ARGUMENTS(c);
+    if (!OPS(c, issuer)->rotate)
+        return ha_call_fail(c, HACTL_E_UNSUPPORTED, "this issuer cannot rotate its authorities");
+    return OPS(c, issuer)->rotate(SELF(c), c, a->want, a->name, (enum hactl_rotation)a->number);
+}
+static int run_revoke(struct hactl_call *c)
+{
+    const struct arguments *a = ARGUMENTS(c);
+    if (!OPS(c, issuer)->revoke)
+        return ha_call_fail(c, HACTL_E_UNSUPPORTED, "this issuer cannot revoke certificates");
+    return OPS(c, issuer)->revoke(SELF(c), c, a->want, a->name);
 }
 static int run_retire(struct hactl_call *c)
 {
@@ -350,7 +365,7 @@ static struct hactl_call *ask_issuer_list(struct ha_session *session)
     for (int p = 0; p < session->payload_count; p++) {
         const struct hactl_payload_ops *payload = session->payloads[p]->plugin->descriptor->payload;
         const char *purpose = ha_offers(payload, operator_purpose) ? payload->operator_purpose : NULL;
-        purposes[p] = ha_arena_string(a->arena, purpose && !session->private->payloads[p].tls_known ? purpose : "");
+        purposes[p] = ha_arena_string(a->arena, purpose ? purpose : "");
     }
     a->purposes = purposes;
     a->found = ha_arena_take(a->arena, sizeof *a->found);
@@ -411,6 +426,7 @@ static const struct {
     [HA_STEP_FIREWALL_DELETE] = {TO_CLOUD, run_firewall_destroy},
     [HA_STEP_AUTHORITY_CREATE] = {TO_ISSUER, run_authority},
     [HA_STEP_CERTIFICATE_ISSUE] = {TO_ISSUER, run_issue},
+    [HA_STEP_AUTHORITY_ROTATE] = {TO_ISSUER, run_rotate},
     [HA_STEP_CERTIFICATE_RETIRE] = {TO_ISSUER, run_retire},
     [HA_STEP_AUTHORITY_DELETE] = {TO_ISSUER, run_issuer_destroy},
     [HA_STEP_INSTANCE_CREATE] = {TO_CLOUD, run_instance_ensure},
@@ -522,6 +538,9 @@ struct hactl_call *ha_ask_step(struct ha_session *session, const struct ha_step 
             a->name = ha_arena_string(a->arena, session->observed.model.replicas[step->replica].name);
         else if (!session->cloud && step->kind == HA_STEP_CERTIFICATE_ISSUE)
             a->name = HACTL_EVERYTHING;
+        if (step->kind == HA_STEP_AUTHORITY_ROTATE)
+            a->name = ha_arena_string(a->arena, session->observed.model.rotation);
+        a->number = step->phase;
         break;
     case TO_GROUP:
         a->want = ha_group_want(a->arena, session, step->group);
@@ -720,6 +739,15 @@ struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, con
     call->may_pend = true;
     a->want = ha_group_want(a->arena, session, group);
     a->name = ha_arena_string(a->arena, to_id);
+    return call;
+}
+
+struct hactl_call *ha_ask_revoke(struct ha_session *session, const char *certificate, int64_t timeout_ms)
+{
+    struct arguments *a;
+    struct hactl_call *call = ask(session, session->issuer, run_revoke, "revoke", timeout_ms, &a);
+    a->want = ha_inventory_want(a->arena, session);
+    a->name = ha_arena_string(a->arena, certificate);
     return call;
 }
 

@@ -65,6 +65,8 @@ struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *insta
 /* NULL: the plugin makes none. */
 struct hactl_call *ha_ask_snapshot(struct ha_session *session, int group, const char *path, int64_t timeout_ms);
 struct hactl_call *ha_ask_move_leader(struct ha_session *session, int group, const char *to_id, int64_t timeout_ms);
+/* `certificate`: its PEM. */
+struct hactl_call *ha_ask_revoke(struct ha_session *session, const char *certificate, int64_t timeout_ms);
 struct hactl_call *ha_ask_forget(struct ha_session *session, int64_t timeout_ms);
 
 /* Submits the call and waits until what it began is over, polling; for what is

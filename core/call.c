@@ -135,6 +135,8 @@ static const struct field certificate_fields[] = {
     PROSE(certificate, names),
     OPTIONAL(certificate, path, PATH_MAX_BYTES),
     OPTIONAL_PROSE(certificate, wanted),
+    OPTIONAL_NAME(certificate, authority),
+    ENUM(certificate, rotation, HACTL_ROTATION_RETIRE),
 };
 static const struct field credential_fields[] = {
     CONTENT(credential, content, content_size),

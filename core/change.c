@@ -115,6 +115,10 @@ static int fail_blocked(struct change *c)
         if (ha_model_is_formed(group) && (group->quorum != HACTL_YES || group->alarm[0]))
             status = HA_EXIT_REFUSED;
     }
+    char why[256];
+    if (!ha_rotation_done(&c->session->observed.model) &&
+        ha_rotation_gated(&c->session->observed.model, why, sizeof why))
+        status = HA_EXIT_REFUSED;
     return ha_fail(c->error, status, "cannot go on: %s",
                    all[0] ? all : "the wanted state is not reached and nothing safe is left to do");
 }
@@ -286,6 +290,7 @@ static int prepare(struct change *c)
 {
     struct ha_session *session = c->session;
     c->previous = c->wanted = session->desired;
+    ha_request_renews(session, c->request.kind == HA_REQUEST_RENEW, c->request.name, c->request.rekey);
     /* One that is resumed finds what it wants in the store. */
     if (!c->resumes &&
         (c->request.kind == HA_REQUEST_ABORT ? ha_change_want_previous(c)
@@ -298,6 +303,12 @@ static int prepare(struct change *c)
     if (c->previous.generation == 0 && c->wanted.formed_count > 0)
         ha_change_say(c, "the store was empty: what the cloud lists of %s is taken over",
                       session->configuration->cluster_name);
+    /* The old authority is put away: an abort cannot bring it back, only say so. */
+    if (c->request.kind == HA_REQUEST_ABORT && c->wanted.rotation_goal > HA_ROTATE_PREPARE &&
+        session->observed.model.rotation_found == HACTL_ROTATION_NONE && c->wanted.rotation[0]) {
+        c->wanted.rotation_goal = HA_ROTATE_RETIRE;
+        ha_change_say(c, "the rotation of %s is over and is not taken back", c->wanted.rotation);
+    }
     return ha_desired_same(&c->wanted, &session->desired) ? 0 : look_and_plan(c);
 }
 

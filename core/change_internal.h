@@ -9,7 +9,8 @@
 struct change {
     struct ha_session *session;
     struct ha_request request;
-    char text[256]; /* of the request */
+    char text[256];   /* of the request */
+    char renews[256]; /* of the text: what is renewed */
     char operation[64];
     char ends[64];              /* the open operation that this one aborts or takes over */
     struct ha_desired previous; /* before the request: where `op abort` goes back to */

@@ -5,7 +5,6 @@
 #include "core/cmd_change.h"
 #include "core/commands.h"
 #include "core/describe.h"
-#include "core/judge.h"
 
 /* `pki issue` is the stage of that work, whatever the configuration calls it. */
 int ha_cmd_pki_issue(struct ha_cli *cli, struct ha_error *error)
@@ -83,22 +82,6 @@ int ha_cmd_pki_list(struct ha_cli *cli, struct ha_error *error)
         print_certificate(&session->observed.certificates[i], table);
     ha_table_print(table, stdout);
 out:
-    ha_session_close(session);
-    return status;
-}
-
-int ha_cmd_pki_check(struct ha_cli *cli, struct ha_error *error)
-{
-    struct ha_session *session = NULL;
-    struct ha_verdicts verdicts = {0};
-    int status = -1;
-
-    if (ha_judge_limits(cli, &verdicts, error) != 0 || observed_session(cli, &session, error) != 0)
-        goto out;
-    ha_judge_certificates(&verdicts, session);
-    status = ha_judge_print(&verdicts, session, cli->options.json, "hactl.pki-check/1", error);
-out:
-    ha_judge_clear(&verdicts);
     ha_session_close(session);
     return status;
 }

@@ -95,9 +95,41 @@ const struct ha_command ha_commands[] = {
      "Runs the stage that issues certificates, and no other. Authorities are made when they are missing and are never "
      "replaced."},
     {"pki", "list", NULL, "", 0, 0, 0, ha_cmd_pki_list, "lists every certificate", "pki list\npki list -o json", ""},
-    {"pki", "check", NULL, "[--warn DURATION] [--crit DURATION]", 0, 0, LIMITS, ha_cmd_pki_check,
-     "warns of certificates that expire", "pki check\npki check --warn 90d --crit 30d",
-     "Exits with 0 when all are well, 10 for warnings, 9 when one has expired, is missing or expires within --crit."},
+    {"pki", "check", NULL, "[--warn DURATION] [--crit DURATION] [--textfile FILE]", 0, 0,
+     LIMITS | HA_BIT(HA_OPTION_TEXTFILE), ha_cmd_pki_check, "says how long every certificate lives, for monitoring",
+     "pki check\npki check --warn 90d --crit 30d\npki check -o json\npki check --textfile "
+     "/var/lib/prometheus/node-exporter/hactl.prom",
+     "Lists every certificate, those in kubeconfigs and the authorities too, with the days that it has left and what "
+     "is "
+     "wrong with it: missing, expired, due for renewal, or not as it is wanted (names, key, signer, mode, owner).\n"
+     "Exits with 0 when all are well; with 10 when some are due, expire within --warn (60d) or are not as wanted; with "
+     "9 "
+     "when one has expired, is missing or expires within --crit (14d).\n"
+     "--textfile writes the same as metrics, replacing the file in one step: "
+     "hactl_certificate_not_after_timestamp_seconds, hactl_certificate_due_timestamp_seconds and "
+     "hactl_certificate_state."},
+    {"pki", "renew", NULL, "[--rekey] [NAME...]", 0, 6, HA_BIT(HA_OPTION_REKEY) | DETAILED, ha_cmd_pki_renew,
+     "renews what is due, and rolls it out", "pki renew\npki renew --rekey demo-2\npki renew etcd-server --dry-run",
+     "Issues every certificate anew that has less than its share of life left (see hactl-pki(8)) or is not as wanted, "
+     "and gives it to what uses it, one replica after the other, each out of the balancer meanwhile. Nothing is due: "
+     "nothing is done. Keys are kept unless --rekey is given. With names only what is of these replicas or purposes is "
+     "renewed."},
+    {"pki", "rotate", NULL, "[AUTHORITY [prepare | trust | switch | retire | back | status]]", 0, 2, DETAILED,
+     ha_cmd_pki_rotate, "replaces a certificate authority while the cluster runs",
+     "pki rotate\npki rotate etcd-ca prepare\npki rotate etcd-ca trust\npki rotate etcd-ca switch\npki rotate etcd-ca "
+     "retire\npki rotate etcd-ca back\npki rotate etcd-ca --accept-budget 0",
+     "prepare makes the new authority beside the old one; trust has both trusted everywhere; switch has everything "
+     "signed by the new one; retire ends the trust in the old one and puts it away. Each phase is rolled out to one "
+     "replica after the other, each out of the balancer meanwhile, and a phase is refused (exit status 5) while "
+     "something that is known to use the authority has not got what the phase before calls for.\n"
+     "back takes the last phase back; nothing of it is left then. Without a phase those that are still to come are "
+     "taken one after the other. Without an authority, or with status, the phase of each is shown.\n"
+     "With three members each restart leaves no failure to spare, which --accept-budget 0 accepts."},
+    {"pki", "revoke", NULL, "FILE", 1, 1, DETAILED, ha_cmd_pki_revoke, "revokes a certificate",
+     "pki revoke old-client.crt",
+     "Puts the certificate in FILE (PEM) on the revocation list of the authority that signed it, and rolls the list "
+     "out to what reads one, which is etcd. A certificate of the cluster's own is issued anew first. Kubernetes' API "
+     "server reads no such lists: rotate its authority instead."},
     {"pki", "sign", NULL, "PURPOSE REQUEST [REPLICA]", 2, 3, 0, ha_cmd_pki_sign,
      "signs a certificate request that somebody else made",
      "pki sign kubelet node.csr demo-2 >node.crt\npki sign ingress ingress.csr -o json",

@@ -41,7 +41,8 @@ ha_command_run ha_cmd_replica_add, ha_cmd_replica_remove, ha_cmd_replica_replace
 ha_command_run ha_cmd_endpoint_show, ha_cmd_endpoint_promote, ha_cmd_endpoint_demote;
 ha_command_run ha_cmd_etcd_members, ha_cmd_etcd_status, ha_cmd_etcd_snapshot, ha_cmd_etcd_move_leader,
     ha_cmd_etcd_reconcile;
-ha_command_run ha_cmd_pki_issue, ha_cmd_pki_list, ha_cmd_pki_check;
+ha_command_run ha_cmd_pki_issue, ha_cmd_pki_list, ha_cmd_pki_check, ha_cmd_pki_renew, ha_cmd_pki_rotate,
+    ha_cmd_pki_revoke;
 ha_command_run ha_cmd_pki_sign, ha_cmd_pki_request, ha_cmd_pki_import;
 ha_command_run ha_cmd_stage_list, ha_cmd_stage_run;
 ha_command_run ha_cmd_op_list, ha_cmd_op_show, ha_cmd_op_resume, ha_cmd_op_abort;

@@ -86,12 +86,13 @@ struct ha_configuration {
     char *cluster_service_address, *cluster_dns_domain;
     struct ha_listed_replica *replicas;
     size_t listed_replica_count;
-    char *endpoint_address;  /* NULL: the cloud's */
-    int64_t endpoint_port;   /* 0: the port that the payload declares */
-    char *endpoint_mode;     /* auto|balancer */
-    char *keys_mode;         /* operator|replica */
-    char *state_directory;   /* of this cluster: base/<cluster> */
-    int64_t lock_timeout_ms; /* how long to wait for another hactl */
+    char *endpoint_address;    /* NULL: the cloud's */
+    int64_t endpoint_port;     /* 0: the port that the payload declares */
+    char *endpoint_mode;       /* auto|balancer */
+    char *keys_mode;           /* operator|replica */
+    char *state_directory;     /* of this cluster: base/<cluster> */
+    int64_t endpoint_drain_ms; /* between leaving the balancer and a restart */
+    int64_t lock_timeout_ms;   /* how long to wait for another hactl */
     struct ha_setting *core_settings;
     size_t core_setting_count; /* the same, for config show */
 

@@ -37,6 +37,8 @@ static const struct hactl_key core_keys[] = {
      "The port of the public endpoint; 0 takes the one that the payload declares."},
     {"endpoint.mode", HACTL_KEY_STRING, 0, "auto", 0, 0, "auto|balancer",
      "auto: a lone replica holds the public address itself; balancer: there is always a balancer."},
+    {"endpoint.drain", HACTL_KEY_STRING, 0, "1s", 0, 0, NULL,
+     "How long a replica that was taken out of the balancer finishes handshakes before it is restarted: 0s, 1s."},
     {"keys.mode", HACTL_KEY_STRING, 0, "operator", 0, 0, "operator|replica",
      "Where the private keys of replicas are made: operator means by hactl, on this machine; replica means on the "
      "replica itself, which they never leave, if the cloud can hand its certificate requests out."},
@@ -581,6 +583,7 @@ static int take_core(struct ha_configuration *configuration, struct ha_error *er
     configuration->keys_mode = core_setting(configuration, "keys.mode")->string;
     if (ha_name_check(name->source, "cluster.name", name->string, error) != 0 ||
         take_duration(core_setting(configuration, "lock.timeout"), &configuration->lock_timeout_ms, error) != 0 ||
+        take_duration(core_setting(configuration, "endpoint.drain"), &configuration->endpoint_drain_ms, error) != 0 ||
         check_address(core_setting(configuration, "endpoint.address"), error) != 0 ||
         take_replicas(configuration, error) != 0)
         return -1;

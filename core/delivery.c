@@ -88,6 +88,11 @@ bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST])
     return half(rendered, mix_files, out) && half(rendered, mix_how, out + HA_DIGEST_FILES);
 }
 
+bool ha_delivery_same_files(const char *digest, const char *other)
+{
+    return strncmp(digest, other, HA_DIGEST_FILES) == 0;
+}
+
 static bool take_credential(struct ha_delivery_work *work, struct hactl_call *finished)
 {
     struct hactl_file *file = &work->rendered->files[work->file];

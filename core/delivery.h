@@ -26,6 +26,8 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
                                     struct hactl_call *finished, int64_t timeout_ms, bool *last);
 void ha_delivery_end(struct ha_delivery_work *work);
 /* Of something rendered whose files have their contents. */
+/* The same files, whatever the rest: arguments follow how a member begins. */
+bool ha_delivery_same_files(const char *digest, const char *other);
 bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);
 
 #endif

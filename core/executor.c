@@ -264,6 +264,17 @@ static void start_checked(struct ha_execution *x, struct ha_task *task)
     }
 }
 
+/* One that was taken out of the balancer just now has handshakes under way
+ * that no balancer knows to be unfinished; they get the time to end. Longer
+ * connections are cut by the restart, and their clients open new ones. */
+static bool leaves_service(const struct ha_execution *x, const struct ha_step *step)
+{
+    const struct ha_model *model = &x->session->observed.model;
+    return (step->kind == HA_STEP_MEMBER_START || step->kind == HA_STEP_COMPONENTS_START) &&
+           model->holder == HA_HOLDER_BALANCER && model->replicas[step->replica].backend == HA_BACKEND_NONE &&
+           model->replicas[step->replica].deliveries[step->group] != HA_DELIVERY_NONE;
+}
+
 /* Announces all that can start now with one fsync, then starts it. */
 static void start_tasks(struct ha_execution *x)
 {
@@ -292,6 +303,8 @@ static void start_tasks(struct ha_execution *x)
             ha_task_pause(x, ready[i], HA_POLLING, 0); /* it was begun by an earlier run */
         else if (ha_step_is_delicate(ready[i]->step->kind))
             ha_task_look(x, ready[i], true);
+        else if (leaves_service(x, ready[i]->step))
+            ha_task_pause(x, ready[i], HA_PAUSING, x->session->configuration->endpoint_drain_ms);
         else if (ha_step_types[ready[i]->step->kind].changes)
             ha_task_call(x, ready[i]);
         else

@@ -127,6 +127,8 @@ static void went_well(struct ha_execution *x, struct ha_task *task, struct hactl
     }
     task->unsettled = false;
     task->delivered = task->delivering;
+    if (task->delivering)
+        memcpy(x->session->private->wanted[task->step->replica][task->step->group], task->delivery.digest, HA_DIGEST);
     ha_call_free(call);
     task->pause_ms = 0;
     if (ha_step_types[task->step->kind].scope != HA_SCOPE_NONE) {

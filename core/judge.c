@@ -48,6 +48,7 @@ static void judge_certificate(struct ha_verdicts *verdicts, const struct ha_cert
 {
     int64_t left_ms = (certificate->not_after_s - (int64_t)time(NULL)) * 1000;
     const char *of = certificate->replica[0] != '\0' ? certificate->replica : "the cluster";
+    bool due = certificate->due_s != 0 && certificate->due_s <= (int64_t)time(NULL);
     enum ha_level level = left_ms <= verdicts->crit_ms   ? HA_LEVEL_CRITICAL
                           : left_ms <= verdicts->warn_ms ? HA_LEVEL_WARNING
                                                          : HA_LEVEL_OK;
@@ -56,6 +57,10 @@ static void judge_certificate(struct ha_verdicts *verdicts, const struct ha_cert
     if (certificate->ready == HACTL_NO)
         ha_judge(verdicts, "certificates", certificate->not_after_s == 0 ? HA_LEVEL_CRITICAL : HA_LEVEL_WARNING,
                  "%s of %s: %s", certificate->purpose, of, certificate->reason);
+    if (certificate->not_after_s != 0 && level == HA_LEVEL_OK && due)
+        ha_judge(verdicts, "certificates", HA_LEVEL_WARNING, "%s of %s is due: it expires %s; hactl pki %s",
+                 certificate->purpose, of, ha_time_relative(certificate->not_after_s, when, sizeof when),
+                 certificate->is_authority ? "rotate" : "renew");
     if (certificate->not_after_s != 0 && level != HA_LEVEL_OK)
         ha_judge(verdicts, "certificates", level, "%s of %s %s %s (%s)", certificate->purpose, of,
                  left_ms < 0 ? "expired" : "expires", ha_time_relative(certificate->not_after_s, when, sizeof when),

@@ -45,6 +45,10 @@ enum ha_holder { HA_HOLDER_NONE, HA_HOLDER_REPLICA, HA_HOLDER_BALANCER, HA_HOLDE
 
 enum ha_endpoint_want { HA_ENDPOINT_AUTO, HA_ENDPOINT_BALANCER, HA_ENDPOINT_REPLICA };
 
+/* How far the rotation of an authority is to go: a phase of enum
+ * hactl_rotation, or all the way to the end of it, or back to its beginning. */
+enum ha_rotation_goal { HA_ROTATE_BACK, HA_ROTATE_PREPARE, HA_ROTATE_TRUST, HA_ROTATE_SWITCH, HA_ROTATE_RETIRE };
+
 struct ha_replica {
     char name[HA_NAME], zone[HA_NAME], internal_address[HA_ADDRESS];
     bool wanted;
@@ -58,6 +62,8 @@ struct ha_replica {
     enum hactl_tristate ready; /* its own port answers */
     enum ha_backend backend;
     enum hactl_tristate temporary_address; /* a public address of its own, while it does not hold the cluster's */
+    uint8_t unproved;                      /* bit: payload of which nobody can say what it runs on */
+    uint8_t spared;                        /* bit: payload that uses none of the certificates that are to be issued */
     char detail[192];                      /* for people: why it is not well */
 };
 
@@ -86,7 +92,9 @@ struct ha_model {
     enum ha_endpoint_want endpoint_want;
     int endpoint_replica; /* with HA_ENDPOINT_REPLICA: which; -1: any */
     bool has_cloud, has_issuer, has_balancer, has_firewall, has_temporary_addresses;
-    bool replica_keys; /* replicas make their own keys: certificates come after the machine */
+    bool replica_keys;      /* replicas make their own keys: certificates come after the machine */
+    char rotation[HA_NAME]; /* the authority that is rotated; "": none */
+    enum ha_rotation_goal rotation_goal;
 
     /* found */
     enum hactl_tristate address;
@@ -95,6 +103,11 @@ struct ha_model {
     bool firewall_present;        /* some of it is there, as wanted or not */
     enum hactl_tristate authority;
     enum ha_certificates operator_certificates;
+    enum hactl_rotation rotation_found;
+    uint8_t rotation_payloads;                  /* bit: payload that has certificates of that authority */
+    bool rotation_of_cluster, rotation_of_each; /* it signs for the cluster, for replicas */
+    bool rotation_early;                        /* what the old one signed may still be in use */
+    bool trust_of_cluster, trust_of_each;       /* what trusts it is among the certificates themselves */
     enum ha_holder holder;
     int holder_replica;
     char holder_detail[HA_DETAIL];       /* for people: why it is unknown, or two */

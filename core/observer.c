@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/session_internal.h"
+#include "core/stale.h"
 #include "core/text.h"
 
 #define SET(out, text) ha_text_copy(out, sizeof(out), text)
@@ -48,6 +49,8 @@ void ha_observe_desired(struct ha_session *session)
         model->replicas[at].founding = r->founding;
         model->replicas[at].returning = r->returning;
     }
+    SET(model->rotation, desired->rotation);
+    model->rotation_goal = desired->rotation_goal;
     model->endpoint_replica = desired->endpoint_replica[0] ? ha_model_replica(model, desired->endpoint_replica) : -1;
     for (int g = 0; g < model->group_count; g++)
         for (int f = 0; f < desired->formed_count; f++)
@@ -84,6 +87,7 @@ void ha_observe_begin(struct ha_session *session)
     struct ha_model *model = &session->observed.model;
     bool repair = model->repair;
     ha_model_init(model);
+    memset(session->private->wanted, 0, sizeof session->private->wanted);
     model->repair = repair;
     model->has_cloud = session->cloud != NULL;
     model->has_issuer = session->issuer != NULL;
@@ -221,6 +225,7 @@ static void merge_deliveries(struct ha_session *session, const struct hactl_call
                                            : found->running == HACTL_NO ? HA_DELIVERY_DEAD
                                                                         : HA_DELIVERY_UNKNOWN;
         SET(session->private->digests[r][p], found->digest);
+        ha_stale_judge(session, r, p);
         if (found->detail)
             SET(model->replicas[r].detail, found->detail);
     }
@@ -344,8 +349,15 @@ static void keep_certificate(struct ha_observation *observed, const struct hactl
     SET(c->wanted, found->wanted);
     c->not_before_s = found->not_before_s;
     c->not_after_s = found->not_after_s;
+    SET(c->authority, found->authority);
+    c->due_s = found->due_s;
+    c->retire_s = found->retire_s;
     c->ready = found->ready;
+    c->rotation = found->rotation;
     c->is_authority = found->is_authority;
+    c->rotates = found->rotates;
+    c->carries_trust = found->carries_trust;
+    c->revocations = found->revocations;
 }
 
 static void count(struct tally *tally, const struct hactl_certificate *found)
@@ -392,6 +404,7 @@ static void merge_issuer(struct ha_session *session, const struct hactl_call *ca
     for (int r = 0; r < model->replica_count; r++)
         model->replicas[r].certificates = replicas[r].total ? judge(&replicas[r]) : HA_CERTIFICATES_NONE;
     merge_credentials(session, call);
+    ha_rotation_observe(session);
 }
 
 /* ---- members */
@@ -613,5 +626,9 @@ int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_er
         wave[count++] = (struct wave){HA_SUBJECT_ENDPOINT, 0, 0};
     if (scopes & HA_SCOPE_BALANCER && model->balancer == HACTL_YES && model->holder != HA_HOLDER_BALANCER)
         wave[count++] = (struct wave){HA_SUBJECT_TRIAL, 0, 0};
-    return run_wave(session, wave, count, error);
+    if (run_wave(session, wave, count, error))
+        return -1;
+    if (scopes == HA_SCOPE_ALL)
+        ha_stale_observe(session);
+    return 0;
 }

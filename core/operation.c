@@ -82,6 +82,14 @@ static int take_up(struct change *c, const struct ha_operation *open)
     c->request.kind = ha_request_kind_of(open->request);
     if (c->request.kind == HA_REQUEST_STAGE)
         c->request.name = c->text + strlen("stage run ");
+    if (c->request.kind == HA_REQUEST_RENEW) {
+        char *rekey = strstr(c->text, " --rekey");
+        size_t verb = strlen("pki renew");
+        c->request.rekey = rekey != NULL;
+        snprintf(c->renews, sizeof c->renews, "%.*s", (int)(rekey ? (size_t)(rekey - c->text) - verb : strlen(c->text)),
+                 c->text + verb);
+        c->request.name = c->renews[0] ? c->renews + 1 : NULL;
+    }
     ha_change_say(c, "resuming operation %s (%s)", open->id, open->request);
     json_decref(c->earlier);
     c->earlier = NULL;
@@ -225,6 +233,10 @@ int ha_change_want_previous(struct change *c)
     c->wanted.destroy = before.destroy;
     c->wanted.endpoint_want = before.endpoint_want;
     memcpy(c->wanted.endpoint_replica, before.endpoint_replica, sizeof before.endpoint_replica);
+    /* Of a rotation that began with that operation nothing is to be left. */
+    c->wanted.rotation_goal = before.rotation[0] ? before.rotation_goal : HA_ROTATE_BACK;
+    if (before.rotation[0])
+        memcpy(c->wanted.rotation, before.rotation, sizeof before.rotation);
     snprintf(c->text, sizeof c->text, "op abort %s", open.id);
     return 0;
 }
@@ -315,6 +327,8 @@ void ha_change_note_facts(struct change *c)
         snprintf(c->wanted.formed[c->wanted.formed_count++].cluster_id, sizeof c->wanted.formed[0].cluster_id, "%s",
                  group->cluster_id);
     }
+    if (c->wanted.rotation[0] && model->rotation_found == HACTL_ROTATION_NONE && ha_rotation_done(model))
+        c->wanted.rotation[0] = '\0';
     for (int i = 0; all_formed && i < c->wanted.replica_count; i++)
         c->wanted.replicas[i].founding = false;
 }

@@ -60,6 +60,10 @@ static const struct touch_rule {
     [HA_STEP_AUTHORITY_CREATE] = {.writes = {.things = HA_THING_AUTHORITY}},
     [HA_STEP_CERTIFICATE_ISSUE] = {.reads = {.addresses = R, .things = HA_THING_ADDRESS | HA_THING_AUTHORITY},
                                    .writes = {.certificates = R}},
+    [HA_STEP_AUTHORITY_ROTATE] = {.reads = {.addresses = ALL, .ready = ALL, .groups = ALL, .backends = ALL},
+                                  .writes = {.certificates = ALL,
+                                             .instances = ALL,
+                                             .things = HA_THING_AUTHORITY | HA_THING_OPERATOR}},
     [HA_STEP_CERTIFICATE_RETIRE] = {.reads = {.instances = R}, .writes = {.certificates = R}},
     [HA_STEP_AUTHORITY_DELETE] = {.reads = {.instances = ALL,
                                             .certificates = ALL,
@@ -139,6 +143,13 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
     for (int p = 0; step->kind == HA_STEP_CERTIFICATE_ISSUE && r >= 0 && p < model->payload_count; p++)
         if (model->replicas[r].deliveries[p] != HA_DELIVERY_NONE)
             step->writes.instances |= spread(R, r);
+    /* It leaves for a restart: all that has to be well before that is. */
+    if (step->kind == HA_STEP_BACKEND_REMOVE && model->replicas[r].wanted) {
+        step->reads.ready = UINT16_MAX;
+        step->reads.groups = UINT16_MAX;
+        step->reads.certificates |= spread(R, r);
+        step->reads.instances |= spread(R, r);
+    }
     if (ha_step_restarts(model, step)) {
         step->reads.ready = UINT16_MAX;
         step->reads.things |= HA_THING_BALANCER;

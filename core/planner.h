@@ -43,6 +43,7 @@ struct ha_step {
     char member_id[24];          /* of the member that it is about, where one is there */
     char to[HA_NAME];            /* leader-move: to whom */
     enum hactl_tristate healthy; /* the member that it is about, as planned */
+    int phase;                   /* authority-rotate: enum hactl_rotation */
     char subject[HA_NAME * 2 + 4];
     struct ha_touch reads, writes;
     uint64_t needs[HA_STEPS / 64]; /* bit: an earlier step of the same plan */
@@ -119,11 +120,25 @@ bool ha_replica_may_hold(const struct ha_model *model, int replica);
 bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* Something that served has just been restarted and does not serve again yet. */
 bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica);
+/* Of a formed group something runs and is not well yet, or is expected to be. */
+bool ha_group_recovering(const struct ha_model *model, int g);
 bool ha_balancer_awaited(const struct ha_model *model);
+/* The next thing for it is a step that interrupts what it serves with. */
+bool ha_member_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+bool ha_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+/* It serves behind the balancer and others do too: it leaves before it is interrupted. */
+bool ha_drain_first(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
+/* It could serve and was taken out, or never put in. */
+bool ha_replica_out(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* The address is where it is to be, and was seen to answer there: what could take it back may go. */
 bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);
 /* Does the step interrupt something that runs? */
 bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step);
+/* ---- planner_rotation.c */
+bool ha_rotation_done(const struct ha_model *model);
+/* The first known consumer that keeps the rotation from going on, in words; false: none. */
+bool ha_rotation_gated(const struct ha_model *model, char *why, size_t size);
+void ha_rotation_apply(struct ha_model *model, const struct ha_step *step);
 /* What the scope asks for and is not so, and what is before that and not so. */
 void ha_explain_blocked(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *plan);
 

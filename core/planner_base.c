@@ -292,11 +292,25 @@ static int component_to_start(const struct ha_model *model, int i)
 }
 
 /* One that answers is interrupted only while no other is on its way back. */
+static int component_due(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    int p = component_to_start(model, i);
+    return p >= 0 && model->replicas[i].ready != HACTL_NO && ha_service_recovering(model, scope, i) ? -1 : p;
+}
+
+bool ha_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
+{
+    if (ha_member_restart_due(model, scope, replica))
+        return true;
+    int p = scope->enabled[HA_STEP_COMPONENTS_START] ? component_due(model, scope, replica) : -1;
+    return p >= 0 && model->replicas[replica].deliveries[p] == HA_DELIVERY_STALE;
+}
+
 bool ha_rule_components_start(RULE_ARGUMENTS)
 {
     for (int i = 0; i < model->replica_count; i++) {
-        int p = component_to_start(model, i);
-        if (p < 0 || (model->replicas[i].ready != HACTL_NO && ha_service_recovering(model, scope, i)))
+        int p = component_due(model, scope, i);
+        if (p < 0 || (model->replicas[i].deliveries[p] == HA_DELIVERY_STALE && ha_drain_first(model, scope, i)))
             continue;
         out->replica = i;
         out->group = p;
@@ -328,7 +342,7 @@ bool ha_replica_coming(const struct ha_model *model, const struct ha_plan_scope 
 bool ha_service_recovering(const struct ha_model *model, const struct ha_plan_scope *scope, int but_replica)
 {
     for (int i = 0; i < model->replica_count; i++)
-        if (i != but_replica && ha_replica_coming(model, scope, i))
+        if (i != but_replica && (ha_replica_coming(model, scope, i) || ha_replica_out(model, scope, i)))
             return true;
     return scope->enabled[HA_STEP_BALANCER_AWAIT] && ha_balancer_awaited(model);
 }

@@ -116,6 +116,7 @@ static void create_instance(const struct ha_model *model, struct ha_replica *r)
     r->instance = HACTL_INSTANCE_RUNNING;
     r->data = HACTL_YES;
     r->ready = HACTL_NO;
+    r->unproved = r->spared = 0;
     r->temporary_address = model->has_temporary_addresses ? HACTL_YES : HACTL_NO;
     for (int p = 0; p < model->payload_count; p++)
         r->deliveries[p] = HA_DELIVERY_NONE;
@@ -126,6 +127,7 @@ static void delete_instance(struct ha_model *model, struct ha_replica *r)
     r->instance = HACTL_INSTANCE_ABSENT;
     r->ready = HACTL_NO;
     r->data = HACTL_YES;
+    r->unproved = r->spared = 0;
     r->temporary_address = HACTL_NO;
     for (int p = 0; p < model->payload_count; p++)
         r->deliveries[p] = HA_DELIVERY_NONE;
@@ -148,8 +150,9 @@ static void issue(struct ha_model *model, const struct ha_step *step)
     struct ha_replica *r = replica_of(model, step);
     r->certificates = HA_CERTIFICATES_READY;
     for (int p = 0; p < model->payload_count; p++)
-        if (r->deliveries[p] == HA_DELIVERY_RUNNING || r->deliveries[p] == HA_DELIVERY_DEAD)
+        if ((r->deliveries[p] == HA_DELIVERY_RUNNING || r->deliveries[p] == HA_DELIVERY_DEAD) && !(r->spared >> p & 1))
             r->deliveries[p] = HA_DELIVERY_STALE;
+    r->spared = 0;
 }
 
 /* One that an earlier step adds has no id yet; its name is known. */
@@ -197,6 +200,7 @@ static bool start_unit(struct ha_model *model, const struct ha_step *step)
     struct ha_replica *r = replica_of(model, step);
     bool fresh = r->deliveries[step->group] == HA_DELIVERY_NONE;
     r->deliveries[step->group] = HA_DELIVERY_RUNNING;
+    r->unproved &= (uint8_t) ~(1u << step->group);
     if (!fresh) {
         r->ready = HACTL_NO;
         r->backend = r->backend == HA_BACKEND_SERVING ? HA_BACKEND_WAITING : r->backend;
@@ -254,6 +258,9 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step)
         break;
     case HA_STEP_CERTIFICATE_ISSUE:
         issue(model, step);
+        break;
+    case HA_STEP_AUTHORITY_ROTATE:
+        ha_rotation_apply(model, step);
         break;
     case HA_STEP_CERTIFICATE_RETIRE:
         replica_of(model, step)->certificates = HA_CERTIFICATES_NONE;
@@ -469,6 +476,8 @@ bool ha_step_holds(const struct ha_model *model, const struct ha_step *step)
         return model->firewall == HACTL_NO && !model->firewall_present;
     case HA_STEP_AUTHORITY_CREATE:
         return model->authority == HACTL_YES;
+    case HA_STEP_AUTHORITY_ROTATE:
+        return (int)model->rotation_found == step->phase;
     case HA_STEP_AUTHORITY_DELETE:
         return model->authority == HACTL_NO;
     case HA_STEP_BALANCER_BUILD:

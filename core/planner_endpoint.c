@@ -68,14 +68,35 @@ bool ha_rule_balancer_build(RULE_ARGUMENTS)
     return balancer_wanted(model) && model->address == HACTL_YES && model->balancer == HACTL_NO;
 }
 
+static bool may_serve(const struct ha_model *model, int i)
+{
+    return is_ready(model, i) && ha_model_joined(model, i) && !ha_replica_lost(model, i);
+}
+
+bool ha_replica_out(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
+{
+    return scope->enabled[HA_STEP_BACKEND_ADD] && model->balancer == HACTL_YES && model->holder == HA_HOLDER_BALANCER &&
+           balancer_wanted(model) && may_serve(model, replica) && model->replicas[replica].backend == HA_BACKEND_NONE;
+}
+
+/* Only where it can be put back in, and with another left that serves. */
+bool ha_drain_first(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
+{
+    return scope->enabled[HA_STEP_BACKEND_REMOVE] && scope->enabled[HA_STEP_BACKEND_ADD] &&
+           scope->enabled[HA_STEP_BALANCER_AWAIT] && model->balancer == HACTL_YES &&
+           model->holder == HA_HOLDER_BALANCER && model->replicas[replica].backend == HA_BACKEND_SERVING &&
+           serving(model) > 1;
+}
+
+/* One that was taken out to be restarted is not put back before that, unless
+ * it may not be restarted any more. */
 bool ha_rule_backend_add(RULE_ARGUMENTS)
 {
-    (void)scope;
     if (model->balancer != HACTL_YES || !balancer_wanted(model))
         return false;
     for (int i = 0; i < model->replica_count; i++)
-        if (is_ready(model, i) && ha_model_joined(model, i) && !ha_replica_lost(model, i) &&
-            model->replicas[i].backend == HA_BACKEND_NONE) {
+        if (may_serve(model, i) && model->replicas[i].backend == HA_BACKEND_NONE &&
+            !(model->holder == HA_HOLDER_BALANCER && serving(model) > 0 && ha_restart_due(model, scope, i))) {
             out->replica = i;
             return true;
         }
@@ -102,25 +123,47 @@ static bool may_answer(const struct ha_model *model, int i)
     return !dead;
 }
 
-/* One that answers goes when the others serve; one that does not, at once. The
- * last one that serves stays while the balancer holds the address. */
-static bool backend_may_go(const struct ha_model *model, int i)
+/* New certificates first, then a restart. */
+static bool restart_follows(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    const struct ha_replica *r = &model->replicas[i];
+    return model->has_issuer && scope->enabled[HA_STEP_CERTIFICATE_ISSUE] && scope->enabled[HA_STEP_MEMBER_START] &&
+           r->certificates == HA_CERTIFICATES_STALE && r->backend == HA_BACKEND_SERVING;
+}
+
+static bool wanted_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope)
+{
+    for (int i = 0; i < model->replica_count; i++)
+        if (model->replicas[i].wanted && (ha_restart_due(model, scope, i) || restart_follows(model, scope, i)))
+            return true;
+    return false;
+}
+
+/* One that answers goes when the others serve and are not about to be
+ * interrupted; one that does not, at once. The last one that serves stays while
+ * the balancer holds the address. */
+static bool backend_may_go(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
     bool held = model->holder == HA_HOLDER_BALANCER || model->holder == HA_HOLDER_BOTH;
     bool last = held && r->backend == HA_BACKEND_SERVING && serving(model) == 1;
     bool lost = r->wanted && ha_replica_lost(model, i);
     return (!r->wanted || lost) && (r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING) && !last &&
-           (lost || !may_answer(model, i) || all_wanted_serve(model));
+           (lost || !may_answer(model, i) ||
+            (all_wanted_serve(model) && (r->backend != HA_BACKEND_SERVING || !wanted_restart_due(model, scope))));
+}
+
+static bool drain_due(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    return ha_drain_first(model, scope, i) && ha_restart_due(model, scope, i);
 }
 
 bool ha_rule_backend_remove(RULE_ARGUMENTS)
 {
-    (void)scope;
     if (model->destroy || model->balancer != HACTL_YES || model->holder == HA_HOLDER_UNKNOWN)
         return false;
     for (int i = 0; i < model->replica_count; i++)
-        if (backend_may_go(model, i)) {
+        if (backend_may_go(model, scope, i) || drain_due(model, scope, i)) {
             out->replica = i;
             return true;
         }

@@ -215,6 +215,16 @@ static bool authority_wrong(const struct ha_model *model, int i, char *why, size
                                                           : SAY("there is no certificate authority");
 }
 
+static bool rotation_unfinished(const struct ha_model *model, int i, char *why, size_t size)
+{
+    (void)i;
+    if (!model->has_issuer || model->destroy || ha_rotation_done(model))
+        return false;
+    if (ha_rotation_gated(model, why, size))
+        return true;
+    return SAY("the authority %s is not in the phase that it was asked for", model->rotation);
+}
+
 static bool address_wrong(const struct ha_model *model, int i, char *why, size_t size)
 {
     (void)i;
@@ -231,6 +241,7 @@ static const struct check checks[] = {
     {HA_STEP_ADDRESS_RESERVE, address_wrong, false},
     {HA_STEP_FIREWALL_ENSURE, firewall_wrong, false},
     {HA_STEP_AUTHORITY_CREATE, authority_wrong, false},
+    {HA_STEP_AUTHORITY_ROTATE, rotation_unfinished, false},
     {HA_STEP_CERTIFICATE_ISSUE, operator_certificates_missing, false},
     {HA_STEP_CERTIFICATE_ISSUE, certificates_missing, true},
     {HA_STEP_INSTANCE_CREATE, replica_down, true},

@@ -105,11 +105,24 @@ static bool wants_member_start(const struct ha_model *model, const struct ha_pla
     return delivery == HA_DELIVERY_NONE ? group->quorum == HACTL_YES : may_restart(model, scope, g, m);
 }
 
+bool ha_member_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
+{
+    for (int g = 0; g < model->group_count && !model->destroy && scope->enabled[HA_STEP_MEMBER_START]; g++)
+        if (model->replicas[replica].deliveries[g] == HA_DELIVERY_STALE && wants_member_start(model, scope, g, replica))
+            return true;
+    return false;
+}
+
+static bool must_drain(const struct ha_model *model, const struct ha_plan_scope *scope, int g, int i)
+{
+    return model->replicas[i].deliveries[g] == HA_DELIVERY_STALE && ha_drain_first(model, scope, i);
+}
+
 bool ha_rule_member_start(RULE_ARGUMENTS)
 {
     for (int g = 0; g < model->group_count && !model->destroy; g++)
         for (int i = 0; i < model->replica_count; i++)
-            if (wants_member_start(model, scope, g, i)) {
+            if (wants_member_start(model, scope, g, i) && !must_drain(model, scope, g, i)) {
                 out->group = g;
                 out->replica = i;
                 return true;
@@ -159,7 +172,7 @@ bool ha_quorum_may_return(const struct ha_model *model, int g, bool stale)
     return running > 0 && running >= ha_quorum_of(known);
 }
 
-static bool recovering(const struct ha_model *model, int g)
+bool ha_group_recovering(const struct ha_model *model, int g)
 {
     const struct ha_group *group = &model->groups[g];
     if (group->quorum != HACTL_YES)
@@ -178,7 +191,7 @@ bool ha_rule_group_await(RULE_ARGUMENTS)
 {
     (void)scope;
     for (int g = 0; g < model->group_count && !model->destroy; g++)
-        if (ha_model_is_formed(&model->groups[g]) ? recovering(model, g) : forming(model, g)) {
+        if (ha_model_is_formed(&model->groups[g]) ? ha_group_recovering(model, g) : forming(model, g)) {
             out->group = g;
             return true;
         }

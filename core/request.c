@@ -349,6 +349,44 @@ static int want_repair(struct ha_session *session, const struct ha_desired *desi
     return -1;
 }
 
+/* One phase at a time, one authority at a time; what was asked for before is
+ * asked for again at will. */
+static int want_rotate(const struct ha_request *request, struct ha_desired *desired, struct ha_error *error)
+{
+    int goal = 0;
+    bool this = strcmp(desired->rotation, request->name) == 0;
+    if (present(desired) == 0) {
+        ha_fail(error, HA_EXIT_USAGE, "there are no replicas, so there is nothing to rotate");
+        ha_advise(error, "hactl up, or hactl pki issue where there is no cloud");
+        return -1;
+    }
+    while (goal < HA_ROTATION_GOALS && strcmp(ha_rotation_words[goal], request->phase) != 0)
+        goal++;
+    if (desired->rotation[0] && !this) {
+        ha_fail(error, HA_EXIT_REFUSED, "the authority %s is being rotated (%s): one after the other",
+                desired->rotation, ha_rotation_words[desired->rotation_goal]);
+        ha_advise(error, "hactl pki rotate %s retire, or back", desired->rotation);
+        return -1;
+    }
+    int at = this ? (int)desired->rotation_goal : HA_ROTATE_BACK;
+    if (goal == HA_ROTATE_BACK && !this)
+        return ha_fail(error, HA_EXIT_USAGE, "no rotation of %s is under way, so there is nothing to take back",
+                       request->name);
+    if (goal == HA_ROTATE_BACK) {
+        goal = at > HA_ROTATE_BACK ? at - 1 : HA_ROTATE_BACK;
+    } else if (goal != at && goal != at + 1) {
+        ha_fail(error, HA_EXIT_REFUSED, "%s of %s comes %s %s, and that is where it is%s", request->phase,
+                request->name, goal > at ? "after" : "before", ha_rotation_words[goal > at ? goal - 1 : goal + 1],
+                at ? "" : " not yet");
+        ha_advise(error, goal > at ? "hactl pki rotate %s %s" : "hactl pki rotate %s back # one phase: %s",
+                  request->name, ha_rotation_words[goal > at ? at + 1 : at - 1]);
+        return -1;
+    }
+    snprintf(desired->rotation, sizeof desired->rotation, "%s", request->name);
+    desired->rotation_goal = (enum ha_rotation_goal)goal;
+    return 0;
+}
+
 static void want_down(struct ha_desired *desired)
 {
     desired->destroy = true;
@@ -367,6 +405,7 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
     switch (request->kind) {
     case HA_REQUEST_UP:
     case HA_REQUEST_STAGE:
+    case HA_REQUEST_RENEW:
         return want_up(session, request, desired, error);
     case HA_REQUEST_ADD:
         return want_add(session, request, desired, error);
@@ -377,6 +416,8 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
     case HA_REQUEST_PROMOTE:
     case HA_REQUEST_DEMOTE:
         return want_endpoint(session, request, desired, error);
+    case HA_REQUEST_ROTATE:
+        return want_rotate(request, desired, error);
     case HA_REQUEST_DOWN:
         want_down(desired);
         return 0;
@@ -399,6 +440,8 @@ static const char *const request_verbs[] = {[HA_REQUEST_UP] = "up",
                                             [HA_REQUEST_PROMOTE] = "endpoint promote",
                                             [HA_REQUEST_DEMOTE] = "endpoint demote",
                                             [HA_REQUEST_RECONCILE] = "etcd reconcile",
+                                            [HA_REQUEST_ROTATE] = "pki rotate",
+                                            [HA_REQUEST_RENEW] = "pki renew",
                                             [HA_REQUEST_STAGE] = "stage run",
                                             [HA_REQUEST_RESUME] = "op resume",
                                             [HA_REQUEST_ABORT] = "op abort"};
@@ -409,6 +452,10 @@ void ha_request_text(const struct ha_request *request, char *out, size_t size)
     if (request->name && request->kind != HA_REQUEST_RESUME)
         used += snprintf(out + used, size - (size_t)used, request->kind == HA_REQUEST_ADD ? " --name %s" : " %s",
                          request->name);
+    if (request->phase)
+        used += snprintf(out + used, size - (size_t)used, " %s", request->phase);
+    if (request->rekey)
+        used += snprintf(out + used, size - (size_t)used, " --rekey");
     if (request->zone)
         used += snprintf(out + used, size - (size_t)used, " --zone %s", request->zone);
     if (request->replicas)
@@ -434,6 +481,8 @@ static const char *const request_pipelines[] = {[HA_REQUEST_UP] = "up",
                                                 [HA_REQUEST_PROMOTE] = "endpoint",
                                                 [HA_REQUEST_DEMOTE] = "endpoint",
                                                 [HA_REQUEST_RECONCILE] = "etcd-reconcile",
+                                                [HA_REQUEST_ROTATE] = "up",
+                                                [HA_REQUEST_RENEW] = "up",
                                                 [HA_REQUEST_STAGE] = "up",
                                                 [HA_REQUEST_RESUME] = "up",
                                                 [HA_REQUEST_ABORT] = "up"};
@@ -513,4 +562,10 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
     for (int i = 0; i < end->replica_count && *count < HA_WARNINGS; i++)
         if (end->replicas[i].wanted && warn_of_zone(end, i, wanted, warnings[*count]))
             ++*count;
+}
+
+void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey)
+{
+    session->private->rekey = renews && rekey;
+    snprintf(session->private->renews, sizeof session->private->renews, "%s", renews && names ? names : "");
 }

@@ -15,6 +15,8 @@ enum ha_request_kind ha_request_kind_of(const char *text);
 /* The steps of the request's pipeline, or of one stage of it. */
 int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
                      struct ha_plan_scope *out, struct ha_error *error);
+/* Of `pki renew`: for the inventory that the issuer is given. */
+void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
 /* About even counts and zones; `warnings` holds HA_WARNINGS lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
 

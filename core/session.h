@@ -31,11 +31,12 @@ struct ha_options {
 
 /* A certificate as observed, for reports. */
 struct ha_certificate {
-    char purpose[HA_NAME], replica[HA_NAME], reason[512], subject[128], names[1024], path[512];
+    char purpose[HA_NAME], replica[HA_NAME], authority[HA_NAME], reason[512], subject[128], names[1024], path[512];
     char wanted[2048]; /* the names it is to have, each with why */
-    int64_t not_before_s, not_after_s;
+    int64_t not_before_s, not_after_s, due_s, retire_s;
     enum hactl_tristate ready;
-    bool is_authority;
+    enum hactl_rotation rotation;
+    bool is_authority, revocations, rotates, carries_trust;
 };
 
 struct ha_observation {
@@ -82,6 +83,8 @@ enum ha_request_kind {
     HA_REQUEST_PROMOTE,
     HA_REQUEST_DEMOTE,
     HA_REQUEST_RECONCILE,
+    HA_REQUEST_ROTATE,
+    HA_REQUEST_RENEW,
     HA_REQUEST_STAGE,
     HA_REQUEST_RESUME,
     HA_REQUEST_ABORT
@@ -89,9 +92,11 @@ enum ha_request_kind {
 
 struct ha_request {
     enum ha_request_kind kind;
-    const char *name; /* replica, stage or operation */
+    const char *name; /* replica, stage, operation, authority; renew: what, divided by spaces */
     const char *zone;
-    int replicas; /* up: how many; 0: as configured or stored */
+    const char *phase; /* rotate: "trust", "back", ... */
+    bool rekey;        /* renew */
+    int replicas;      /* up: how many; 0: as configured or stored */
 };
 
 /* How a change went; kept in the journal's end record and printed. */

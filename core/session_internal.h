@@ -8,6 +8,8 @@
 #include "core/delivery.h"
 #include "core/session.h"
 
+enum { HA_PURPOSES = 8 };
+
 struct ha_reach {
     char replica[HA_NAME];
     uint16_t port;
@@ -45,11 +47,15 @@ struct ha_session_private {
      * endpoint's gap. */
     struct ha_instance *prober, *knocker;
     char cluster_ids[HA_GROUPS][24];
-    char digests[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST]; /* of what runs there */
+    char digests[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST]; /* of what runs there; "": not known */
+    char wanted[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST];  /* of what would be delivered now; "": not known */
+    char purposes[HA_PAYLOADS][HA_PURPOSES][HA_NAME];  /* of the credentials that a payload's files name */
     int held_by_replica;                               /* -1: by none */
     bool held_by_balancer, held_by_other;
     char holder_words[HA_DETAIL]; /* the cloud's, about who else has it */
     unsigned calls;
+    bool rekey;       /* pki renew --rekey */
+    char renews[256]; /* pki renew NAME...; "": all */
 };
 
 const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port);

@@ -24,6 +24,8 @@ const struct ha_step_type ha_step_types[HA_STEP_KINDS] = {
                                   HA_SCOPE_ISSUER, 60000, true},
     [HA_STEP_CERTIFICATE_ISSUE] = {"certificate-issue", "issue the certificates of %s", "certificates", HA_SCOPE_ISSUER,
                                    60000, true},
+    [HA_STEP_AUTHORITY_ROTATE] = {"authority-rotate", "rotate the authority %s", "certificates", HA_SCOPE_ISSUER, 60000,
+                                  true},
     [HA_STEP_CERTIFICATE_RETIRE] = {"certificate-retire", "retire the certificates of %s", "certificates",
                                     HA_SCOPE_ISSUER, 60000, true},
     [HA_STEP_AUTHORITY_DELETE] = {"authority-delete", "remove the certificate authorities and their keys",

@@ -53,6 +53,12 @@ int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_
 static const char *const endpoint_words[] = {
     [HA_ENDPOINT_AUTO] = "auto", [HA_ENDPOINT_BALANCER] = "balancer", [HA_ENDPOINT_REPLICA] = "replica"};
 
+const char *const ha_rotation_words[] = {[HA_ROTATE_BACK] = "back",
+                                         [HA_ROTATE_PREPARE] = "prepare",
+                                         [HA_ROTATE_TRUST] = "trust",
+                                         [HA_ROTATE_SWITCH] = "switch",
+                                         [HA_ROTATE_RETIRE] = "retire"};
+
 json_t *ha_desired_to_json(const struct ha_desired *desired)
 {
     json_t *replicas = json_array(), *formed = json_object();
@@ -66,10 +72,12 @@ json_t *ha_desired_to_json(const struct ha_desired *desired)
     }
     for (int i = 0; i < desired->formed_count; i++)
         json_object_set_new(formed, desired->formed[i].group, json_string(desired->formed[i].cluster_id));
-    return json_pack("{si sI si sb ss ss so so ss}", "schema", SCHEMA, "generation", (json_int_t)desired->generation,
-                     "next_ordinal", desired->next_ordinal, "destroy", desired->destroy, "endpoint",
-                     endpoint_words[desired->endpoint_want], "endpoint_replica", desired->endpoint_replica, "replicas",
-                     replicas, "formed", formed, "operation", desired->operation);
+    return json_pack("{si sI si sb ss ss ss ss so so ss}", "schema", SCHEMA, "generation",
+                     (json_int_t)desired->generation, "next_ordinal", desired->next_ordinal, "destroy",
+                     desired->destroy, "endpoint", endpoint_words[desired->endpoint_want], "endpoint_replica",
+                     desired->endpoint_replica, "rotation", desired->rotation, "rotation_goal",
+                     desired->rotation[0] ? ha_rotation_words[desired->rotation_goal] : "", "replicas", replicas,
+                     "formed", formed, "operation", desired->operation);
 }
 
 static void copy(char *out, size_t size, const char *text)
@@ -99,14 +107,14 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     struct ha_desired read = {0};
     int schema = 0, destroy = 0;
     json_int_t generation = 0;
-    const char *endpoint = "auto", *endpoint_replica = "", *operation = "", *group;
+    const char *endpoint = "auto", *endpoint_replica = "", *operation = "", *group, *rotation = "", *goal = "";
     json_t *replicas = NULL, *formed = NULL, *item;
     json_error_t fault;
     size_t index;
-    if (json_unpack_ex((json_t *)json, &fault, 0, "{si sI si s?b s?s s?s so s?o s?s}", "schema", &schema, "generation",
-                       &generation, "next_ordinal", &read.next_ordinal, "destroy", &destroy, "endpoint", &endpoint,
-                       "endpoint_replica", &endpoint_replica, "replicas", &replicas, "formed", &formed, "operation",
-                       &operation))
+    if (json_unpack_ex((json_t *)json, &fault, 0, "{si sI si s?b s?s s?s s?s s?s so s?o s?s}", "schema", &schema,
+                       "generation", &generation, "next_ordinal", &read.next_ordinal, "destroy", &destroy, "endpoint",
+                       &endpoint, "endpoint_replica", &endpoint_replica, "rotation", &rotation, "rotation_goal", &goal,
+                       "replicas", &replicas, "formed", &formed, "operation", &operation))
         return ha_fail(error, HA_EXIT_FAILED, "the stored replica set cannot be read: %s", fault.text);
     if (schema != SCHEMA)
         return ha_fail(error, HA_EXIT_FAILED,
@@ -117,6 +125,10 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     for (size_t i = 0; i < sizeof endpoint_words / sizeof *endpoint_words; i++)
         if (strcmp(endpoint, endpoint_words[i]) == 0)
             read.endpoint_want = (enum ha_endpoint_want)i;
+    copy(read.rotation, sizeof read.rotation, rotation);
+    for (size_t i = 0; i < HA_ROTATION_GOALS; i++)
+        if (strcmp(goal, ha_rotation_words[i]) == 0)
+            read.rotation_goal = (enum ha_rotation_goal)i;
     copy(read.endpoint_replica, sizeof read.endpoint_replica, endpoint_replica);
     copy(read.operation, sizeof read.operation, operation);
     json_array_foreach(replicas, index, item)

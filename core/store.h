@@ -34,6 +34,8 @@ struct ha_desired {
     bool destroy;
     enum ha_endpoint_want endpoint_want;
     char endpoint_replica[HA_NAME];
+    char rotation[HA_NAME]; /* the authority on its way to another; "": none */
+    enum ha_rotation_goal rotation_goal;
     int replica_count;
     struct ha_desired_replica replicas[HA_REPLICAS];
     int formed_count;
@@ -43,6 +45,10 @@ struct ha_desired {
     } formed[HA_GROUPS];
     char operation[64]; /* the unfinished one; "" none */
 };
+
+/* "back", "prepare", "trust", "switch", "retire", by enum ha_rotation_goal. */
+enum { HA_ROTATION_GOALS = 5 };
+extern const char *const ha_rotation_words[HA_ROTATION_GOALS];
 
 struct ha_store;
 

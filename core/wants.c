@@ -119,12 +119,25 @@ static bool is_founding(const struct ha_replica *replica)
     return replica->founding;
 }
 
+/* "demo-1 etcd-server" as a list. */
+static const char *const *renews_want(struct ha_arena *arena, const struct ha_session *session)
+{
+    char *words = ha_arena_string(arena, session->private->renews), *rest = NULL;
+    const char **out = ha_arena_take(arena, (strlen(words) / 2 + 2) * sizeof *out);
+    size_t count = 0;
+    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        out[count++] = word;
+    return count ? out : NULL;
+}
+
 const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const struct ha_session *session)
 {
     struct hactl_inventory *out = TAKE(arena, hactl_inventory);
     out->cluster = cluster_want(arena, session);
     out->replicas = replicas_that(arena, session, any, &out->replica_count);
     out->replica_keys = session->observed.model.replica_keys;
+    out->rekey = session->private->rekey;
+    out->renews = renews_want(arena, session);
     return out;
 }
 
@@ -230,6 +243,22 @@ static const struct hactl_member *member_want(struct ha_arena *arena, const stru
     return out;
 }
 
+/* What is signed by an authority that has a list of revocations. */
+static const char *const *revocable_want(struct ha_arena *arena, const struct ha_session *session)
+{
+    const struct ha_observation *observed = &session->observed;
+    const char **out = ha_arena_take(arena, (observed->certificate_count + 1) * sizeof *out);
+    size_t count = 0;
+    for (size_t i = 0; i < observed->certificate_count; i++)
+        for (size_t k = 0; k < observed->certificate_count; k++)
+            if (observed->certificates[k].revocations &&
+                strcmp(observed->certificates[k].purpose, observed->certificates[i].authority) == 0) {
+                out[count++] = ha_arena_string(arena, observed->certificates[i].purpose);
+                break;
+            }
+    return out;
+}
+
 const struct hactl_payload_want *ha_payload_want(struct ha_arena *arena, const struct ha_session *session, int payload,
                                                  int replica)
 {
@@ -246,6 +275,7 @@ const struct hactl_payload_want *ha_payload_want(struct ha_arena *arena, const s
             members[out->member_count++] = member_want(arena, &group->members[m]);
         out->members = members;
     }
+    out->revocable = revocable_want(arena, session);
     return out;
 }
 

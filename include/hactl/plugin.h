@@ -215,6 +215,15 @@ struct hactl_reach {
     const char *verify; /* the address that the certificate must carry */
 };
 
+/* How far an authority is on its way to a successor of the same name. */
+enum hactl_rotation {
+    HACTL_ROTATION_NONE = 0,    /* there is one, it signs and is trusted */
+    HACTL_ROTATION_PREPARE = 1, /* the new one is made, and nobody knows it */
+    HACTL_ROTATION_TRUST = 2,   /* the old one signs, both are trusted */
+    HACTL_ROTATION_SWITCH = 3,  /* the new one signs, both are trusted */
+    HACTL_ROTATION_RETIRE = 4   /* the new one signs, it alone is trusted */
+};
+
 struct hactl_certificate {
     uint32_t struct_size;
     const char *purpose;       /* "etcd-peer", "kube-apiserver", ... */
@@ -228,6 +237,13 @@ struct hactl_certificate {
     int64_t not_before_s, not_after_s; /* 0 when missing, and for keys that never expire */
     const char *path;                  /* optional; where it is kept, for people */
     int is_authority;
+    const char *authority;        /* optional; purpose of the one that signs it */
+    int64_t due_s;                /* from when on it is to be renewed; 0: not known */
+    int rotates;                  /* `rotate` takes its purpose: an authority, or a key that signs tokens */
+    enum hactl_rotation rotation; /* of one that rotates */
+    int carries_trust;            /* it holds what is to be trusted: `authority`, or (NULL) all of them */
+    int64_t retire_s;             /* of one in phase SWITCH: not to be retired before; 0: at any time */
+    int revocations;              /* of an authority: it has a list of what it revoked */
 };
 
 /* A credential as content, and as a file of the operator's machine where the
@@ -289,8 +305,9 @@ struct hactl_file {
     const char *content; /* optional; NULL: the credential below */
     size_t content_size;
     const char *purpose; /* optional; a certificate's purpose ... */
-    const char *part;    /* ... and "certificate", "key", "authority", "public" or "kubeconfig". In `deliver`, where
-                          * replicas make    their keys: content NULL with part "key" is the key that the machine made */
+    const char *part;    /* ... and "certificate", "key", "authority", "public", "kubeconfig" or "revocations". In
+                          * `deliver`, where replicas make their keys: content NULL with part "key" is the key that
+                          * the machine made */
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -358,6 +375,8 @@ struct hactl_inventory {
     const struct hactl_replica *const *replicas;
     size_t replica_count;
     int replica_keys; /* 1: replicas make their keys themselves; the issuer signs their requests */
+    int rekey;                 /* what is renewed gets a new key */
+    const char *const *renews; /* optional: only what is of these replicas or purposes is renewed; ends with NULL */
 };
 
 /* Files of the operator's machine for mutual TLS; all optional together. */
@@ -392,6 +411,7 @@ struct hactl_payload_want {
     const struct hactl_member *const *members; /* joining: the group as it is now, its own entry included */
     size_t member_count;
     int founding; /* 1: the group is formed from `peers` at once; 0: joins or restarts among `members` */
+    const char *const *revocable; /* purposes that have "revocations"; ends with NULL */
 };
 
 struct hactl_probe_want {
@@ -567,7 +587,10 @@ struct hactl_payload_ops {
     uint32_t struct_size;
     /* Emits the ports; the same for every replica. */
     int (*ports)(void *self, struct hactl_call *call);
-    /* Emits files, units and ports. Changes nothing. */
+    /* Emits files, units and ports. Changes nothing. Files that differ from
+     * those that were delivered have the units restarted, so they follow the
+     * want's replica and its certificates, never peers or members; arguments
+     * may follow those. */
     int (*render)(void *self, struct hactl_call *call, const struct hactl_payload_want *want);
     /* HACTL_OK: it answers and is ready at that address. HACTL_E_UNAVAILABLE: it does not. */
     int (*probe)(void *self, struct hactl_call *call, const struct hactl_probe_want *want);
@@ -609,6 +632,16 @@ struct hactl_issuer_ops {
     int (*request)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica);
     /* [O] Takes in the answer to such a request: one certificate (PEM) with its chain. */
     int (*import)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
+                  const char *certificate);
+    /* [O] Takes an authority to a phase next to the one it is in, forwards or
+     * back; from RETIRE to NONE the old one is put away. What is issued and
+     * what `credential` gives as "authority" follow the phase: the core rolls
+     * both out, and asks for the next phase only when all have them. */
+    int (*rotate)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *authority,
+                  enum hactl_rotation phase);
+    /* [O] Puts a certificate (PEM) on its authority's list of those that are
+     * no longer valid, and makes the list anew. */
+    int (*revoke)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
                   const char *certificate);
 };
 

@@ -73,6 +73,37 @@ static const struct {
     {"peer.pem", "etcd-peer", "certificate", 0644},      {"peer-key.pem", "etcd-peer", "key", 0600},
 };
 
+/* There only once something was revoked; etcd reads them at every handshake. */
+static const struct revocations {
+    const char *path, *purpose, *argument;
+} revocations[] = {
+    {"client.crl", "etcd-server", "--client-crl-file"},
+    {"peer.crl", "etcd-peer", "--peer-crl-file"},
+};
+
+static bool has_revocations(const struct hactl_payload_want *want, const struct revocations *list)
+{
+    for (size_t i = 0; want->revocable && want->revocable[i]; i++)
+        if (strcmp(want->revocable[i], list->purpose) == 0)
+            return true;
+    return false;
+}
+
+static int emit_revocations(const struct etcd *self, struct hactl_call *call, const struct hactl_payload_want *want)
+{
+    int code = HACTL_OK;
+
+    for (size_t i = 0; code == HACTL_OK && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
+        struct hactl_file file = {.struct_size = sizeof(file), .mode = 0644, .part = "revocations"};
+
+        file.path = revocations[i].path;
+        file.purpose = revocations[i].purpose;
+        if (has_revocations(want, &revocations[i]))
+            code = self->host->emit_file(call, &file);
+    }
+    return code;
+}
+
 static int emit_files(const struct etcd *self, struct hactl_call *call)
 {
     int code = HACTL_OK;
@@ -261,6 +292,9 @@ static void add_all(const struct etcd *self, struct arguments *arguments, const 
     add(arguments, "--peer-trusted-ca-file=${directory}/peer-ca.pem");
     add(arguments, "--peer-cert-file=${directory}/peer.pem");
     add(arguments, "--peer-key-file=${directory}/peer-key.pem");
+    for (size_t i = 0; i < sizeof(revocations) / sizeof(revocations[0]); i++)
+        if (has_revocations(want, &revocations[i]))
+            add(arguments, "%s=${directory}/%s", revocations[i].argument, revocations[i].path);
     add_settings(self, arguments);
     add(arguments, "--initial-cluster-token=%s-%s", want->cluster->name, self->group);
     add(arguments, "--initial-cluster=%s", cluster);
@@ -305,6 +339,8 @@ static int etcd_render(void *instance, struct hactl_call *call, const struct hac
         goto out;
     add_all(self, &arguments, want, client_url, peer_url, cluster);
     code = emit_files(self, call);
+    if (code == HACTL_OK)
+        code = emit_revocations(self, call, want);
     if (code == HACTL_OK)
         code = emit_unit(self, call, &arguments);
     if (code == HACTL_OK)

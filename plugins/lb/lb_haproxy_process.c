@@ -248,14 +248,15 @@ static int server_place(const struct lb_haproxy *lb, char **words, const struct 
         return rc;
     if (!status || moved || (status->suspended && !status->draining))
         return server_enter(lb, words, server->name);
-    /* While it drained it was checked, and has connections that must last. */
-    return status->draining ? lb_control_do(lb, words, "set server " LB_MEMBERS "/%s state ready", server->name) : 0;
+    /* While it drained it was checked, and has connections that must last. One
+     * that is down meanwhile does not tell that it drains; it may. */
+    return status->draining || !status->up ? lb_control_do(lb, words, "set server " LB_MEMBERS "/%s state ready", server->name) : 0;
 }
 
 /* Draining, then gone when its last connection is; the next look finds it. */
 static void server_leave(const struct lb_haproxy *lb, const struct lb_server_status *status)
 {
-    if (!status->suspended)
+    if (!status->suspended && (status->up || status->sessions > 0))
         (void)lb_control_do(lb, NULL, "set server " LB_MEMBERS "/%s state drain", status->name);
     else if (status->sessions == 0 &&
              lb_control_do(lb, NULL, "set server " LB_MEMBERS "/%s state maint", status->name) == 0)

@@ -209,9 +209,9 @@ static int record_make(struct delivery *delivery)
     for (size_t i = 0; ok && i < payload->port_count; i++)
         ok = json_array_append_new(ports, json_pack("{s:s, s:i}", "name", payload->ports[i]->name, "port",
                                                     (int)payload->ports[i]->port)) == 0;
-    delivery->record =
-        json_pack("{s:s, s:s, s:s, s:O, s:O, s:O}", "payload", payload->name, "fingerprint", delivery->fingerprint,
-                  "data", delivery->token, "files", files, "units", units, "ports", ports);
+    delivery->record = json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O}", "payload", payload->name, "fingerprint",
+                                 delivery->fingerprint, "digest", payload->digest ? payload->digest : "", "data",
+                                 delivery->token, "files", files, "units", units, "ports", ports);
     json_decref(files);
     json_decref(units);
     json_decref(ports);

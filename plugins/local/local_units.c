@@ -475,6 +475,8 @@ static int delivery_list(struct local *local, struct hactl_call *call, const cha
                          size_t *units, size_t *running)
 {
     struct hactl_delivery delivery = {.struct_size = sizeof(delivery), .running = HACTL_YES};
+    const char *fingerprint = local_json_text(record, "fingerprint"), *digest = local_json_text(record, "digest");
+    bool current = digest[0] != '\0';
     char *detail = NULL;
     size_t index;
     json_t *unit;
@@ -486,6 +488,8 @@ static int delivery_list(struct local *local, struct hactl_call *call, const cha
     {
         const char *name = local_json_text(unit, "name");
         ++*units;
+        /* Written, but not what runs: an interrupted delivery. */
+        current = current && started_with(local, instance, name, fingerprint);
         if (is_running(local, instance, delivery.payload, unit)) {
             ++*running;
             if (!detail)
@@ -499,6 +503,7 @@ static int delivery_list(struct local *local, struct hactl_call *call, const cha
         delivery.running = HACTL_NO;
     }
     delivery.detail = detail;
+    delivery.digest = current ? digest : NULL;
     rc = local->host->emit_delivery(call, &delivery);
     free(detail);
     return rc;

@@ -84,6 +84,18 @@ static const struct hactl_key pki_keys[] = {
     {.name = "without",
      .type = HACTL_KEY_STRING_LIST,
      .help = "Certificates that are not to be made, by their purpose."},
+    {.name = "crl_days",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "90",
+     .minimum = 1,
+     .maximum = 3650,
+     .help = "A list of revocations is made anew before it is so old; etcd does not ask, other readers do."},
+    {.name = "token_hours",
+     .type = HACTL_KEY_INTEGER,
+     .default_value = "48",
+     .minimum = 0,
+     .maximum = 87600,
+     .help = "How long a service account's token lives at most; for so long its old key is trusted after a switch."},
     {.name = "profiles.*.authority",
      .type = HACTL_KEY_STRING,
      .help = "Who signs it: kubernetes-ca (the default), etcd-ca, etcd-peer-ca or front-proxy-ca."},
@@ -171,6 +183,8 @@ static int take_settings(struct pki *pki, const struct hactl_conf *conf, struct 
     pki->leaf_s = host->conf_integer(conf, "leaf_days") * PKI_DAY_S;
     pki->authority_s = host->conf_integer(conf, "authority_days") * PKI_DAY_S;
     pki->renew_s = renew_days > 0 ? renew_days * PKI_DAY_S : pki->leaf_s / 3;
+    pki->crl_s = host->conf_integer(conf, "crl_days") * PKI_DAY_S;
+    pki->token_s = host->conf_integer(conf, "token_hours") * 3600;
     pki->backdate_s = host->conf_integer(conf, "backdate_minutes") * 60;
     pki->single_etcd = strcmp(host->conf_string(conf, "etcd_authorities"), "single") == 0;
     pki->constrain = host->conf_boolean(conf, "constrain");
@@ -252,6 +266,10 @@ static int emit_state(const struct pki *pki, struct hactl_call *call, struct hac
     record->wanted = wanted;
     record->not_before_s = state->not_before_s;
     record->not_after_s = state->not_after_s;
+    if (state->not_after_s != 0 && want != NULL)
+        record->due_s = state->not_after_s - pki_renew_s(pki, want->profile, want->replica);
+    else if (state->not_after_s != 0)
+        record->due_s = pki_authority_due_s(pki, state->not_before_s, state->not_after_s);
     record->path = path;
     result = pki->host->emit_certificate(call, record);
     pki_names_free(&have);
@@ -266,10 +284,21 @@ static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_s
 {
     struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->purpose);
     char subject[128];
-    struct hactl_certificate record = {.purpose = profile->purpose, .is_authority = 1, .subject = subject};
+    int error, result;
+    struct hactl_certificate record = {
+        .purpose = profile->purpose, .is_authority = 1, .rotates = 1, .subject = subject};
+    struct pki_rotation rotation;
+
+    error = pki_rotation_read(store, profile->file, &rotation);
+    if (error != 0)
+        pki_state_finding(&authority->state, "%s.rotation %s", profile->file,
+                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
+    record.rotation = rotation.phase;
+    record.revocations = authority->crl != NULL;
 
     snprintf(subject, sizeof subject, "CN=%s", profile->common_name);
-    return emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
+    result = emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
+    return result == HACTL_OK ? pki_crl_list(pki, call, authority) : result;
 }
 
 static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store *store,
@@ -278,8 +307,11 @@ static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store 
 {
     struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->authority);
     char subject[256];
-    struct hactl_certificate record = {
-        .purpose = profile->purpose, .replica = replica != NULL ? replica->name : NULL, .subject = subject};
+    struct hactl_certificate record = {.purpose = profile->purpose,
+                                       .replica = replica != NULL ? replica->name : NULL,
+                                       .authority = profile->authority,
+                                       .carries_trust = profile->form == PKI_KUBECONFIG,
+                                       .subject = subject};
     struct pki_state state;
     struct pki_want want;
     int result = pki_want_make(pki, call, inventory, profile, replica, &want);
@@ -342,21 +374,30 @@ static int pki_list(void *self, struct hactl_call *call, const struct hactl_inve
 /* ---- credential ---- */
 
 /* Which file that is, without reading it. */
-static int authority_file(const struct pki *pki, struct hactl_call *call, size_t authority, const char *part,
-                          char base[PKI_PATH_SIZE])
+static int authority_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store, size_t authority,
+                          const char *part, char base[PKI_PATH_SIZE])
 {
     if (strcmp(part, "key") == 0)
         return pki->host->fail(call, HACTL_E_DENIED, "the key of authority %s is given to nobody",
                                pki_authorities[authority].purpose);
-    snprintf(base, PKI_PATH_SIZE, "%s", pki_authorities[authority].file);
+    if (strcmp(part, "authority") == 0)
+        pki_trust_base(store, pki_authorities[authority].file, ".crt", base);
+    else if (strcmp(part, "revocations") == 0)
+        snprintf(base, PKI_PATH_SIZE, "%s", pki_authorities[authority].file);
+    else
+        pki_signer_base(store, pki_authorities[authority].file, ".crt", base);
     return HACTL_OK;
 }
 
-static int account_file(const struct pki *pki, struct hactl_call *call, const char *part, char base[PKI_PATH_SIZE],
-                        const char **ending)
+/* "public": whatever is to be trusted, which may be two keys. */
+static int account_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *part,
+                        char base[PKI_PATH_SIZE], const char **ending)
 {
     *ending = strcmp(part, "key") == 0 ? ".key" : ".pub";
-    snprintf(base, PKI_PATH_SIZE, "%s", PKI_ACCOUNT_FILE);
+    if (strcmp(part, "key") == 0)
+        pki_signer_base(store, PKI_ACCOUNT_FILE, *ending, base);
+    else
+        pki_trust_base(store, PKI_ACCOUNT_FILE, *ending, base);
     return strcmp(part, "key") == 0 || strcmp(part, "public") == 0
                ? HACTL_OK
                : pki->host->fail(call, HACTL_E_INVALID, "%s has a key and a public part, no \"%s\"",
@@ -365,7 +406,7 @@ static int account_file(const struct pki *pki, struct hactl_call *call, const ch
 
 static bool has_part(const struct pki_profile *profile, const char *part)
 {
-    if (strcmp(part, "authority") == 0)
+    if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
         return true;
     /* Where replicas make their own keys there is a certificate instead. */
     if (profile != NULL && profile->form == PKI_KUBECONFIG)
@@ -373,11 +414,11 @@ static bool has_part(const struct pki_profile *profile, const char *part)
     return strcmp(part, "certificate") == 0 || strcmp(part, "key") == 0;
 }
 
-static int leaf_file(const struct pki *pki, struct hactl_call *call, const struct pki_profile *profile,
-                     const char *replica, const char *part, char base[PKI_PATH_SIZE], const char **ending)
+static int leaf_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
+                     const struct pki_profile *profile, const char *replica, const char *part, char base[PKI_PATH_SIZE], const char **ending)
 {
-    if (strcmp(part, "authority") == 0)
-        return authority_file(pki, call, pki_authority_find(profile->authority), part, base);
+    if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
+        return authority_file(pki, call, store, pki_authority_find(profile->authority), part, base);
     if (strcmp(part, "kubeconfig") == 0)
         *ending = ".conf";
     if (profile->scope == PKI_REPLICA && (replica == NULL || !pki_replica_name_valid(replica)))
@@ -388,21 +429,22 @@ static int leaf_file(const struct pki *pki, struct hactl_call *call, const struc
     return HACTL_OK;
 }
 
-static int credential_file(const struct pki *pki, struct hactl_call *call, const char *replica, const char *purpose,
+static int credential_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
+                           const char *replica, const char *purpose,
                            const char *part, char base[PKI_PATH_SIZE], const char **ending)
 {
     size_t leaf = pki_profile_find(pki, purpose), authority = pki_authority_find(purpose);
     const struct pki_profile *profile = leaf < pki->profile_count ? &pki->profiles[leaf] : NULL;
 
     if (strcmp(purpose, PKI_SERVICE_ACCOUNT) == 0)
-        return account_file(pki, call, part, base, ending);
+        return account_file(pki, call, store, part, base, ending);
     if (profile == NULL && authority == pki_authority_count)
         return pki->host->fail(call, HACTL_E_INVALID, "there is no certificate for \"%s\"", purpose);
     if (!has_part(profile, part))
         return pki->host->fail(call, HACTL_E_INVALID, "a credential of %s has no part \"%s\"", purpose, part);
-    *ending = strcmp(part, "key") == 0 ? ".key" : ".crt";
-    return profile != NULL ? leaf_file(pki, call, profile, replica, part, base, ending)
-                           : authority_file(pki, call, authority, part, base);
+    *ending = strcmp(part, "key") == 0 ? ".key" : strcmp(part, "revocations") == 0 ? ".crl" : ".crt";
+    return profile != NULL ? leaf_file(pki, call, store, profile, replica, part, base, ending)
+                           : authority_file(pki, call, store, authority, part, base);
 }
 
 static int pki_credential(void *self, struct hactl_call *call, const char *replica, const char *purpose,
@@ -414,12 +456,15 @@ static int pki_credential(void *self, struct hactl_call *call, const char *repli
     struct pki_store store;
     struct pki_blob blob;
     const char *ending = "";
-    int error, result = credential_file(pki, call, replica, purpose, part, base, &ending);
+    int error, result = pki_store_open(pki, call, false, &store);
 
-    if (result == HACTL_OK)
-        result = pki_store_open(pki, call, false, &store);
     if (result != HACTL_OK)
         return result;
+    result = credential_file(pki, call, &store, replica, purpose, part, base, &ending);
+    if (result != HACTL_OK) {
+        pki_store_close(&store);
+        return result;
+    }
     error = pki_store_read(&store, base, ending, &blob);
     pki_store_close(&store);
     if (error == -ENOENT)
@@ -446,6 +491,8 @@ static const struct hactl_issuer_ops pki_issuer = {
     .sign = pki_sign,
     .request = pki_request,
     .import = pki_import,
+    .rotate = pki_rotate,
+    .revoke = pki_revoke,
 };
 
 const struct hactl_plugin hactl_plugin = {

@@ -17,6 +17,10 @@
  *   pki_job         keys and certificates made on every processor
  *   pki_issue       making what is missing or not as wanted
  *   pki_foreign     requests of others, and certificates by others
+ *   pki_renew       when a certificate is due
+ *   pki_rotate      an authority's way to its successor, phase by phase
+ *   pki_crl         what was revoked
+ *   pki_audit       the log of all that was made
  *   pki_retire      removing
  *   pki_store       the directory: descriptors, lock, staging, placing
  */
@@ -26,6 +30,7 @@
 #include <hactl/plugin.h>
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <openssl/evp.h>
@@ -52,6 +57,8 @@ struct pki {
     char *directory;
     char *key_type;
     int64_t leaf_s, authority_s, renew_s, backdate_s;
+    int64_t crl_s;   /* from one list of revocations to the next at most */
+    int64_t token_s; /* how long a service account's token lives at most */
     uint16_t api_port;
     unsigned threads; /* 0: one for each processor */
     bool single_etcd; /* kubeadm's one authority for etcd */
@@ -119,6 +126,12 @@ const char *pki_profile_key_type(const struct pki *pki, const struct pki_profile
 int64_t pki_profile_life_s(const struct pki *pki, const struct pki_profile *profile);
 /* Less than this much left: it is due. */
 int64_t pki_profile_renew_s(const struct pki *pki, const struct pki_profile *profile);
+/* The same, moved a little for each replica, so that not all are due at once. */
+int64_t pki_renew_s(const struct pki *pki, const struct pki_profile *profile, const char *replica);
+/* When an authority should be rotated: from then on it shortens what it signs. */
+int64_t pki_authority_due_s(const struct pki *pki, int64_t not_before_s, int64_t not_after_s);
+/* Is it among those that the inventory names? */
+bool pki_renews(const struct hactl_inventory *inventory, const struct pki_profile *profile, const char *replica);
 
 /* ---- names ---- */
 
@@ -166,6 +179,7 @@ struct pki_want {
     char base[PKI_PATH_SIZE];
     char common_name[65];
     struct pki_names names;
+    bool renews;         /* when it is due; false: others were named */
     char server[300];    /* of a kubeconfig: "https://10.0.0.1:6443" */
     const char *cluster; /* of a kubeconfig */
 };
@@ -250,6 +264,11 @@ int pki_store_each_directory(struct pki_store *store, const char *path, int (*ea
 const char *pki_store_error(int error);
 /* One line about an errno, with the code that fits. */
 int pki_store_fail(const struct pki *pki, struct hactl_call *call, int error, const char *base, const char *ending);
+
+/* To another name, which is not taken; the directory is made if need be. */
+int pki_store_move(struct pki_store *store, const char *from, const char *to, const char *ending);
+/* Appends in one write; a line that a crash cut short is ended first. Durable after pki_store_sync. */
+int pki_store_append(struct pki_store *store, const char *name, const char *content, size_t size);
 
 #define PKI_STAGED ".new" /* after the ending */
 
@@ -394,6 +413,7 @@ struct pki_state {
     const char *subject, *names;   /* of one made by this very process, borrowed; else NULL */
     EVP_PKEY *key;                 /* matches the certificate or stands alone; NULL when damaged */
     int64_t not_before_s, not_after_s;
+    uint64_t trust; /* of an authority: of the file of what is to be trusted */
 };
 
 /* An authority as it is on disk, checked once and kept for a call. */
@@ -401,6 +421,7 @@ struct pki_authority {
     const struct pki_authority_profile *profile;
     bool loaded;
     bool external; /* its key is elsewhere, and that is as it should be */
+    X509_CRL *crl; /* NULL: it never revoked anything */
     struct pki_state state;
 };
 
@@ -424,7 +445,6 @@ struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *stor
 void pki_authorities_free(struct pki_authority *authorities);
 struct pki_authority *pki_authorities_new(void);
 /* What relying parties are to trust for that authority, in PEM; 0 or a negative errno. */
-int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob);
 int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob);
 
 /* ---- batch ---- */
@@ -519,6 +539,68 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs);
 void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pki_batch *batch,
                        const struct pki_jobs *jobs);
 void pki_jobs_free(struct pki_jobs *jobs);
+
+/* ---- audit ---- */
+
+#define PKI_AUDIT_FILE "audit.log"
+
+/* Lines of a batch, until they are written. */
+struct pki_audit {
+    FILE *stream;
+    char *text;
+    size_t size, written;
+    char head[640]; /* of every line: time, actor, intent */
+};
+
+void pki_audit_begin(struct pki_audit *audit, const struct pki *pki, struct hactl_call *call);
+void pki_audit_add(struct pki_audit *audit, const char *action, const char *purpose, const char *replica,
+                   X509 *certificate);
+/* From what was asked for, which costs less than reading what was made. */
+void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *replica,
+                      const struct pki_issuance *issuance, X509 *issuer, const unsigned char *der, size_t size);
+void pki_audit_phase(struct pki_audit *audit, const char *purpose, const char *from, const char *to);
+/* Before what it tells of takes its name; the sync between the two is the batch's own. */
+int pki_audit_write(struct pki_store *store, struct pki_audit *audit);
+void pki_audit_end(struct pki_audit *audit);
+/* Of all that the jobs made, before the batch is committed. */
+int pki_audit_jobs(struct pki_batch *batch, const struct pki_jobs *jobs);
+
+/* ---- revocation ---- */
+
+/* NULL and a negative errno, -ENOENT when there is none. */
+X509_CRL *pki_crl_read(struct pki_store *store, const char *file, int *error);
+bool pki_crl_has(X509_CRL *crl, X509 *certificate);
+int pki_crl_list(struct pki *pki, struct hactl_call *call, const struct pki_authority *authority);
+/* Makes lists anew that are due or were signed by another. */
+int pki_crl_ensure(struct pki_batch *batch, struct pki_authority *authorities);
+int pki_revoke(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate);
+
+/* ---- rotation ---- */
+
+/* What can be rotated: authorities, and the service accounts' key. */
+struct pki_rotating {
+    const char *purpose;
+    const char *file;
+    const char *public_ending;
+};
+
+struct pki_rotation {
+    enum hactl_rotation phase;
+    int64_t since_s;
+};
+
+size_t pki_rotating_count(void);
+struct pki_rotating pki_rotating_at(size_t i);
+const char *pki_phase_word(enum hactl_rotation phase);
+int pki_rotation_read(struct pki_store *store, const char *file, struct pki_rotation *out);
+/* Where the one that signs is, and what is to be trusted: the same while nothing is rotated. */
+void pki_signer_base(struct pki_store *store, const char *file, const char *ending, char out[PKI_PATH_SIZE]);
+void pki_trust_base(struct pki_store *store, const char *file, const char *ending, char out[PKI_PATH_SIZE]);
+int pki_rotation_finish(const struct pki *pki, struct hactl_call *call, struct pki_store *store);
+int pki_rotate(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *authority,
+               enum hactl_rotation phase);
+/* Overwrites the keys; not `keys_only`: removes all of it. */
+int pki_rotation_clear(struct pki_store *store, bool keys_only);
 
 /* ---- issue ---- */
 

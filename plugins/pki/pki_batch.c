@@ -45,6 +45,7 @@ static const char *staged(const char *ending)
     return strcmp(ending, ".crt") == 0   ? ".crt" PKI_STAGED
            : strcmp(ending, ".key") == 0 ? ".key" PKI_STAGED
            : strcmp(ending, ".pub") == 0 ? ".pub" PKI_STAGED
+           : strcmp(ending, ".crl") == 0 ? ".crl" PKI_STAGED
            : strcmp(ending, ".csr") == 0 ? ".csr" PKI_STAGED
                                          : ".conf" PKI_STAGED;
 }

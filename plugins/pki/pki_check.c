@@ -158,9 +158,22 @@ static void check_match(struct pki_remembered *certificate, struct pki_state *st
     state->key = NULL;
 }
 
+/* Who may change it decides whom its bearer is taken for. */
+static void check_public_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
+{
+    struct stat directory;
+
+    if ((file->mode & 0022) != 0)
+        finding(state, "its file can be changed by others (mode %04o)", (unsigned)file->mode);
+    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
+        finding(state, "its file belongs to user %u", (unsigned)file->owner);
+}
+
 static void take_parsed(struct pki_store *store, struct pki_remembered *certificate, struct pki_remembered *key,
                         struct pki_state *state)
 {
+    if (certificate != NULL && certificate != key)
+        check_public_file(store, certificate, state);
     if (certificate != NULL && certificate->chain != NULL) {
         state->chain = X509_chain_up_ref(certificate->chain);
         state->certificate = state->chain != NULL ? sk_X509_value(state->chain, 0) : NULL;
@@ -189,16 +202,16 @@ static void take_parsed(struct pki_store *store, struct pki_remembered *certific
 /* Where the key of a pair is. */
 enum key_place { KEY_HERE, KEY_MAYBE_ELSEWHERE, KEY_ELSEWHERE };
 
-/* The certificate's file is what is returned. */
+/* The certificate's file is what is returned. `key_base`: where its key is. */
 static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store, const char *base,
-                                        enum key_place place, struct pki_state *state)
+                                        const char *key_base, enum key_place place, struct pki_state *state)
 {
     struct pki_remembered *certificate, *key = NULL;
 
     *state = (struct pki_state){.ready = HACTL_YES};
     certificate = read_part(pki, store, base, ".crt", state, &state->has_certificate);
     if (place != KEY_ELSEWHERE)
-        key = read_part(pki, store, base, ".key", state, &state->has_key);
+        key = read_part(pki, store, key_base, ".key", state, &state->has_key);
     if (!state->has_certificate && !state->has_key)
         finding(state, "missing");
     else if (!state->has_certificate)
@@ -271,14 +284,33 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
     }
 }
 
+/* Of the file of what is to be trusted, as it is now. */
+static uint64_t digest_trust(struct pki_store *store, const struct pki_authority_profile *profile)
+{
+    char base[PKI_PATH_SIZE];
+    struct pki_blob blob;
+
+    pki_trust_base(store, profile->file, ".crt", base);
+    if (pki_store_stat(store, base, ".crt", &blob) != 0)
+        return 0;
+    return ((uint64_t)blob.identity.inode << 20 ^ (uint64_t)blob.identity.changed.tv_nsec << 1 ^
+            (uint64_t)blob.identity.changed.tv_sec << 32) &
+           ~UINT64_C(1);
+}
+
 void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state)
 {
     bool external = (pki->external & 1u << pki_authority_find(profile->purpose)) != 0;
-    struct pki_remembered *file =
-        load_pair(pki, store, profile->file, external ? KEY_MAYBE_ELSEWHERE : KEY_HERE, state);
-    X509 *certificate = state->certificate;
+    char base[PKI_PATH_SIZE], key_base[PKI_PATH_SIZE];
+    struct pki_remembered *file;
+    X509 *certificate;
 
+    pki_signer_base(store, profile->file, ".crt", base);
+    pki_signer_base(store, profile->file, ".key", key_base);
+    file = load_pair(pki, store, base, key_base, external ? KEY_MAYBE_ELSEWHERE : KEY_HERE, state);
+    state->trust = digest_trust(store, profile);
+    certificate = state->certificate;
     if (certificate == NULL)
         return;
     check_validity(state, (int64_t)time(NULL));
@@ -309,9 +341,15 @@ struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *stor
 {
     size_t i = pki_authority_find(purpose);
     struct pki_authority *authority = &authorities[i];
+    int error = 0;
 
     if (!authority->loaded)
         pki_authority_check(pki, store, authority->profile, &authority->state);
+    if (!authority->loaded)
+        authority->crl = pki_crl_read(store, authority->profile->file, &error);
+    if (!authority->loaded && authority->crl == NULL && error != -ENOENT)
+        pki_state_finding(&authority->state, "its list of revocations, %s.crl, %s", authority->profile->file,
+                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
     authority->loaded = true;
     authority->external = (pki->external & 1u << i) != 0 && !authority->state.has_key;
     return authority;
@@ -319,20 +357,20 @@ struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *stor
 
 void pki_authorities_free(struct pki_authority *authorities)
 {
-    for (size_t i = 0; authorities != NULL && i < pki_authority_count; i++)
+    for (size_t i = 0; authorities != NULL && i < pki_authority_count; i++) {
         pki_state_free(&authorities[i].state);
+        X509_CRL_free(authorities[i].crl);
+    }
     free(authorities);
-}
-
-int pki_trust_stat(struct pki_store *store, const char *purpose, struct pki_blob *blob)
-{
-    return pki_store_stat(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
 }
 
 int pki_trust_read(const struct pki *pki, struct pki_store *store, const char *purpose, struct pki_blob *blob)
 {
+    char base[PKI_PATH_SIZE];
+
     (void)pki;
-    return pki_store_read(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", blob);
+    pki_trust_base(store, pki_authorities[pki_authority_find(purpose)].file, ".crt", base);
+    return pki_store_read(store, base, ".crt", blob);
 }
 
 /* ---- leaves ---- */
@@ -382,7 +420,7 @@ static void check_lifetime(const struct pki *pki, const struct pki_want *want, c
                            bool foreign, struct pki_state *state, int64_t now_s)
 {
     int64_t end_s = authority->certificate != NULL ? authority->not_after_s : INT64_MAX;
-    int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_profile_renew_s(pki, want->profile);
+    int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_renew_s(pki, want->profile, want->replica);
     int64_t wanted_s = minimum(state->not_before_s + pki->backdate_s + life_s, end_s);
     int64_t difference_s = state->not_after_s - wanted_s;
     char date[32];
@@ -399,7 +437,9 @@ static void check_lifetime(const struct pki *pki, const struct pki_want *want, c
         renew_s = minimum(renew_s, (state->not_after_s - state->not_before_s) / 3);
     if (state->not_after_s - now_s >= renew_s)
         return;
-    if (minimum(now_s + life_s, end_s) > state->not_after_s)
+    if (minimum(now_s + life_s, end_s) > state->not_after_s && !want->renews)
+        note(state, "expires on %s; not among what is renewed now", date_text(state->not_after_s, date));
+    else if (minimum(now_s + life_s, end_s) > state->not_after_s)
         finding(state, "expires on %s, in less than %.0f days", date_text(state->not_after_s, date),
                 (double)renew_s / PKI_DAY_S);
     else
@@ -464,6 +504,9 @@ uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, con
                            want->server, want->cluster};
     uint64_t hash = 1469598103934665603u ^ want->profile->usage ^ (uint64_t)(uintptr_t)authority->certificate;
 
+    if (want->form == PKI_KUBECONFIG)
+        hash ^= authority->trust;
+
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++, hash = (hash ^ 0xff) * 1099511628211u)
         for (const char *at = texts[i]; at != NULL && *at != '\0'; at++)
             hash = (hash ^ (unsigned char)*at) * 1099511628211u;
@@ -506,7 +549,7 @@ static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store
 {
     return want->form == PKI_KUBECONFIG
                ? load_kubeconfig(pki, store, want->base, state)
-               : load_pair(pki, store, want->base, want->keyless ? KEY_ELSEWHERE : KEY_HERE, state);
+               : load_pair(pki, store, want->base, want->base, want->keyless ? KEY_ELSEWHERE : KEY_HERE, state);
 }
 
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
@@ -517,7 +560,8 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
 
     /* What is wanted has changed since it was written, or the key has: now it has to be read. */
     if (file != NULL && file->unparsed &&
-        (file->good_for != digest || file->matches != state->key || state->ready != HACTL_YES)) {
+        (file->good_for != digest || file->matches != state->key || state->ready != HACTL_YES ||
+         authority->crl != NULL)) {
         pki_state_free(state);
         pki_memory_forget(pki->memory, file);
         file = load_leaf(pki, store, want, state);
@@ -533,6 +577,10 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
         check_content(pki, store, want, authority, file, state);
     file->good_for = state->ready == HACTL_YES ? digest : 0;
     check_lifetime(pki, want, &authority->state, authority->external, state, (int64_t)time(NULL));
+    if (pki_crl_has(authority->crl, state->certificate)) {
+        finding(state, "it was revoked");
+        state->exposed = true; /* so its key is not kept */
+    }
     pki_crypto_error();
 }
 

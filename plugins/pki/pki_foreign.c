@@ -123,7 +123,23 @@ static int emit_signed(struct pki *pki, struct hactl_call *call, const struct pk
     return result;
 }
 
-static int sign_want(struct pki *pki, struct hactl_call *call, const struct pki_want *want,
+/* Durable before anybody has the certificate. */
+static int audit_signed(struct pki *pki, struct hactl_call *call, struct pki_store *store,
+                        const struct pki_want *want, X509 *certificate)
+{
+    struct pki_audit audit;
+    int error;
+
+    pki_audit_begin(&audit, pki, call);
+    pki_audit_add(&audit, "sign", want->profile->purpose, want->replica, certificate);
+    error = pki_audit_write(store, &audit);
+    if (error == 0)
+        error = pki_store_sync(store);
+    pki_audit_end(&audit);
+    return error == 0 ? HACTL_OK : pki_store_fail(pki, call, error, PKI_AUDIT_FILE, "");
+}
+
+static int sign_want(struct pki *pki, struct hactl_call *call, struct pki_store *store, const struct pki_want *want,
                      const struct pki_authority *authority, EVP_PKEY *key)
 {
     int64_t now_s = (int64_t)time(NULL);
@@ -151,7 +167,7 @@ static int sign_want(struct pki *pki, struct hactl_call *call, const struct pki_
         result =
             pki->host->fail(call, HACTL_E_INVALID, "%s: one of its names is outside of its authority's constraints",
                             want->profile->purpose);
-    else
+    else if ((result = audit_signed(pki, call, store, want, certificate)) == HACTL_OK)
         result = emit_signed(pki, call, authority, der, size);
     X509_free(certificate);
     free(der);
@@ -179,7 +195,7 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
     asked = pki_request_read(&pki->crypto, request, strlen(request));
     result = pki_request_judge(pki, call, &want, asked);
     if (result == HACTL_OK)
-        result = pki_store_open(pki, call, false, &store);
+        result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)
         goto out;
     authority = pki_authority_load(pki, &store, authorities, profile->authority);
@@ -187,7 +203,7 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
     if (result == HACTL_OK)
         result = pki_authority_horizon(pki, call, authority, profile);
     if (result == HACTL_OK)
-        result = sign_want(pki, call, &want, authority, X509_REQ_get0_pubkey(asked));
+        result = sign_want(pki, call, &store, &want, authority, X509_REQ_get0_pubkey(asked));
     pki_store_close(&store);
 out:
     pki_want_free(&want);

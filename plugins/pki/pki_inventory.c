@@ -142,6 +142,7 @@ int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct h
                                "%s of %s: its common name would have more than 64 characters; a shorter name of the "
                                "replica is needed",
                                profile->purpose, of);
+    out->renews = pki_renews(inventory, profile, out->replica);
     set_server(pki, out, inventory->cluster, replica);
     if (!pki_base(profile, out->replica, out->base))
         return pki->host->fail(call, HACTL_E_INVALID, "%s of %s: its path is too long", profile->purpose, of);

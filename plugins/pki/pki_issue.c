@@ -200,6 +200,8 @@ static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
     pki_store_looking(batch->store, false);
     if (result == HACTL_OK)
         result = pki_jobs_run(batch, jobs);
+    if (result == HACTL_OK)
+        result = pki_audit_jobs(batch, jobs);
     result = pki_batch_close(batch, result);
     if (result == HACTL_OK)
         pki_jobs_remember(batch->pki, batch->store, batch, jobs);
@@ -228,6 +230,7 @@ int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl
     if (result != HACTL_OK)
         return result;
     pki_batch_open(&batch, pki, call, &store);
+    result = pki_rotation_finish(pki, call, &store);
     if (pki->constrain && (constraints = pki_constraints_make(inventory)) == NULL)
         result = out_of_memory(&batch);
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)
@@ -246,7 +249,8 @@ int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl
 /* The key of an authority is decrypted only when it is to sign. */
 static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *store, struct pki_authority *authority)
 {
-    const char *base = authority->profile->file, *passphrase;
+    const char *passphrase;
+    char base[PKI_PATH_SIZE];
     struct pki_remembered *one;
     struct pki_blob blob;
     EVP_PKEY *key;
@@ -259,6 +263,7 @@ static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *st
                                "authority %s: the key in %s/%s.key is encrypted; set passphrase_file or "
                                "passphrase_descriptor",
                                authority->profile->purpose, pki->directory, base);
+    pki_signer_base(store, authority->profile->file, ".key", base);
     error = pki_store_read(store, base, ".key", &blob);
     if (error != 0)
         return pki_store_fail(pki, call, error, base, ".key");
@@ -380,8 +385,8 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     struct pki *pki = issue->batch.pki;
     int64_t now_s = (int64_t)time(NULL);
     const char *key_type = pki_profile_key_type(pki, want->profile);
-    bool keep_key =
-        state->key != NULL && (want->keyless || (!state->exposed && pki_key_has_type(state->key, key_type)));
+    bool keep_key = state->key != NULL && (want->keyless || (!issue->inventory->rekey && !state->exposed &&
+                                                              pki_key_has_type(state->key, key_type)));
     size_t which = pki_authority_find(want->profile->authority);
     struct pki_item item;
     struct pki_job *job = pki_jobs_add(&issue->jobs);
@@ -559,6 +564,8 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
         return issue->inventory->replica_keys ? HACTL_OK : pki_tree_ensure(&issue->batch, subject->name);
+    if (result == HACTL_OK)
+        result = pki_crl_ensure(&issue->batch, issue->authorities);
     return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;
 }
 
@@ -596,6 +603,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     result = issue_open(&issue, pki, call, &store, inventory);
     issue.requests = requests;
     issue.request_count = request_count;
+    if (result == HACTL_OK)
+        result = pki_rotation_finish(pki, call, &store);
     pki_store_looking(&store, true);
     if (result == HACTL_OK)
         result = everything ? collect_all(&issue) : collect(&issue, subject);

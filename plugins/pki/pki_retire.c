@@ -53,6 +53,14 @@ static int clear_pair(const struct clearing *clearing, const char *base)
     return clear_files(clearing, base, endings);
 }
 
+static int clear_authority(const struct clearing *clearing, const char *base)
+{
+    static const char *const endings[] = {".crl", ".crl" PKI_STAGED, NULL};
+    int result = clear_files(clearing, base, endings);
+
+    return result == 0 ? clear_pair(clearing, base) : result;
+}
+
 static int clear_profile(const struct clearing *clearing, const struct pki_profile *profile, const char *base)
 {
     static const char *const kubeconfig[] = {".conf", ".conf" PKI_STAGED, NULL};
@@ -133,9 +141,13 @@ static int clear_all(struct clearing *clearing)
         if (pki->profiles[i].scope == PKI_CLUSTER)
             result = clear_profile(clearing, &pki->profiles[i], pki->profiles[i].file);
     for (size_t i = 0; result == 0 && i < pki_authority_count; i++)
-        result = clear_pair(clearing, pki_authorities[i].file);
+        result = clear_authority(clearing, pki_authorities[i].file);
     if (result == 0)
         result = clear_account(clearing);
+    if (result == 0)
+        result = unless_foreign(pki_rotation_clear(clearing->store, clearing->pass == PASS_OVERWRITE));
+    if (result == 0 && clearing->pass == PASS_REMOVE)
+        result = unless_foreign(pki_store_remove(clearing->store, PKI_AUDIT_FILE, ""));
     if (result == 0)
         result = unless_foreign(pki_store_each_directory(clearing->store, "replicas", clear_replica, clearing));
     for (size_t i = 0; result == 0 && clearing->pass == PASS_REMOVE && i < pki->profile_count; i++)
@@ -174,7 +186,7 @@ int pki_retire(void *self, struct hactl_call *call, const char *replica)
 /* Only what has a name of ours goes; a directory goes if that empties it. */
 static int remove_directories(const struct pki *pki, struct hactl_call *call, struct pki_store *store)
 {
-    static const char *const directories[] = {"replicas", "operator", "etcd"};
+    static const char *const directories[] = {"replicas", "operator", "etcd", "archive"};
     int error;
 
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {

@@ -512,3 +512,60 @@ int pki_store_each_directory(struct pki_store *store, const char *path, int (*ea
     closedir(list);
     return result;
 }
+
+int pki_store_move(struct pki_store *store, const char *from, const char *to, const char *ending)
+{
+    char old_name[NAME_MAX + 1], new_name[NAME_MAX + 1];
+    int result = 0, to_fd, from_fd = open_file_parent(store, from, ending, false, old_name);
+
+    /* The store keeps one directory open; two are needed here. */
+    if (from_fd >= 0 && (from_fd = fcntl(from_fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        return -errno;
+    if (from_fd < 0)
+        return from_fd;
+    to_fd = open_file_parent(store, to, ending, true, new_name);
+    if (to_fd < 0)
+        result = to_fd;
+    else if (renameat2(from_fd, old_name, to_fd, new_name, RENAME_NOREPLACE) != 0 &&
+             (errno != EINVAL || renameat(from_fd, old_name, to_fd, new_name) != 0))
+        result = -errno;
+    close(from_fd);
+    return result;
+}
+
+static int append_all(int fd, const char *content, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(fd, content, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        content += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+int pki_store_append(struct pki_store *store, const char *name, const char *content, size_t size)
+{
+    int result = 0,
+        fd = openat(store->root, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat status;
+    char last = '\n';
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) != 0)
+        result = -errno;
+    else if (!S_ISREG(status.st_mode))
+        result = -EMEDIUMTYPE;
+    else if (status.st_size > 0 && pread(fd, &last, 1, status.st_size - 1) != 1)
+        result = -EIO;
+    if (result == 0 && last != '\n')
+        result = append_all(fd, "\n", 1);
+    if (result == 0)
+        result = append_all(fd, content, size);
+    close(fd);
+    return result;
+}

@@ -33,16 +33,28 @@ static bool copy_base(const struct copy *copy, const char *replica, char base[PK
     return snprintf(base, PKI_PATH_SIZE, "replicas/%s/pki/%s", replica, copy->base) < PKI_PATH_SIZE;
 }
 
-static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+static void original_base(struct pki_store *store, const struct copy *copy, char base[PKI_PATH_SIZE])
 {
-    return copy->authority != NULL ? pki_trust_stat(store, copy->authority, blob)
-                                   : pki_store_stat(store, copy->base, copy->ending, blob);
+    if (copy->authority == NULL && strcmp(copy->ending, ".key") == 0)
+        pki_signer_base(store, copy->base, copy->ending, base);
+    else
+        pki_trust_base(store, copy->base, copy->ending, base);
 }
 
-static int read_original(const struct pki *pki, struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
 {
-    return copy->authority != NULL ? pki_trust_read(pki, store, copy->authority, blob)
-                                   : pki_store_read(store, copy->base, copy->ending, blob);
+    char base[PKI_PATH_SIZE];
+
+    original_base(store, copy, base);
+    return pki_store_stat(store, base, copy->ending, blob);
+}
+
+static int read_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+{
+    char base[PKI_PATH_SIZE];
+
+    original_base(store, copy, base);
+    return pki_store_read(store, base, copy->ending, blob);
 }
 
 int pki_tree_each(const struct pki *pki, const char *replica,
@@ -122,7 +134,7 @@ static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *
 
     if (is_known(pki, store, copy, replica))
         return HACTL_OK;
-    error = read_original(pki, store, copy, &original);
+    error = read_original(store, copy, &original);
     if (error != 0) {
         pki_state_finding(state, "%s, of which it is to have a copy, is not there",
                           copy->authority != NULL ? copy->authority : "the service accounts' key");
@@ -156,6 +168,7 @@ int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *st
     struct hactl_certificate record = {.struct_size = sizeof record,
                                        .purpose = PKI_TRUST,
                                        .replica = replica,
+                                       .carries_trust = 1,
                                        .subject = "copies of authorities and service-account keys",
                                        .names = "",
                                        .path = path};
@@ -201,9 +214,15 @@ static void say_account(struct pki_state *state, int error, const struct pki_rem
 static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct pki_state *state)
 {
     struct pki_remembered *private_part = NULL, *public_part = NULL;
-    int private_error = pki_recall(pki, store, ACCOUNT_FILE, ".key", &private_part);
-    int public_error = pki_recall(pki, store, ACCOUNT_FILE, ".pub", &public_part);
-    EVP_PKEY *key = private_part != NULL ? private_part->key : NULL;
+    char private_base[PKI_PATH_SIZE], public_base[PKI_PATH_SIZE];
+    int private_error, public_error;
+    EVP_PKEY *key;
+
+    pki_signer_base(store, ACCOUNT_FILE, ".key", private_base);
+    pki_signer_base(store, ACCOUNT_FILE, ".pub", public_base);
+    private_error = pki_recall(pki, store, private_base, ".key", &private_part);
+    public_error = pki_recall(pki, store, public_base, ".pub", &public_part);
+    key = private_part != NULL ? private_part->key : NULL;
 
     state->error = private_error != 0 && private_error != -ENOENT ? private_error
                    : public_error != 0 && public_error != -ENOENT ? public_error
@@ -221,14 +240,20 @@ static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct 
 int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pki_store *store)
 {
     struct pki_state state = {.ready = HACTL_YES};
+    struct pki_rotation rotation;
     char path[4096 + 16];
     struct hactl_certificate record = {.struct_size = sizeof record,
                                        .purpose = PKI_SERVICE_ACCOUNT,
+                                       .rotates = 1,
                                        .subject = "a key pair that signs tokens",
                                        .names = "",
                                        .path = path};
 
     snprintf(path, sizeof path, "%s/" ACCOUNT_FILE ".key", pki->directory);
+    if (pki_rotation_read(store, ACCOUNT_FILE, &rotation) != 0)
+        pki_state_finding(&state, ACCOUNT_FILE ".rotation cannot be read");
+    record.rotation = rotation.phase;
+    record.retire_s = rotation.phase == HACTL_ROTATION_SWITCH ? rotation.since_s + pki->token_s : 0;
     check_account(pki, store, &state);
     record.ready = state.ready;
     record.reason = state.reason[0] != '\0' ? state.reason : NULL;

@@ -505,7 +505,10 @@ static int deliver(struct fake *fake, struct hactl_call *call, const void *argum
         return rc;
 #endif
     json_object_set_new(item, "digest", json_string(payload->digest));
-    json_object_set_new(item, "founders", json_string(payload->files[0]->content));
+    for (size_t i = 0; i < payload->file_count; i++)
+        json_object_set_new(item, payload->files[i]->path,
+                            json_stringn(payload->files[i]->content, payload->files[i]->content_size));
+    json_object_set_new(item, "founders", json_string(payload->units[0]->argv[1]));
     effect(fake, "deliver", a->name);
     return HACTL_OK;
 }
@@ -852,19 +855,22 @@ static int op_ports(void *self, struct hactl_call *call)
 static int render(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     const struct hactl_payload_want *want = arguments;
-    static const char *const argv[] = {"fake", NULL};
     char founders[512] = "";
+    const char *const argv[] = {"fake", founders, NULL};
     for (size_t i = 0; want->founding && i < want->peer_count; i++)
         snprintf(founders + strlen(founders), sizeof founders - strlen(founders), "%s ", want->peers[i]->name);
-    struct hactl_file file = {.struct_size = sizeof file,
-                              .path = "founders",
-                              .mode = 0600,
-                              .content = founders,
-                              .content_size = strlen(founders) + 1};
+    struct hactl_file trust = {
+        .struct_size = sizeof trust, .path = "trust", .mode = 0600, .purpose = "fake-server", .part = "authority"};
+    struct hactl_file certificate = {.struct_size = sizeof certificate,
+                                     .path = "certificate",
+                                     .mode = 0600,
+                                     .purpose = "fake-server",
+                                     .part = "certificate"};
     struct hactl_file key = {
         .struct_size = sizeof key, .path = "key", .mode = 0600, .purpose = "fake-server", .part = "key"};
     struct hactl_unit unit = {.struct_size = sizeof unit, .name = "fake", .argv = argv};
-    fake->host->emit_file(call, &file);
+    fake->host->emit_file(call, &trust);
+    fake->host->emit_file(call, &certificate);
     fake->host->emit_file(call, &key);
     return fake->host->emit_unit(call, &unit);
 }
@@ -898,20 +904,47 @@ static struct hactl_payload_ops payload = {.struct_size = sizeof payload,
 
 /* ---- issuer */
 
+/* Authorities are numbered; "first" is the one that signed before a rotation. */
+static int number(struct fake *fake, const char *key)
+{
+    return (int)json_integer_value(json_object_get(fake->world, key));
+}
+
+static int signer(struct fake *fake)
+{
+    return number(fake, "first") + (number(fake, "phase") >= HACTL_ROTATION_SWITCH);
+}
+
+static void trust_text(struct fake *fake, char out[32])
+{
+    int phase = number(fake, "phase");
+    if (phase == HACTL_ROTATION_TRUST || phase == HACTL_ROTATION_SWITCH)
+        snprintf(out, 32, "%d and %d", number(fake, "first"), number(fake, "first") + 1);
+    else
+        snprintf(out, 32, "%d", signer(fake));
+}
+
 static int emit_certificate(struct fake *fake, struct hactl_call *call, const char *key, const char *purpose,
                             const char *replica, int is_authority)
 {
-    int there = json_object_get(part(fake, "certificates"), key) != NULL;
+    json_t *made = json_object_get(part(fake, "certificates"), key);
+    int there = made != NULL, sound = there && (is_authority || json_integer_value(made) % 100 == signer(fake));
     struct hactl_certificate certificate = {.struct_size = sizeof certificate,
                                             .purpose = purpose,
                                             .replica = replica,
-                                            .ready = there ? HACTL_YES : HACTL_NO,
-                                            .reason = there ? NULL : "missing",
+                                            .ready = sound ? HACTL_YES : HACTL_NO,
+                                            .reason = sound   ? NULL
+                                                      : there ? "signed by the other"
+                                                              : "missing",
                                             .subject = key,
                                             .names = "",
                                             .not_before_s = there ? 1 : 0,
                                             .not_after_s = there ? INT64_C(4102444800) : 0,
-                                            .is_authority = is_authority};
+                                            .is_authority = is_authority,
+                                            .rotates = is_authority,
+                                            .authority = is_authority ? NULL : "ca",
+                                            .rotation = is_authority ? (enum hactl_rotation)number(fake, "phase")
+                                                                     : HACTL_ROTATION_NONE};
     return fake->host->emit_certificate(call, &certificate);
 }
 
@@ -934,9 +967,12 @@ static int issuer_list(struct fake *fake, struct hactl_call *call, const void *a
 
 static int make_certificate(struct fake *fake, const char *what, const char *key)
 {
-    if (json_object_get(part(fake, "certificates"), key))
+    json_t *made = json_object_get(part(fake, "certificates"), key);
+    if (made && (strcmp(key, "ca") == 0 || json_integer_value(made) % 100 == signer(fake)))
         return HACTL_OK;
-    json_object_set_new(part(fake, "certificates"), key, json_true());
+    /* No two are alike: a serial number, and who signed it. */
+    json_object_set_new(part(fake, "certificates"), key,
+                        json_integer(json_integer_value(made) / 100 * 100 + 100 + signer(fake)));
     effect(fake, what, key);
     return HACTL_OK;
 }
@@ -958,6 +994,45 @@ static int retire(struct fake *fake, struct hactl_call *call, const void *argume
     (void)call;
     if (json_object_del(part(fake, "certificates"), arguments) == 0)
         effect(fake, "retire", arguments);
+    return HACTL_OK;
+}
+
+/* Nobody whom this phase would lock out may be left. The world sees what runs. */
+static int all_run_on(struct fake *fake, const char *path, const char *wanted)
+{
+    const char *name;
+    json_t *item;
+    json_object_foreach(part(fake, "instances"), name, item)
+    {
+        const char *found = text(item, path), *end = strlen(found) > 2 ? found + strlen(found) - 2 : found;
+        if (json_object_get(item, "digest") && strcmp(strcmp(path, "trust") == 0 ? found : end, wanted) != 0)
+            return 0;
+    }
+    return 1;
+}
+
+static int rotate(struct fake *fake, struct hactl_call *call, const void *arguments)
+{
+    const struct named *a = arguments;
+    int phase = number(fake, "phase");
+    char trust[32], wanted[32], what[32];
+    if (phase == a->number)
+        return HACTL_OK;
+    trust_text(fake, trust);
+    snprintf(wanted, sizeof wanted, "%02d", signer(fake));
+    int forwards = a->number == phase + 1 || (phase == HACTL_ROTATION_RETIRE && a->number == HACTL_ROTATION_NONE);
+    if (!forwards && a->number != phase - 1)
+        return fake->host->fail(call, HACTL_E_CONFLICT, "phase %d does not follow %d", a->number, phase);
+    if ((a->number == HACTL_ROTATION_SWITCH || a->number == HACTL_ROTATION_NONE) && forwards && phase &&
+        !all_run_on(fake, "trust", trust))
+        return fake->host->fail(call, HACTL_E_FAILED, "the gate was open: somebody does not trust %s", trust);
+    if (a->number == HACTL_ROTATION_RETIRE && !all_run_on(fake, "certificate", wanted))
+        return fake->host->fail(call, HACTL_E_FAILED, "the gate was open: somebody does not show one of %s", wanted);
+    if (phase == HACTL_ROTATION_RETIRE && a->number == HACTL_ROTATION_NONE)
+        json_object_set_new(fake->world, "first", json_integer(number(fake, "first") + 1));
+    json_object_set_new(fake->world, "phase", json_integer(a->number));
+    snprintf(what, sizeof what, "%s from %d to %d", a->name, phase, a->number);
+    effect(fake, "rotate", what);
     return HACTL_OK;
 }
 
@@ -1009,13 +1084,26 @@ static int op_credential(void *self, struct hactl_call *call, const char *replic
                          const char *part_name)
 {
     struct fake *fake = self;
-    struct hactl_credential credential = {
-        .struct_size = sizeof credential, .content = "x", .content_size = 1, .path = "/dev/null"};
-    (void)purpose, (void)part_name;
+    char content[32];
+    struct hactl_credential credential = {.struct_size = sizeof credential, .content = content, .path = "/dev/null"};
+    (void)purpose;
     load(fake);
+    if (strcmp(part_name, "authority") == 0)
+        trust_text(fake, content);
+    else
+        snprintf(content, sizeof content, "%d",
+                 (int)json_integer_value(json_object_get(part(fake, "certificates"), replica ? replica : "operator")));
+    credential.content_size = strlen(content);
     if (!json_object_get(part(fake, "certificates"), replica ? replica : "operator"))
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "there is no certificate");
     return fake->host->emit_credential(call, &credential);
+}
+static int op_rotate(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
+                     const char *authority, enum hactl_rotation phase)
+{
+    const struct named named = {.name = authority, .number = (int)phase};
+    (void)inventory;
+    return run(self, call, "rotate", rotate, &named);
 }
 static int op_issuer_destroy(void *self, struct hactl_call *call)
 {
@@ -1028,7 +1116,8 @@ static const struct hactl_issuer_ops issuer = {.struct_size = sizeof issuer,
                                                .issue = op_issue,
                                                .retire = op_retire,
                                                .credential = op_credential,
-                                               .destroy = op_issuer_destroy};
+                                               .destroy = op_issuer_destroy,
+                                               .rotate = op_rotate};
 
 /* ---- balancer */
 

@@ -52,6 +52,24 @@ static const struct verb {
     {"endpoint demote", {"up"}, "endpoint demote"},
     {"endpoint promote", {"up", "endpoint demote"}, "endpoint promote"},
     {"down", {"up"}, "down"},
+    {"pki rotate, prepare", {"up"}, "pki rotate ca prepare"},
+    {"pki rotate, trust", {"up", "pki rotate ca prepare"}, "pki rotate ca trust --accept-budget 0"},
+    {"pki rotate, switch",
+     {"up", "pki rotate ca prepare", "pki rotate ca trust --accept-budget 0"},
+     "pki rotate ca switch --accept-budget 0"},
+    {"pki rotate, retire",
+     {"up", "pki rotate ca prepare", "pki rotate ca trust --accept-budget 0", "pki rotate ca switch --accept-budget 0"},
+     "pki rotate ca retire --accept-budget 0"},
+    {"pki rotate, back to prepare",
+     {"up", "pki rotate ca prepare", "pki rotate ca trust --accept-budget 0"},
+     "pki rotate ca back --accept-budget 0"},
+    {"pki rotate, back to trust",
+     {"up", "pki rotate ca prepare", "pki rotate ca trust --accept-budget 0", "pki rotate ca switch --accept-budget 0"},
+     "pki rotate ca back --accept-budget 0"},
+    {"op abort of a rotation",
+     {"up", "pki rotate ca prepare", "pki rotate ca trust --accept-budget 0",
+      "!pki rotate ca switch --accept-budget 0"},
+     "op abort --accept-budget 0"},
     {"op abort", {"up --replicas 1", "!replica add --zone b"}, "op abort"},
 };
 
@@ -78,6 +96,7 @@ static void write_configuration(const char *plugin)
     FILE *file = fopen(path, "w");
     fprintf(file,
             "cluster = { name = \"fake\"; replicas = 3; zones = [\"a\", \"b\", \"c\"]; };\n"
+            "endpoint = { drain = \"0s\"; };\n"
             "state = { directory = \"%s/now/state\"; };\n"
             "keys = { mode = \"%s\"; };\n"
             "plugins = { all = { plugin = \"%s\"; world = \"%s/now/world.json\"; }; };\n",

@@ -78,6 +78,9 @@ static CURL *new_client(void)
 {
     CURL *curl = curl_easy_init();
     curl_easy_setopt(curl, CURLOPT_CAINFO, files[0]);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* what is trusted may change meanwhile */
+#endif
     curl_easy_setopt(curl, CURLOPT_SSLCERT, files[1]);
     curl_easy_setopt(curl, CURLOPT_SSLKEY, files[2]);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);

@@ -276,6 +276,71 @@ static const char *endpoint(const struct ha_model *before, const struct ha_step 
                : NULL;
 }
 
+static bool is_stale(const struct ha_model *model, int replica)
+{
+    for (int p = 0; p < model->payload_count; p++)
+        if (model->replicas[replica].deliveries[p] == HA_DELIVERY_STALE)
+            return true;
+    return false;
+}
+
+/* Clients behind the balancer do not meet one that is being restarted, and
+ * never two are away for that at once. */
+static const char *draining(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
+    (void)after;
+    if (before->holder != HA_HOLDER_BALANCER || before->balancer != HACTL_YES || before->destroy || step->replica < 0)
+        return NULL;
+    const struct ha_replica *r = &before->replicas[step->replica];
+    if (ha_step_restarts(before, step))
+        return r->wanted && r->backend == HA_BACKEND_SERVING && serving(before) > 1
+                   ? "restarts one that serves behind the balancer"
+                   : NULL;
+    if (step->kind != HA_STEP_BACKEND_REMOVE || !r->wanted || ha_replica_lost(before, step->replica))
+        return NULL;
+    if (!is_stale(before, step->replica))
+        return "takes one that is wanted out of the balancer without a reason";
+    for (int i = 0; i < before->replica_count && ha_endpoint_target(before) == HA_TARGET_BALANCER &&
+                    ha_model_joined(before, step->replica);
+         i++)
+        if (i != step->replica && before->replicas[i].wanted && before->replicas[i].ready == HACTL_YES &&
+            ha_model_joined(before, i) &&
+            (before->replicas[i].backend == HA_BACKEND_NONE || before->replicas[i].backend == HA_BACKEND_WAITING) &&
+            !ha_replica_lost(before, i))
+            return "takes one out of the balancer while another is not back in it";
+    return NULL;
+}
+
+/* A phase that would lock out somebody is entered only when everybody who is
+ * known to use the authority has what the phase before calls for. */
+static const char *rotation(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
+    if (step->kind != HA_STEP_AUTHORITY_ROTATE)
+        return NULL;
+    enum hactl_rotation from = before->rotation_found, to = after->rotation_found;
+    bool ends = from == HACTL_ROTATION_RETIRE && to == HACTL_ROTATION_NONE;
+    if (!ends && to != from + 1 && from != to + 1)
+        return "a phase of a rotation is left out";
+    if (from == HACTL_ROTATION_NONE && before->rotation_goal != HA_ROTATE_PREPARE)
+        return "a rotation begins that was not asked for";
+    bool narrows = ends || to == HACTL_ROTATION_RETIRE ||
+                   (from == HACTL_ROTATION_TRUST && (to == HACTL_ROTATION_SWITCH || to == HACTL_ROTATION_PREPARE));
+    for (int i = 0; i < before->replica_count && narrows; i++) {
+        const struct ha_replica *r = &before->replicas[i];
+        for (int p = 0; p < before->payload_count; p++) {
+            if (!(before->rotation_payloads >> p & 1) || r->deliveries[p] == HA_DELIVERY_NONE)
+                continue;
+            if (r->instance != HACTL_INSTANCE_RUNNING || r->deliveries[p] != HA_DELIVERY_RUNNING)
+                return "a rotation goes on while a replica has not what it needs";
+            if (r->unproved >> p & 1)
+                return "a rotation goes on while nobody knows what a replica runs on";
+        }
+        if (ha_replica_needed(before, i) && before->rotation_of_each && r->certificates != HA_CERTIFICATES_READY)
+            return "a rotation goes on while certificates are still those of before";
+    }
+    return NULL;
+}
+
 /* The state of the very thing that a step changes must be known. */
 static const char *nothing_on_unknown(const struct ha_model *before, const struct ha_step *step,
                                       const struct ha_model *after)
@@ -332,9 +397,10 @@ static const char *effect_is_seen(const struct ha_model *before, const struct ha
 
 const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
 {
-    static law *const laws[] = {without_quorum, quorum_is_kept,     one_learner,        guards,
-                                removal,        deletion,           changes_of_members, starts,
-                                endpoint,       nothing_on_unknown, effect_is_seen};
+    static law *const laws[] = {without_quorum, quorum_is_kept, one_learner,        guards,
+                                removal,        deletion,       changes_of_members, starts,
+                                endpoint,       draining,       rotation,           nothing_on_unknown,
+                                effect_is_seen};
     for (size_t i = 0; i < sizeof laws / sizeof *laws; i++) {
         const char *broken = laws[i](before, step, after);
         if (broken)
@@ -497,6 +563,8 @@ static void put_replica(const struct ha_model *model, int i, bool leaders, unsig
     out[n++] = (unsigned char)(r->wanted | r->founding << 1 | (model->holder_replica == i) << 2);
     out[n++] = (unsigned char)((unsigned)r->address | (unsigned)r->certificates << 2 | (unsigned)r->instance << 4);
     out[n++] = (unsigned char)((unsigned)r->data | (unsigned)r->ready << 2 | (unsigned)r->backend << 4);
+    out[n++] = r->unproved;
+    out[n++] = r->spared;
     for (int p = 0; p < model->payload_count; p++)
         out[n++] = (unsigned char)r->deliveries[p];
     for (int g = 0; g < model->group_count; g++, n += 2) {
@@ -517,11 +585,14 @@ size_t signature_of(const struct ha_model *model, bool sorted, bool leaders, uns
         put_replica(model, i, leaders, out + n);
     if (sorted)
         qsort(out, n / 32, 32, compare);
-    int things[] = {model->destroy,         model->repair,     model->endpoint_want,    model->endpoint_replica,
-                    model->has_cloud,       model->has_issuer, model->has_balancer,     model->has_firewall,
-                    model->address,         model->firewall,   model->authority,        model->operator_certificates,
-                    model->holder,          model->balancer,   model->balancer_present, model->balancer_proved,
-                    model->endpoint_answers};
+    int things[] = {model->destroy,          model->repair,           model->endpoint_want,
+                    model->endpoint_replica, model->has_cloud,        model->has_issuer,
+                    model->has_balancer,     model->has_firewall,     model->address,
+                    model->firewall,         model->authority,        model->operator_certificates,
+                    model->holder,           model->balancer,         model->balancer_present,
+                    model->balancer_proved,  model->endpoint_answers, model->rotation[0] != 0,
+                    model->rotation_goal,    model->rotation_found,   model->rotation_payloads,
+                    model->trust_of_each};
     for (size_t i = 0; i < sizeof things / sizeof *things; i++)
         out[n++] = (unsigned char)things[i];
     for (int g = 0; g < model->group_count; g++) {

@@ -457,10 +457,41 @@ static void wild(unsigned long count)
                                       .proved = (enum hactl_tristate)chance(2),
                                       .quorum_unknown = chance(2),
                                       .second_group = (int)chance(3),
-                                      .no_balancer = !chance(8)};
+                                      .no_balancer = !chance(8),
+                                      .rotation = chance(3) ? 0 : 1 + (int)chance(5),
+                                      .rotation_found = (enum hactl_rotation)chance(5),
+                                      .rotation_unproved = !chance(6)};
         shuffle_stages();
         try_cluster(chosen, replicas, around, 1);
     }
+}
+
+/* Every phase with every goal, for one and two of anything among healthy ones. */
+static void rotations(void)
+{
+    const struct situation *chosen[HA_REPLICAS];
+    for (int a = 0; a < formed_count; a++)
+        for (int b = a; b < formed_count; b++)
+            for (int healthy = 0; healthy < 3; healthy++)
+                for (int goal = 0; goal < 5; goal++)
+                    for (int found = 0; found < 5; found++) {
+                        int count = 0;
+                        if (!run.all && a != b && chance(12))
+                            continue;
+                        chosen[count++] = &formed_situations[a];
+                        if (b != a)
+                            chosen[count++] = &formed_situations[b];
+                        for (int h = 0; h < healthy; h++)
+                            chosen[count++] = &formed_situations[0];
+                        struct surroundings around = {.formed = true,
+                                                      .holder = HA_HOLDER_BALANCER,
+                                                      .balancer = HACTL_YES,
+                                                      .proved = HACTL_YES,
+                                                      .rotation = 1 + goal,
+                                                      .rotation_found = (enum hactl_rotation)found,
+                                                      .rotation_unproved = !chance(8)};
+                        try_cluster(chosen, count, &around, 1);
+                    }
 }
 
 static void report(const char *what)
@@ -492,6 +523,8 @@ static void check_everything(void)
     run.faults_of = run.all ? 10 : 200;
     odd_ones(run.all ? 200 : 20000, 0);
     report("odd ones");
+    rotations();
+    report("rotations");
     run.orders_of = 1;
     wild(run.all ? 3000000 : 20000);
     report("anything with anything");

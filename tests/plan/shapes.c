@@ -237,6 +237,19 @@ static bool put_endpoint(struct ha_model *model, const struct surroundings *arou
     return !around->no_balancer || (around->balancer == NO && around->holder != HA_HOLDER_BALANCER);
 }
 
+static void put_rotation(struct ha_model *model, const struct surroundings *around)
+{
+    if (!around->rotation)
+        return;
+    snprintf(model->rotation, sizeof model->rotation, "ca");
+    model->rotation_goal = (enum ha_rotation_goal)(around->rotation - 1);
+    model->rotation_found = around->rotation_found;
+    model->rotation_payloads = 1;
+    model->rotation_of_cluster = model->rotation_of_each = true;
+    model->trust_of_each = around->rotation % 2;
+    model->replicas[0].unproved = around->rotation_unproved && model->replicas[0].deliveries[0] != D(NONE);
+}
+
 bool build_model(const struct situation *const *situations, int count, const struct surroundings *around,
                  struct ha_model *out)
 {
@@ -252,6 +265,7 @@ bool build_model(const struct situation *const *situations, int count, const str
     out->endpoint_want = around->want;
     for (int i = 0; i < count; i++)
         put_replica(out, situations[i], around->zones);
+    put_rotation(out, around);
     bool sound = (around->destroy || ha_model_wanted(out) > 0) && put_endpoint(out, around);
     for (int g = 0; g < out->group_count; g++)
         sound &= put_group(out, g, situations, around, around->formed && !(g && around->second_group == 2));

@@ -39,6 +39,9 @@ struct surroundings {
     int second_group;    /* 0: one group; 1: a second one, the same; 2: a second one, not yet formed */
     bool no_balancer;    /* none is configured */
     int zones;           /* 0: one each; else that many for all */
+    int rotation;        /* 0: none; else one more than enum ha_rotation_goal */
+    enum hactl_rotation rotation_found;
+    bool rotation_unproved; /* nobody can say what the first replica runs on */
 };
 
 /* False: such a cluster cannot be. */

@@ -124,6 +124,46 @@ static void second_founded(struct ha_model *model, struct ha_plan_scope *scope)
         model->replicas[i].founding = true;
 }
 
+static void rotation_to(struct ha_model *model, enum ha_rotation_goal goal, enum hactl_rotation found)
+{
+    snprintf(model->rotation, sizeof model->rotation, "ca");
+    model->rotation_goal = goal;
+    model->rotation_found = found;
+    model->rotation_payloads = 1;
+    model->rotation_of_each = true;
+}
+
+static void to_trust(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    rotation_to(model, HA_ROTATE_TRUST, HACTL_ROTATION_PREPARE);
+}
+
+static void to_switch(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    rotation_to(model, HA_ROTATE_SWITCH, HACTL_ROTATION_TRUST);
+}
+
+static void to_switch_unproved(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    rotation_to(model, HA_ROTATE_SWITCH, HACTL_ROTATION_TRUST);
+    model->replicas[1].unproved = 1;
+}
+
+static void to_the_end(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    rotation_to(model, HA_ROTATE_RETIRE, HACTL_ROTATION_SWITCH);
+}
+
+static void taken_back(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    rotation_to(model, HA_ROTATE_BACK, HACTL_ROTATION_PREPARE);
+}
+
 #include "tests/plan/scenarios.inc"
 
 static const struct situation *situation_named(const char *word)

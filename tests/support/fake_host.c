@@ -380,7 +380,8 @@ static const struct member certificate_members[] = {
     M(certificate, TEXT, purpose),         M(certificate, OPTIONAL_TEXT, replica),
     M(certificate, OPTIONAL_TEXT, reason), M(certificate, TEXT, subject),
     M(certificate, TEXT, names),           M(certificate, OPTIONAL_TEXT, path),
-    M(certificate, OPTIONAL_TEXT, wanted), M_END};
+    M(certificate, OPTIONAL_TEXT, wanted), M(certificate, OPTIONAL_TEXT, authority),
+    M_END};
 static const struct member credential_members[] = {M_BYTES(credential, content), M(credential, OPTIONAL_TEXT, path),
                                                    M_END};
 static const struct member group_members[] = {M(group, OPTIONAL_TEXT, cluster_id), M(group, OPTIONAL_TEXT, version),

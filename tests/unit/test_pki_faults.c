@@ -105,7 +105,7 @@ static void test_spoiled_leaf(void **state)
         bool still_verifies;
     } cases[] = {
         {EXPIRED, "expired on ", false},
-        {DUE, "in less than 121 days", true},
+        {DUE, "in less than 128 days", true},
         {DUE, "expires on ", true},
         {LONG, "its lifetime is 700.0 days, not 365.0", true},
         {FUTURE, "not valid before ", false},
