@@ -96,7 +96,7 @@ extern "C" {
 #define HACTL_E_LOST        (-11) /* data that cannot be made again is gone: stops, asks for a decision */
 #define HACTL_E_FAILED      (-12) /* refused or broken there, outcome known (disk full, port taken): stops */
 #define HACTL_E_CANCELLED   (-13) /* host->cancelled() was true, outcome unknown: exit status 8 */
-#define HACTL_E_ENDED       (-14) /* only from `poll`: ended there without any effect, repeating the operation is right */
+#define HACTL_E_ENDED       (-14) /* only from `poll`: ended there without any effect, to be repeated */
 /* Any other value counts as HACTL_E_INTERNAL. */
 
 enum hactl_log_level {
@@ -305,9 +305,10 @@ struct hactl_file {
     const char *content; /* optional; NULL: the credential below */
     size_t content_size;
     const char *purpose; /* optional; a certificate's purpose ... */
-    const char *part;    /* ... and "certificate", "key", "authority", "public", "kubeconfig" or "revocations". In
-                          * `deliver`, where replicas make their keys: content NULL with part "key" is the key that
-                          * the machine made */
+    /* ... and "certificate", "key", "authority", "public", "kubeconfig" or
+     * "revocations". In `deliver`, where replicas make their keys: content NULL with part "key"
+     * is the key that the machine made. */
+    const char *part;
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
