@@ -403,6 +403,18 @@ static json_t *only(json_t *from, const char *key)
     return out;
 }
 
+/* The names alone: a machine that is made anew has a new key. */
+static json_t *names_of(json_t *from)
+{
+    const char *name;
+    json_t *item, *out = json_object();
+    json_object_foreach(from, name, item)
+    {
+        json_object_set_new(out, name, json_true());
+    }
+    return out;
+}
+
 /* What the cluster is, whatever was done on the way to it: who is there, where,
  * who votes, who has the address, and what the store knows of it. */
 static json_t *take_cluster(void)
@@ -417,12 +429,12 @@ static json_t *take_cluster(void)
         json_object_set(replicas, word(replica, "name"), replica);
     }
     json_t *cluster = json_pack(
-        "{so so sO? sO? sO? sO? so sO? sO? sO? sO?}", "instances", only(json_object_get(world, "instances"), "zone"),
+        "{so so sO? sO? so sO? so sO? sO? sO? sO?}", "instances", only(json_object_get(world, "instances"), "zone"),
         "members", only(json_object_get(world, "members"), "voter"), "holder", json_object_get(world, "holder"),
-        "balancer", json_object_get(world, "balancer"), "certificates", json_object_get(world, "certificates"),
-        "internal", json_object_get(world, "internal"), "replicas", replicas, "endpoint",
-        json_object_get(desired, "endpoint"), "formed", json_object_get(desired, "formed"), "operation",
-        json_object_get(desired, "operation"), "destroy", json_object_get(desired, "destroy"));
+        "balancer", json_object_get(world, "balancer"), "certificates",
+        names_of(json_object_get(world, "certificates")), "internal", json_object_get(world, "internal"), "replicas",
+        replicas, "endpoint", json_object_get(desired, "endpoint"), "formed", json_object_get(desired, "formed"),
+        "operation", json_object_get(desired, "operation"), "destroy", json_object_get(desired, "destroy"));
     json_decref(state);
     return cluster;
 }
