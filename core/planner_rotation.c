@@ -130,7 +130,8 @@ static bool replica_is_settled(const struct ha_model *model, const struct ha_pla
     if (!model->has_cloud)
         return true;
     if (!r->wanted)
-        return r->instance == HACTL_INSTANCE_ABSENT;
+        return r->instance == HACTL_INSTANCE_ABSENT && r->address == HACTL_NO &&
+               r->certificates == HA_CERTIFICATES_NONE;
     for (int p = 0; p < model->payload_count; p++)
         if (r->deliveries[p] != HA_DELIVERY_RUNNING && r->deliveries[p] != HA_DELIVERY_STALE)
             return false;

@@ -491,6 +491,9 @@ bool must_converge(const struct ha_model *model)
     bool some = false;
     if (learner_serves(model) && !model->destroy)
         return false;
+    /* A rotation waits for whatever is not proved; its own law says when it may go on. */
+    if (model->rotation[0] != '\0' && !model->destroy)
+        return false;
     if (model->holder == HA_HOLDER_UNKNOWN || model->balancer == HACTL_UNKNOWN || model->address == HACTL_UNKNOWN ||
         model->authority == HACTL_UNKNOWN)
         return false;

@@ -490,7 +490,7 @@ static void rotations(void)
                                                       .rotation = 1 + goal,
                                                       .rotation_found = (enum hactl_rotation)found,
                                                       .rotation_unproved = !chance(8)};
-                        try_cluster(chosen, count, &around, 1);
+                        try_cluster(chosen, count, around, 1);
                     }
 }
 
