@@ -250,7 +250,9 @@ static int server_place(const struct lb_haproxy *lb, char **words, const struct 
         return server_enter(lb, words, server->name);
     /* While it drained it was checked, and has connections that must last. One
      * that is down meanwhile does not tell that it drains; it may. */
-    return status->draining || !status->up ? lb_control_do(lb, words, "set server " LB_MEMBERS "/%s state ready", server->name) : 0;
+    return status->draining || !status->up
+               ? lb_control_do(lb, words, "set server " LB_MEMBERS "/%s state ready", server->name)
+               : 0;
 }
 
 /* Draining, then gone when its last connection is; the next look finds it. */

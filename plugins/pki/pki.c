@@ -415,7 +415,8 @@ static bool has_part(const struct pki_profile *profile, const char *part)
 }
 
 static int leaf_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
-                     const struct pki_profile *profile, const char *replica, const char *part, char base[PKI_PATH_SIZE], const char **ending)
+                     const struct pki_profile *profile, const char *replica, const char *part, char base[PKI_PATH_SIZE],
+                     const char **ending)
 {
     if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
         return authority_file(pki, call, store, pki_authority_find(profile->authority), part, base);
@@ -429,9 +430,8 @@ static int leaf_file(const struct pki *pki, struct hactl_call *call, struct pki_
     return HACTL_OK;
 }
 
-static int credential_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
-                           const char *replica, const char *purpose,
-                           const char *part, char base[PKI_PATH_SIZE], const char **ending)
+static int credential_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica,
+                           const char *purpose, const char *part, char base[PKI_PATH_SIZE], const char **ending)
 {
     size_t leaf = pki_profile_find(pki, purpose), authority = pki_authority_find(purpose);
     const struct pki_profile *profile = leaf < pki->profile_count ? &pki->profiles[leaf] : NULL;
