@@ -55,7 +55,7 @@ static int machine_fits(struct fake *fake, struct hactl_call *call, const char *
                         const struct hactl_payload *payload)
 {
     for (size_t i = 0; i < payload->file_count; i++)
-        if (payload->files[i]->part && payload->files[i]->content)
+        if (payload->files[i]->part && strcmp(payload->files[i]->part, "key") == 0 && payload->files[i]->content)
             return fake->host->fail(call, HACTL_E_INVALID, "%s: a key was sent to %s", payload->files[i]->path, name);
     if (strcmp(text(part(fake, "certificates"), name), text(machine_of(fake, name), "key")) == 0)
         return HACTL_OK;

@@ -544,7 +544,7 @@ static void try_verb(const struct verb *verb, int every)
     for (int i = 0; done && i < DOUBLE_KILLS; i++)
         try_twice(verb, core, plugin, want);
     /* Aborting an abort is going on with it. */
-    for (int i = 0; done && i < ABORTS && strcmp(verb->command, "op abort") != 0; i++)
+    for (int i = 0; done && i < ABORTS && !strstr(verb->command, "op abort"); i++)
         try_abort(verb, core, plugin, before, want);
     json_decref(before);
     json_decref(want);
@@ -575,6 +575,12 @@ static void try_apart(size_t index, unsigned seed, const char *plugin, int every
     bool written = file && fwrite(&tally, sizeof tally, 1, file) == 1 && fclose(file) == 0;
     fflush(stdout);
     _exit(written ? 0 : 2);
+}
+
+/* A rotation where replicas make their own keys is not something that the fake world knows. */
+static bool is_left_out(const char *plugin, size_t index)
+{
+    return strstr(plugin, "machines") && strstr(verbs[index].name, "rotat");
 }
 
 static void tell(size_t index, struct tally *sum)
@@ -609,13 +615,18 @@ static void try_all(const char *plugin, unsigned seed, int every, struct tally *
             running -= wait(NULL) > 0;
         if (i >= COUNT)
             continue;
+        if (is_left_out(plugin, i))
+            continue;
         pid_t pid = fork();
         if (pid == 0)
             try_apart(i, seed, plugin, every);
         running += pid > 0;
     }
     for (size_t i = 0; i < COUNT; i++)
-        tell(i, sum);
+        if (is_left_out(plugin, i))
+            printf("ok %zu - %s # SKIP keys made by replicas\n", i + 1, verbs[i].name);
+        else
+            tell(i, sum);
     printf("# %d points, hactl was killed at %d of them, and %d times once more when asked again; %d times it was "
            "aborted, %d times an abort was refused; seed %u\n1..%d\n",
            sum->points, sum->reached, sum->twice, sum->aborted, sum->refused, seed, COUNT);
