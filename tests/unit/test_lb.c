@@ -162,12 +162,16 @@ static int ask(int fd)
 
 static bool answers(const char *address, uint16_t port)
 {
-    int fd = dial(address, port), rc;
+    int fd = dial(address, port), rc, error;
 
-    if (fd < 0)
+    if (fd < 0) {
+        errno = -fd;
         return false;
+    }
     rc = ask(fd);
+    error = errno;
     close(fd);
+    errno = error;
     return rc == 0;
 }
 
@@ -179,7 +183,15 @@ struct prober {
     atomic_int answered, kept_answers; /* waited for by the test */
     int refused, failed, broken;
     double worst_ms; /* the longest time between two answers */
+    char why[128];   /* the first exchange that failed and should not have */
 };
+
+static void prober_blames(struct prober *prober, const char *what, int error, double start_ms)
+{
+    if (!prober->why[0])
+        snprintf(prober->why, sizeof(prober->why), "%s after %d answers: %s, in %.0f ms", what, prober->answered,
+                 error ? strerror(error) : "the other side closed", now_ms() - start_ms);
+}
 
 static void *prober_run(void *data)
 {
@@ -200,10 +212,14 @@ static void *prober_run(void *data)
         }
         if (prober->persistent && kept < 0)
             kept = dial(PUBLIC, PORT);
-        if (kept >= 0 && ask(kept) < 0)
+        t = now_ms();
+        errno = 0;
+        if (kept >= 0 && ask(kept) < 0) {
             prober->broken++;
-        else if (kept >= 0)
+            prober_blames(prober, "the kept connection", errno, t);
+        } else if (kept >= 0) {
             prober->kept_answers++;
+        }
         sleep_ms(1);
     }
     if (kept >= 0)
@@ -211,19 +227,26 @@ static void *prober_run(void *data)
     return NULL;
 }
 
+enum { REPEAT_MS = 250 };
+
 /* The client of the promise: repeats once, and no sooner than clients do. */
 static void *client_run(void *data)
 {
     struct prober *client = data;
+    double start_ms;
 
     while (!client->stop) {
         if (answers(PUBLIC, PORT)) {
             client->answered++;
         } else {
             client->refused++;
-            sleep_ms(250);
-            if (!answers(PUBLIC, PORT))
+            sleep_ms(REPEAT_MS);
+            start_ms = now_ms();
+            errno = 0;
+            if (!answers(PUBLIC, PORT)) {
                 client->failed++;
+                prober_blames(client, "a client that repeats once", errno, start_ms);
+            }
         }
         sleep_ms(1);
     }
@@ -246,8 +269,8 @@ static void prober_settle(struct prober *prober)
 
     while (prober->answered < answered + 5 || (prober->persistent && prober->kept_answers < kept + 3)) {
         if (now_ms() - start > 10000)
-            fail_msg("a client got %d answers, %d over the connection that it keeps", prober->answered - answered,
-                     prober->kept_answers - kept);
+            fail_msg("a client got %d answers, %d over the connection that it keeps; %s", prober->answered - answered,
+                     prober->kept_answers - kept, prober->why);
         sleep_ms(2);
     }
 }
@@ -802,8 +825,8 @@ static void test_handover(void **state)
 {
     struct fixture *f = *state;
     enum { ROUNDS = 20 };
-    double there[ROUNDS], back[ROUNDS], claim[ROUNDS], start;
-    int failed = 0, broken = 0, answered = 0, refused = 0;
+    double there[ROUNDS], back[ROUNDS], claim[ROUNDS], dark_ms, start;
+    int judged = 0, failed = 0, broken = 0, answered = 0, refused = 0;
     struct prober prober, client;
     pid_t relay;
 
@@ -815,16 +838,24 @@ static void test_handover(void **state)
         prober_start(&client, client_run, false);
         prober_settle(&prober);
         prober_settle(&client);
+        dark_ms = now_ms();
         relay_release(relay);
         start = now_ms();
         assert_int_equal(doing(f, CLAIM, PUBLIC, NULL), HACTL_OK);
         claim[i] = now_ms() - start;
+        dark_ms = now_ms() - dark_ms;
         prober_settle(&prober);
         prober_settle(&client);
         prober_stop(&prober);
         prober_stop(&client);
         there[i] = prober.worst_ms;
-        failed += client.failed;
+        if (prober.broken || client.failed)
+            print_message("# round %d, to the balancer: %s %s\n", i, prober.why, client.why);
+        /* On a machine that is too busy to run this process for so long, nothing is said of the hand-over. */
+        if (dark_ms < REPEAT_MS) {
+            failed += client.failed;
+            judged++;
+        }
         refused += client.refused;
         broken += prober.broken;
         answered += client.answered;
@@ -837,6 +868,8 @@ static void test_handover(void **state)
         relay_wait(relay);
         prober_settle(&prober);
         prober_stop(&prober);
+        if (prober.broken)
+            print_message("# round %d, back: %s\n", i, prober.why);
         back[i] = prober.worst_ms;
         broken += prober.broken;
     }
@@ -855,6 +888,7 @@ static void test_handover(void **state)
     if (broken)
         print_message("# %d exchanges failed over a connection that was kept\n", broken);
     assert_int_equal(failed, 0);
+    assert_true(judged > ROUNDS / 2);
 }
 
 /* ---- checks ------------------------------------------------------------------------- */
@@ -961,5 +995,7 @@ int main(void)
     };
 
     signal(SIGPIPE, SIG_IGN);
+    if (getenv("HACTL_TEST_ONLY"))
+        cmocka_set_test_filter(getenv("HACTL_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
