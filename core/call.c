@@ -168,10 +168,8 @@ static const struct field backend_fields[] = {
     OPTIONAL_PROSE(backend, detail),
 };
 static const struct field file_fields[] = {
-    STRING(file, path, PATH_MAX_BYTES),
-    CONTENT(file, content, content_size),
-    OPTIONAL_NAME(file, purpose),
-    OPTIONAL_NAME(file, part),
+    STRING(file, path, PATH_MAX_BYTES), CONTENT(file, content, content_size), OPTIONAL_NAME(file, purpose),
+    OPTIONAL_NAME(file, part),          OPTIONAL_NAME(file, sealed_to),
 };
 static const struct field unit_fields[] = {
     NAME(unit, name),

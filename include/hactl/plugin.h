@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hactl plugin contract, ABI 0.2.
+ * hactl plugin contract, ABI 0.3.
  *
  * A plugin is a shared object that exports one constant object named
  * `hactl_plugin`. It offers small idempotent operations on one kind of thing;
@@ -69,7 +69,7 @@ extern "C" {
 #endif
 
 #define HACTL_ABI_MAJOR 0
-#define HACTL_ABI_MINOR 2
+#define HACTL_ABI_MINOR 3
 
 #if defined(__GNUC__)
 #define HACTL_EXPORT       __attribute__((visibility("default")))
@@ -309,6 +309,9 @@ struct hactl_file {
      * "revocations". In `deliver`, where replicas make their keys: content NULL with part "key"
      * is the key that the machine made. */
     const char *part;
+    /* Optional, only in `deliver`: the content is a CMS message in PEM, sealed to the key that the machine made for
+     * this purpose; the machine opens it. */
+    const char *sealed_to;
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -375,9 +378,12 @@ struct hactl_inventory {
     const struct hactl_cluster *cluster;
     const struct hactl_replica *const *replicas;
     size_t replica_count;
-    int replica_keys; /* 1: replicas make their keys themselves; the issuer signs their requests */
+    int replica_keys;          /* 1: replicas make their keys themselves; the issuer signs their requests */
     int rekey;                 /* what is renewed gets a new key */
     const char *const *renews; /* optional: only what is of these replicas or purposes is renewed; ends with NULL */
+    /* Optional, where replicas make their keys: those that payloads use; of a replica no others are called for. Ends
+     * with NULL. */
+    const char *const *key_purposes;
 };
 
 /* Files of the operator's machine for mutual TLS; all optional together. */
@@ -597,6 +603,9 @@ struct hactl_payload_ops {
     int (*probe)(void *self, struct hactl_call *call, const struct hactl_probe_want *want);
     /* The purpose of the certificate with which the operator dials it; NULL: none. */
     const char *operator_purpose;
+    /* Optional, ends with NULL: the purposes whose "key" its files name, of each replica's own. Where replicas make
+     * their keys they make these, and a file that names another is a defect. */
+    const char *const *key_purposes;
 };
 
 /* In the place of a replica's name. */
@@ -644,6 +653,12 @@ struct hactl_issuer_ops {
      * no longer valid, and makes the list anew. */
     int (*revoke)(void *self, struct hactl_call *call, const struct hactl_inventory *inventory,
                   const char *certificate);
+    /* [O] Required where replicas make their keys and a payload names the "key" or "kubeconfig" of a purpose of the
+     * cluster's, which replicas share. Emits one credential: that part, as a CMS message in PEM that only the key
+     * certified for `recipient` of that replica opens. HACTL_E_DENIED: what goes to no replica, such as an
+     * authority's key. */
+    int (*seal)(void *self, struct hactl_call *call, const char *purpose, const char *part, const char *replica,
+                const char *recipient);
 };
 
 /* What holds the public address once there are two replicas. */

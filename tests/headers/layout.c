@@ -10,7 +10,7 @@
     _Static_assert(offsetof(struct hactl_##type, member) == (offset), "hactl_" #type "." #member " has moved")
 #define SIZE(type, size) _Static_assert(sizeof(struct hactl_##type) == (size), "hactl_" #type " has another size")
 
-_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 2, "this table is of ABI 0.2");
+_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 3, "this table is of ABI 0.3");
 _Static_assert(offsetof(struct hactl_plugin, struct_size) == 0, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_major) == 4, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_minor) == 6, "never moves");
@@ -149,7 +149,8 @@ PIN(file, content, 24);
 PIN(file, content_size, 32);
 PIN(file, purpose, 40);
 PIN(file, part, 48);
-SIZE(file, 56);
+PIN(file, sealed_to, 56);
+SIZE(file, 64);
 
 PIN(unit, struct_size, 0);
 PIN(unit, name, 8);
@@ -187,7 +188,8 @@ PIN(inventory, replica_count, 24);
 PIN(inventory, replica_keys, 32);
 PIN(inventory, rekey, 36);
 PIN(inventory, renews, 40);
-SIZE(inventory, 48);
+PIN(inventory, key_purposes, 48);
+SIZE(inventory, 56);
 
 PIN(instance_want, struct_size, 0);
 PIN(instance_want, replica, 8);
@@ -332,7 +334,8 @@ PIN(payload_ops, ports, 8);
 PIN(payload_ops, render, 16);
 PIN(payload_ops, probe, 24);
 PIN(payload_ops, operator_purpose, 32);
-SIZE(payload_ops, 40);
+PIN(payload_ops, key_purposes, 40);
+SIZE(payload_ops, 48);
 
 PIN(issuer_ops, struct_size, 0);
 PIN(issuer_ops, list, 8);
@@ -346,7 +349,8 @@ PIN(issuer_ops, request, 64);
 PIN(issuer_ops, import, 72);
 PIN(issuer_ops, rotate, 80);
 PIN(issuer_ops, revoke, 88);
-SIZE(issuer_ops, 96);
+PIN(issuer_ops, seal, 96);
+SIZE(issuer_ops, 104);
 
 PIN(balancer_ops, struct_size, 0);
 PIN(balancer_ops, list, 8);
