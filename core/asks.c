@@ -206,6 +206,12 @@ static int run_credential(struct hactl_call *c)
     return OPS(c, issuer)->credential(SELF(c), c, a->name, a->other, a->third);
 }
 
+static int run_seal(struct hactl_call *c)
+{
+    const struct arguments *a = ARGUMENTS(c);
+    return OPS(c, issuer)->seal(SELF(c), c, a->other, a->third, a->name, a->want);
+}
+
 static int run_sign(struct hactl_call *c)
 {
     const struct arguments *a = ARGUMENTS(c);
@@ -585,6 +591,20 @@ struct hactl_call *ha_ask_credential(struct ha_session *session, const char *rep
     a->name = ha_arena_string(a->arena, replica);
     a->other = ha_arena_string(a->arena, purpose);
     a->third = ha_arena_string(a->arena, part);
+    return call;
+}
+
+struct hactl_call *ha_ask_seal(struct ha_session *session, const char *purpose, const char *part, const char *replica,
+                               const char *recipient)
+{
+    struct arguments *a;
+    if (!session->issuer || !ha_offers(session->issuer->plugin->descriptor->issuer, seal))
+        return NULL;
+    struct hactl_call *call = ask(session, session->issuer, run_seal, "seal", LIST_TIMEOUT_MS, &a);
+    a->name = ha_arena_string(a->arena, replica);
+    a->other = ha_arena_string(a->arena, purpose);
+    a->third = ha_arena_string(a->arena, part);
+    a->want = ha_arena_string(a->arena, recipient);
     return call;
 }
 

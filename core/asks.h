@@ -50,6 +50,9 @@ struct hactl_call *ha_ask_poll(struct ha_session *session, struct ha_instance *i
 struct hactl_call *ha_ask_render(struct ha_session *session, int payload, int replica, int64_t timeout_ms);
 struct hactl_call *ha_ask_credential(struct ha_session *session, const char *replica, const char *purpose,
                                      const char *part);
+/* That part, sealed to the key for `recipient` of that replica; NULL: this issuer cannot. */
+struct hactl_call *ha_ask_seal(struct ha_session *session, const char *purpose, const char *part, const char *replica,
+                               const char *recipient);
 /* What an issuer may offer beside its steps; NULL: this one does not. */
 struct hactl_call *ha_ask_sign(struct ha_session *session, const char *replica, const char *purpose,
                                const char *request);

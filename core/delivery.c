@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/session_internal.h"
+#include "core/wants.h"
+
 struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
                                      struct ha_delivery_work *work, int64_t timeout_ms)
 {
@@ -93,17 +96,101 @@ bool ha_delivery_same_files(const char *digest, const char *other)
     return strncmp(digest, other, HA_DIGEST_FILES) == 0;
 }
 
+/* A key that is not the replica's own is shared by all. One that its issuer knows nothing of is refused by it. */
+enum ha_file_source ha_file_source(const struct ha_session *session, const struct hactl_file *file)
+{
+    const struct ha_observation *observed = &session->observed;
+    bool key = file->part && strcmp(file->part, "key") == 0;
+    bool secret = key || (file->part && strcmp(file->part, "kubeconfig") == 0);
+    if (file->content || !file->purpose)
+        return HA_FILE_GIVEN;
+    if (!observed->model.replica_keys || !secret)
+        return HA_FILE_CREDENTIAL;
+    for (size_t i = 0; i < observed->certificate_count; i++)
+        if (strcmp(observed->certificates[i].purpose, file->purpose) == 0 && !observed->certificates[i].replica[0])
+            return HA_FILE_SHARED;
+    return key ? HA_FILE_MACHINE : HA_FILE_CREDENTIAL;
+}
+
+static bool declares(const struct ha_session *session, int payload, const char *purpose)
+{
+    const char *const *declared = ha_payload_key_purposes(session, payload);
+    while (declared && *declared)
+        if (strcmp(*declared++, purpose) == 0)
+            return true;
+    return false;
+}
+
+static struct hactl_call *give_up(struct ha_delivery_work *work, const char *why)
+{
+    work->why = why;
+    return NULL;
+}
+
+/* What is sealed is sealed to a key of this payload's own; to any of the
+ * replica's, if it has none. */
+static bool choose_recipient(const struct ha_session *session, struct ha_delivery_work *work)
+{
+    struct ha_arena *arena = ha_arena_new();
+    const char *const *used = ha_key_purposes(arena, session);
+    const char *chosen = used ? used[0] : NULL;
+    for (size_t i = work->rendered->file_count; i-- > 0;)
+        if (ha_file_source(session, &work->rendered->files[i]) == HA_FILE_MACHINE)
+            chosen = work->rendered->files[i].purpose;
+    snprintf(work->recipient, sizeof work->recipient, "%s", chosen ? chosen : "");
+    ha_arena_free(arena);
+    return work->recipient[0] != '\0';
+}
+
 static bool take_credential(struct ha_delivery_work *work, struct hactl_call *finished)
 {
     struct hactl_file *file = &work->rendered->files[work->file];
     if (finished->credential_count == 0 || !finished->credentials[0].content)
         return false;
+    if (work->sealing) {
+        explicit_bzero((char *)(uintptr_t)file->content, file->content_size);
+        free((char *)(uintptr_t)file->content);
+        work->file++;
+    }
     /* The content moves from one call to the other, and is zeroized with it. */
     file->content = finished->credentials[0].content;
     file->content_size = finished->credentials[0].content_size;
     finished->credentials[0].content = NULL;
     finished->credentials[0].content_size = 0;
     return true;
+}
+
+/* The next file that lacks its content. */
+static struct hactl_call *next_credential(struct ha_session *session, struct ha_delivery_work *work)
+{
+    const char *replica = session->observed.model.replicas[work->replica].name;
+    for (; work->file < work->rendered->file_count; work->file++) {
+        const struct hactl_file *file = &work->rendered->files[work->file];
+        enum ha_file_source source = ha_file_source(session, file);
+        if (source == HA_FILE_MACHINE && !declares(session, work->payload, file->purpose))
+            return give_up(work, "the payload names a key that its plugin does not declare (key_purposes)");
+        if (source == HA_FILE_SHARED && !choose_recipient(session, work))
+            return give_up(work, "the payload names a key that replicas share, and the replica has none to seal it to");
+        if (source == HA_FILE_SHARED && !(work->rendered->files[work->file].sealed_to = strdup(work->recipient)))
+            abort();
+        if (source == HA_FILE_CREDENTIAL || source == HA_FILE_SHARED)
+            return ha_ask_credential(session, replica, file->purpose, file->part);
+    }
+    return NULL;
+}
+
+/* The next file that is sealed, and has its open content still. */
+static struct hactl_call *next_seal(struct ha_session *session, struct ha_delivery_work *work)
+{
+    const char *replica = session->observed.model.replicas[work->replica].name;
+    for (; work->file < work->rendered->file_count; work->file++) {
+        struct hactl_file *file = &work->rendered->files[work->file];
+        if (!file->sealed_to)
+            continue;
+        struct hactl_call *call = ha_ask_seal(session, file->purpose, file->part, replica, file->sealed_to);
+        return call ? call : give_up(work, "the payload names a key that replicas share, and the issuer seals nothing");
+    }
+    return NULL;
 }
 
 struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work,
@@ -116,18 +203,19 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
         bool given = take_credential(work, finished);
         ha_call_free(finished);
         if (!given)
-            return NULL;
+            return give_up(work, "the issuer gave no content for a credential that the payload names");
     }
-    const char *replica = session->observed.model.replicas[work->replica].name;
-    for (; work->file < work->rendered->file_count; work->file++) {
-        const struct hactl_file *file = &work->rendered->files[work->file];
-        /* A key that the replica made is there already, and nowhere else. */
-        bool own = session->observed.model.replica_keys && file->part && strcmp(file->part, "key") == 0;
-        if (!file->content && file->purpose && !own)
-            return ha_ask_credential(session, replica, file->purpose, file->part);
+    struct hactl_call *next = work->sealing ? NULL : next_credential(session, work);
+    if (!next && !work->why && !work->sealing) {
+        work->sealing = true;
+        work->file = 0;
+        if (!ha_delivery_digest(work->rendered, work->digest))
+            return give_up(work, "it has no digest");
     }
-    if (!ha_delivery_digest(work->rendered, work->digest))
-        return NULL;
+    if (!next && !work->why)
+        next = next_seal(session, work);
+    if (next || work->why)
+        return next;
     *last = true;
     return ha_ask_deliver(session, work->payload, work->replica, work->rendered, work->digest, timeout_ms);
 }

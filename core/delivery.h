@@ -13,21 +13,32 @@ enum { HA_DIGEST_FILES = 64, HA_DIGEST = 2 * HA_DIGEST_FILES + 1 };
 struct ha_delivery_work {
     int payload, replica;
     struct hactl_call *rendered; /* owned */
-    size_t file;                 /* the next one that may lack its content */
+    size_t file;                 /* the next one that may lack its content, or is to be sealed */
+    bool sealing;
+    const char *why; /* nothing can be delivered: a reason for people */
+    char recipient[HA_NAME];
     char digest[HA_DIGEST];
 };
 
 struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
                                      struct ha_delivery_work *work, int64_t timeout_ms);
-/* Takes over `finished` (render or credential, gone well) and makes the next
- * call; *last is set when that is the delivery itself. NULL: the issuer gave
- * nothing for a file. */
+/* Takes over `finished` (render, credential or seal, gone well) and makes the
+ * next call; *last is set when that is the delivery itself. NULL: see `why`. */
 struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delivery_work *work,
                                     struct hactl_call *finished, int64_t timeout_ms, bool *last);
+/* Where the content of a file comes from. */
+enum ha_file_source {
+    HA_FILE_GIVEN,      /* it has it */
+    HA_FILE_CREDENTIAL, /* the issuer */
+    HA_FILE_MACHINE,    /* a key that the replica made: it is there already, and nowhere else */
+    HA_FILE_SHARED      /* the issuer, and it goes to the replica sealed */
+};
+enum ha_file_source ha_file_source(const struct ha_session *session, const struct hactl_file *file);
 void ha_delivery_end(struct ha_delivery_work *work);
-/* Of something rendered whose files have their contents. */
 /* The same files, whatever the rest: arguments follow how a member begins. */
 bool ha_delivery_same_files(const char *digest, const char *other);
+/* Of something rendered whose files have their contents, none of them sealed
+ * yet: sealed twice, the same has other bytes. */
 bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);
 
 #endif

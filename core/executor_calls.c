@@ -115,8 +115,7 @@ static void went_well(struct ha_execution *x, struct ha_task *task, struct hactl
         if (next)
             submit(x, task, next, task->intent);
         else
-            ha_task_fail(x, task, HACTL_E_INTERNAL,
-                         "the issuer gave no content for a credential that the payload names");
+            ha_task_fail(x, task, HACTL_E_INTERNAL, task->delivery.why);
         return;
     }
     if (is_certification(x, task->step) && !task->signing) {

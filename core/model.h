@@ -106,6 +106,7 @@ struct ha_model {
     enum hactl_rotation rotation_found;
     uint8_t rotation_payloads;                  /* bit: payload that has certificates of that authority */
     bool rotation_of_cluster, rotation_of_each; /* it signs for the cluster, for replicas */
+    bool rotation_of_key;                       /* no authority, but a key that those payloads hold themselves */
     bool rotation_early;                        /* what the old one signed may still be in use */
     bool trust_of_cluster, trust_of_each;       /* what trusts it is among the certificates themselves */
     enum ha_holder holder;

@@ -194,10 +194,8 @@ static void make_anew(struct ha_model *model, bool of_cluster, bool of_each)
     }
 }
 
-/* Who trusts the authority gets another list of those to trust. */
-static void change_trust(struct ha_model *model)
+static void deliver_anew(struct ha_model *model)
 {
-    make_anew(model, model->trust_of_cluster, model->trust_of_each);
     for (int i = 0; i < model->replica_count; i++)
         for (int p = 0; p < model->payload_count; p++) {
             enum ha_delivery *delivery = &model->replicas[i].deliveries[p];
@@ -208,10 +206,20 @@ static void change_trust(struct ha_model *model)
         }
 }
 
-/* What it signed is signed anew by the other; so is what holds a copy of a key. */
+/* Who trusts the authority gets another list of those to trust. */
+static void change_trust(struct ha_model *model)
+{
+    make_anew(model, model->trust_of_cluster, model->trust_of_each);
+    deliver_anew(model);
+}
+
+/* What it signed is signed anew by the other; so is what holds a copy of a key,
+ * and what signs with the key itself gets the other. */
 static void change_signer(struct ha_model *model)
 {
     make_anew(model, model->rotation_of_cluster, model->rotation_of_each || model->trust_of_each);
+    if (model->rotation_of_key)
+        deliver_anew(model);
 }
 
 void ha_rotation_apply(struct ha_model *model, const struct ha_step *step)

@@ -164,6 +164,12 @@ static int learn_ports(struct ha_session *session, struct ha_error *error)
     return 0;
 }
 
+const char *const *ha_payload_key_purposes(const struct ha_session *session, int payload)
+{
+    const struct hactl_payload_ops *ops = session->payloads[payload]->plugin->descriptor->payload;
+    return ha_offers(ops, key_purposes) ? ops->key_purposes : NULL;
+}
+
 void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_DIGEST])
 {
     size_t used = 0;

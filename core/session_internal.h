@@ -64,5 +64,7 @@ enum { HA_FIREWALL_DIGEST = 1024 };
 void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_DIGEST]);
 /* The port at each replica that the endpoint fronts; 0: none. */
 uint16_t ha_session_backend_port(const struct ha_session *session);
+/* As the payload's plugin declares; NULL: none. */
+const char *const *ha_payload_key_purposes(const struct ha_session *session, int payload);
 
 #endif

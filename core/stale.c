@@ -46,8 +46,9 @@ static bool fill_in(struct ha_session *session, struct hactl_call *rendered, con
         struct hactl_call *call;
         bool given;
 
-        if (file->content != NULL || file->purpose == NULL ||
-            (session->observed.model.replica_keys && file->part != NULL && strcmp(file->part, "key") == 0))
+        enum ha_file_source source = ha_file_source(session, file);
+
+        if (source != HA_FILE_CREDENTIAL && source != HA_FILE_SHARED)
             continue;
         call = ha_ask_credential(session, replica, file->purpose, file->part);
         given = call != NULL && ha_call_wait(call) == HACTL_OK && call->credential_count > 0;
@@ -77,7 +78,7 @@ static void render(struct ha_session *session, int replica, int payload)
         /* Certificates that are to be issued anew would tell nothing. */
         if (private->digests[replica][payload][0] != '\0' && r->certificates == HA_CERTIFICATES_READY &&
             (!fill_in(session, call, r->name) || !ha_delivery_digest(call, private->wanted[replica][payload])))
-            private->wanted[replica][payload][0] = '\0';
+        private->wanted[replica][payload][0] = '\0';
     } else {
         ha_log(HACTL_LOG_DEBUG, "what %s runs on could not be compared: %s", r->name, call->text);
     }
@@ -100,7 +101,7 @@ void ha_rotation_observe(struct ha_session *session)
 
     model->rotation_payloads = 0;
     model->rotation_of_cluster = model->rotation_of_each = false;
-    model->trust_of_cluster = model->trust_of_each = false;
+    model->trust_of_cluster = model->trust_of_each = model->rotation_of_key = false;
     for (size_t i = 0; model->rotation[0] != '\0' && i < session->observed.certificate_count; i++) {
         const struct ha_certificate *certificate = &session->observed.certificates[i];
 
@@ -110,6 +111,7 @@ void ha_rotation_observe(struct ha_session *session)
 
         if (itself) {
             model->rotation_found = certificate->rotation;
+            model->rotation_of_key = !certificate->is_authority;
             model->rotation_early = certificate->retire_s > (int64_t)time(NULL);
         }
         if (certificate->carries_trust && (by_it || certificate->authority[0] == '\0'))

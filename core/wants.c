@@ -130,6 +130,32 @@ static const char *const *renews_want(struct ha_arena *arena, const struct ha_se
     return count ? out : NULL;
 }
 
+static bool is_among(const char *const *list, const char *text)
+{
+    for (; *list; list++)
+        if (strcmp(*list, text) == 0)
+            return true;
+    return false;
+}
+
+const char *const *ha_key_purposes(struct ha_arena *arena, const struct ha_session *session)
+{
+    size_t most = 1, count = 0;
+    for (int p = 0; p < session->payload_count; p++) {
+        const char *const *declared = ha_payload_key_purposes(session, p);
+        while (declared && *declared++)
+            most++;
+    }
+    const char **out = ha_arena_take(arena, most * sizeof *out);
+    for (int p = 0; p < session->payload_count; p++) {
+        const char *const *declared = ha_payload_key_purposes(session, p);
+        for (; declared && *declared; declared++)
+            if (!is_among(out, *declared))
+                out[count++] = ha_arena_string(arena, *declared);
+    }
+    return session->payload_count ? out : NULL;
+}
+
 const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const struct ha_session *session)
 {
     struct hactl_inventory *out = TAKE(arena, hactl_inventory);
@@ -138,16 +164,20 @@ const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const st
     out->replica_keys = session->observed.model.replica_keys;
     out->rekey = session->private->rekey;
     out->renews = renews_want(arena, session);
+    if (out->replica_keys)
+        out->key_purposes = ha_key_purposes(arena, session);
     return out;
 }
 
-/* A key for each certificate of its own that the inventory calls for. */
+/* Of those that payloads use, the ones that the issuer certifies: it has the last word on who may have what. */
 static const char *const *key_purposes(struct ha_arena *arena, const struct ha_session *session, const char *replica)
 {
     const struct ha_observation *observed = &session->observed;
+    const char *const *used = ha_key_purposes(arena, session);
     const char **out = ha_arena_take(arena, (observed->certificate_count + 1) * sizeof *out);
-    for (size_t i = 0, count = 0; i < observed->certificate_count; i++)
-        if (strcmp(observed->certificates[i].replica, replica) == 0)
+    for (size_t i = 0, count = 0; used && i < observed->certificate_count; i++)
+        if (strcmp(observed->certificates[i].replica, replica) == 0 &&
+            is_among(used, observed->certificates[i].purpose))
             out[count++] = ha_arena_string(arena, observed->certificates[i].purpose);
     return out;
 }

@@ -17,6 +17,8 @@ void ha_arena_free(struct ha_arena *arena);                      /* accepts NULL
 void *ha_arena_take(struct ha_arena *arena, size_t size);        /* zeroed; aborts when there is no memory */
 char *ha_arena_string(struct ha_arena *arena, const char *text); /* NULL stays NULL */
 
+/* What payloads declare of it, each once; ends with NULL. NULL: there are no payloads. */
+const char *const *ha_key_purposes(struct ha_arena *arena, const struct ha_session *session);
 const struct hactl_replica *ha_replica_want(struct ha_arena *arena, const struct ha_replica *replica);
 const struct hactl_instance_want *ha_instance_want(struct ha_arena *arena, const struct ha_session *session,
                                                    const struct ha_replica *replica);

@@ -395,10 +395,13 @@ out:
     return code;
 }
 
+static const char *const key_purposes[] = {"etcd-server", "etcd-peer", NULL};
+
 const struct hactl_payload_ops etcd_payload_ops = {
     .struct_size = sizeof(etcd_payload_ops),
     .ports = etcd_ports,
     .render = etcd_render,
     .probe = etcd_probe,
     .operator_purpose = "etcd-client",
+    .key_purposes = key_purposes,
 };

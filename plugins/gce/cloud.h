@@ -128,6 +128,8 @@ void cloud_tunnels_stop(struct cloud *cloud, const char *instance); /* NULL: all
 /* cloud_payload.c */
 /* A payload as the text that the startup script reads; NULL after host->fail(). */
 char *cloud_payload_text(struct cloud *cloud, struct hactl_call *call, const struct hactl_payload *payload);
+/* Delivering the one where the other is would change nothing. */
+bool cloud_payload_same(const char *one, const char *other);
 /* The settings of the script, attribute "hactl-boot". NULL: no memory. */
 char *cloud_boot_text(struct cloud *cloud);
 int cloud_programs_check(struct cloud *cloud, struct hactl_call *call);

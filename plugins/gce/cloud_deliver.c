@@ -89,7 +89,7 @@ int cloud_deliver(struct cloud *cloud, struct hactl_call *call, const char *inst
     before = cloud_metadata(found, key);
     if (!text)
         rc = HACTL_E_INVALID; /* said already */
-    else if (!before || strcmp(before, text) != 0)
+    else if (!before || !cloud_payload_same(before, text))
         rc = send(cloud, call, instance, zone, found, key, text);
     ha_secret_free(text, text ? strlen(text) : 0);
     json_decref(found);

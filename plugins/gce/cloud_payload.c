@@ -6,6 +6,7 @@
  *     digest DIGEST
  *     file MODE PATH BASE64       a file; nothing after PATH: empty
  *     key MODE PATH PURPOSE       the key that the machine made for that purpose goes there
+ *     sealed MODE PATH PURPOSE BASE64     a CMS message in PEM, that the machine opens with that key
  *     unit NAME BASE64            a systemd unit, hactl-PAYLOAD-NAME.service
  *     end
  *
@@ -128,6 +129,16 @@ static int file_path(const struct writer *writer, const char *path, char out[PAT
     return HACTL_OK;
 }
 
+/* It becomes part of a line, and of a file's name. */
+static int check_purpose(const struct writer *writer, const char *purpose)
+{
+    if (purpose && !strchr(purpose, '/') && path_is_sound(purpose))
+        return HACTL_OK;
+    return writer->cloud->host->fail(writer->call, HACTL_E_INVALID,
+                                     "payload %s names a key for \"%.60s\", which is no purpose of a key",
+                                     writer->payload->name, purpose ? purpose : "");
+}
+
 static bool is_key(const struct hactl_file *file)
 {
     return file->part && strcmp(file->part, "key") == 0;
@@ -145,9 +156,11 @@ static int write_file(const struct writer *writer, const struct hactl_file *file
         return rc;
     if (is_key(file) && !file->content) {
         fprintf(writer->out, "key %04o %s %s\n", mode, path, file->purpose ? file->purpose : "-");
-        return HACTL_OK;
+        return check_purpose(writer, file->purpose);
     }
-    if (is_key(file) && from_replica)
+    if (file->sealed_to && (rc = check_purpose(writer, file->sealed_to)) != HACTL_OK)
+        return rc;
+    if (is_key(file) && from_replica && !file->sealed_to)
         return host->fail(
             writer->call, HACTL_E_INVALID,
             "payload %s holds the private key %s, and everything on a machine can read its metadata: let "
@@ -160,7 +173,10 @@ static int write_file(const struct writer *writer, const struct hactl_file *file
     text = ha_base64_encode(file->content, file->content_size);
     if (!text)
         return cloud_no_memory(writer->cloud, writer->call);
-    fprintf(writer->out, "file %04o %s %s\n", mode, path, text);
+    if (file->sealed_to)
+        fprintf(writer->out, "sealed %04o %s %s %s\n", mode, path, file->sealed_to, text);
+    else
+        fprintf(writer->out, "file %04o %s %s\n", mode, path, text);
     ha_secret_free(text, strlen(text));
     return HACTL_OK;
 }
@@ -264,6 +280,30 @@ static int write_all(const struct writer *writer)
         rc = write_unit(writer, payload->units[i]);
     fputs("end\n", writer->out);
     return rc;
+}
+
+/* Both with all their lines. What is sealed has other bytes each time; what is in it is in the digest, which has a line
+ * of its own. */
+bool cloud_payload_same(const char *one, const char *other)
+{
+    static const char sealed[] = "sealed ";
+
+    while (*one && *other) {
+        size_t length = strcspn(one, "\n"), other_length = strcspn(other, "\n");
+        size_t compared = length, other_compared = other_length;
+
+        if (strncmp(one, sealed, sizeof(sealed) - 1) == 0 && strncmp(other, sealed, sizeof(sealed) - 1) == 0) {
+            while (compared > 0 && one[compared - 1] != ' ')
+                compared--;
+            while (other_compared > 0 && other[other_compared - 1] != ' ')
+                other_compared--;
+        }
+        if (compared != other_compared || memcmp(one, other, compared) != 0)
+            return false;
+        one += length + (one[length] == '\n');
+        other += other_length + (other[other_length] == '\n');
+    }
+    return *one == *other;
 }
 
 char *cloud_payload_text(struct cloud *cloud, struct hactl_call *call, const struct hactl_payload *payload)

@@ -187,6 +187,16 @@ install_file() { # MODE PATH, content on standard input
     fi
 }
 
+# What replicas share comes encrypted for one of the keys that were made here. A word of it that was changed on the way
+# makes openssl end with an error; what it has written until then is not used.
+open_sealed() { # PURPOSE BASE64
+    printf '%s' "$2" | base64 -d >"$run/sealed" &&
+        openssl cms -decrypt -binary -inform PEM -in "$run/sealed" -inkey "$directory/data/.hactl-keys/$1.key" \
+            -out "$run/opened" 2>/dev/null && return 0
+    rm -f "$run/opened"
+    failed "what is sealed to the key for $1 could not be opened (openssl 3 is needed; here: $(openssl version | cut -c 1-40))"
+}
+
 write_payload() { # PAYLOAD
     : >"$run/$1.files"
     : >"$run/$1.units"
@@ -199,6 +209,12 @@ write_payload() { # PAYLOAD
         key)
             make_key "$third" || return 1
             install_file "$first" "$root$second" <"$directory/data/.hactl-keys/$third.key" || return 1
+            echo "$second" >>"$run/$1.files"
+            ;;
+        sealed)
+            open_sealed "${third%% *}" "${third#* }" || return 2
+            install_file "$first" "$root$second" <"$run/opened" || return 1
+            rm -f "$run/opened"
             echo "$second" >>"$run/$1.files"
             ;;
         unit)
@@ -247,7 +263,12 @@ apply_payload() { # PAYLOAD
     fingerprint=$( (grep -v '^digest ' "$run/$1.payload" && grep '^program ' "$run/boot") | sha256sum | cut -d' ' -f1)
     if [ "$fingerprint" != "$(cat "$run/$1.applied" 2>/dev/null)" ]; then
         mkdir -p "$directory/data/$1" "$directory/payloads/$1" "$systemd"
-        write_payload "$1" || { failed "the files of payload $1 could not be written" || return 1; }
+        write_payload "$1"
+        case $? in
+        0) ;;
+        2) return 1 ;; # said already
+        *) failed "the files of payload $1 could not be written" || return 1 ;;
+        esac
         systemctl daemon-reload
         drop_old "$1"
         echo "$fingerprint" >"$run/$1.applied"

@@ -335,7 +335,8 @@ static int list_scope(struct pki *pki, struct hactl_call *call, struct pki_store
     int result = HACTL_OK;
 
     for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
-        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
+        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY &&
+            pki_called_for(inventory, &pki->profiles[i]))
             result = list_leaf(pki, call, store, authorities, inventory, &pki->profiles[i], replica);
     if (result != HACTL_OK)
         return result;
@@ -371,115 +372,6 @@ static int pki_list(void *self, struct hactl_call *call, const struct hactl_inve
     return result;
 }
 
-/* ---- credential ---- */
-
-/* Which file that is, without reading it. */
-static int authority_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store, size_t authority,
-                          const char *part, char base[PKI_PATH_SIZE])
-{
-    if (strcmp(part, "key") == 0)
-        return pki->host->fail(call, HACTL_E_DENIED, "the key of authority %s is given to nobody",
-                               pki_authorities[authority].purpose);
-    if (strcmp(part, "authority") == 0)
-        pki_trust_base(store, pki_authorities[authority].file, ".crt", base);
-    else if (strcmp(part, "revocations") == 0)
-        snprintf(base, PKI_PATH_SIZE, "%s", pki_authorities[authority].file);
-    else
-        pki_signer_base(store, pki_authorities[authority].file, ".crt", base);
-    return HACTL_OK;
-}
-
-/* "public": whatever is to be trusted, which may be two keys. */
-static int account_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *part,
-                        char base[PKI_PATH_SIZE], const char **ending)
-{
-    *ending = strcmp(part, "key") == 0 ? ".key" : ".pub";
-    if (strcmp(part, "key") == 0)
-        pki_signer_base(store, PKI_ACCOUNT_FILE, *ending, base);
-    else
-        pki_trust_base(store, PKI_ACCOUNT_FILE, *ending, base);
-    return strcmp(part, "key") == 0 || strcmp(part, "public") == 0
-               ? HACTL_OK
-               : pki->host->fail(call, HACTL_E_INVALID, "%s has a key and a public part, no \"%s\"",
-                                 PKI_SERVICE_ACCOUNT, part);
-}
-
-static bool has_part(const struct pki_profile *profile, const char *part)
-{
-    if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
-        return true;
-    /* Where replicas make their own keys there is a certificate instead. */
-    if (profile != NULL && profile->form == PKI_KUBECONFIG)
-        return strcmp(part, "kubeconfig") == 0 || strcmp(part, "certificate") == 0;
-    return strcmp(part, "certificate") == 0 || strcmp(part, "key") == 0;
-}
-
-static int leaf_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store,
-                     const struct pki_profile *profile, const char *replica, const char *part, char base[PKI_PATH_SIZE],
-                     const char **ending)
-{
-    if (strcmp(part, "authority") == 0 || strcmp(part, "revocations") == 0)
-        return authority_file(pki, call, store, pki_authority_find(profile->authority), part, base);
-    if (strcmp(part, "kubeconfig") == 0)
-        *ending = ".conf";
-    if (profile->scope == PKI_REPLICA && (replica == NULL || !pki_replica_name_valid(replica)))
-        return pki->host->fail(call, HACTL_E_INVALID, "certificate %s is a replica's, and none is named",
-                               profile->purpose);
-    if (!pki_base(profile, replica, base))
-        return pki->host->fail(call, HACTL_E_INVALID, "replica %s: its name is too long", replica);
-    return HACTL_OK;
-}
-
-static int credential_file(const struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica,
-                           const char *purpose, const char *part, char base[PKI_PATH_SIZE], const char **ending)
-{
-    size_t leaf = pki_profile_find(pki, purpose), authority = pki_authority_find(purpose);
-    const struct pki_profile *profile = leaf < pki->profile_count ? &pki->profiles[leaf] : NULL;
-
-    if (strcmp(purpose, PKI_SERVICE_ACCOUNT) == 0)
-        return account_file(pki, call, store, part, base, ending);
-    if (profile == NULL && authority == pki_authority_count)
-        return pki->host->fail(call, HACTL_E_INVALID, "there is no certificate for \"%s\"", purpose);
-    if (!has_part(profile, part))
-        return pki->host->fail(call, HACTL_E_INVALID, "a credential of %s has no part \"%s\"", purpose, part);
-    *ending = strcmp(part, "key") == 0 ? ".key" : strcmp(part, "revocations") == 0 ? ".crl" : ".crt";
-    return profile != NULL ? leaf_file(pki, call, store, profile, replica, part, base, ending)
-                           : authority_file(pki, call, store, authority, part, base);
-}
-
-static int pki_credential(void *self, struct hactl_call *call, const char *replica, const char *purpose,
-                          const char *part)
-{
-    const struct pki *pki = self;
-    char base[PKI_PATH_SIZE], path[4096 + PKI_PATH_SIZE];
-    struct hactl_credential record = {.struct_size = sizeof record, .path = path};
-    struct pki_store store;
-    struct pki_blob blob;
-    const char *ending = "";
-    int error, result = pki_store_open(pki, call, false, &store);
-
-    if (result != HACTL_OK)
-        return result;
-    result = credential_file(pki, call, &store, replica, purpose, part, base, &ending);
-    if (result != HACTL_OK) {
-        pki_store_close(&store);
-        return result;
-    }
-    error = pki_store_read(&store, base, ending, &blob);
-    pki_store_close(&store);
-    if (error == -ENOENT)
-        return pki->host->fail(call, HACTL_E_NOT_FOUND, "%s/%s%s is missing; issuing makes it", pki->directory, base,
-                               ending);
-    if (error != 0)
-        return pki_store_fail(pki, call, error, base, ending);
-    snprintf(path, sizeof path, "%s/%s%s", pki->directory, base, ending);
-    record.content = blob.content;
-    record.content_size = blob.size;
-    result = pki->host->emit_credential(call, &record);
-    pki_blob_free(&blob);
-    return result;
-}
-
 static const struct hactl_issuer_ops pki_issuer = {
     .struct_size = sizeof pki_issuer,
     .list = pki_list,
@@ -493,6 +385,7 @@ static const struct hactl_issuer_ops pki_issuer = {
     .import = pki_import,
     .rotate = pki_rotate,
     .revoke = pki_revoke,
+    .seal = pki_seal,
 };
 
 const struct hactl_plugin hactl_plugin = {

@@ -106,6 +106,7 @@ struct pki_profile {
     unsigned usage;
     unsigned names;
     enum pki_server server;
+    bool of_people;       /* its key is the operator's: it is made on no replica, and sent to none */
     const char *key_type; /* NULL: the instance's */
     int64_t life_s;       /* 0: the instance's */
     char **more_names;    /* of its own; NULL: none; ends with NULL */
@@ -184,6 +185,8 @@ struct pki_want {
     const char *cluster; /* of a kubeconfig */
 };
 
+/* Where replicas make their keys, of those only what payloads use, and never what is of people. */
+bool pki_called_for(const struct hactl_inventory *inventory, const struct pki_profile *profile);
 const struct hactl_replica *pki_replica_find(const struct hactl_inventory *inventory, const char *name);
 /* False when it does not fit. */
 bool pki_base(const struct pki_profile *profile, const char *replica, char base[PKI_PATH_SIZE]);
@@ -623,6 +626,18 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
              const char *purpose, const char *request);
 int pki_request(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica);
 int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate);
+
+/* ---- credentials ---- */
+
+/* Of `replica`, or (NULL) of the cluster, read into `blob` (pki_blob_free); `path` is where it is kept. */
+int pki_credential_read(const struct pki *pki, struct hactl_call *call, const char *replica, const char *purpose,
+                        const char *part, struct pki_blob *blob, char path[4096 + PKI_PATH_SIZE]);
+int pki_credential(void *self, struct hactl_call *call, const char *replica, const char *purpose, const char *part);
+int pki_seal(void *self, struct hactl_call *call, const char *purpose, const char *part, const char *replica,
+             const char *recipient);
+/* A CMS message in PEM that only the key of `certificate` opens. 0, or -1 with libcrypto's error; free with free(). */
+int pki_seal_text(const struct pki_crypto *crypto, X509 *certificate, const char *content, size_t size, char **sealed,
+                  size_t *sealed_size);
 
 /* ---- retire ---- */
 

@@ -15,6 +15,18 @@ const struct hactl_replica *pki_replica_find(const struct hactl_inventory *inven
     return NULL;
 }
 
+bool pki_called_for(const struct hactl_inventory *inventory, const struct pki_profile *profile)
+{
+    if (profile->scope != PKI_REPLICA || !inventory->replica_keys)
+        return true;
+    if (profile->of_people)
+        return false;
+    for (size_t i = 0; inventory->key_purposes != NULL && inventory->key_purposes[i] != NULL; i++)
+        if (strcmp(inventory->key_purposes[i], profile->purpose) == 0)
+            return true;
+    return inventory->key_purposes == NULL;
+}
+
 bool pki_base(const struct pki_profile *profile, const char *replica, char base[PKI_PATH_SIZE])
 {
     int length = profile->scope == PKI_REPLICA ? snprintf(base, PKI_PATH_SIZE, "replicas/%s/%s", replica, profile->file)

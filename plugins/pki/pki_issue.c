@@ -385,8 +385,9 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     struct pki *pki = issue->batch.pki;
     int64_t now_s = (int64_t)time(NULL);
     const char *key_type = pki_profile_key_type(pki, want->profile);
-    bool keep_key = state->key != NULL && (want->keyless || (!issue->inventory->rekey && !state->exposed &&
-                                                              pki_key_has_type(state->key, key_type)));
+    bool keep_key =
+        state->key != NULL &&
+        (want->keyless || (!issue->inventory->rekey && !state->exposed && pki_key_has_type(state->key, key_type)));
     size_t which = pki_authority_find(want->profile->authority);
     struct pki_item item;
     struct pki_job *job = pki_jobs_add(&issue->jobs);
@@ -560,7 +561,8 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
 
     remove_leftovers(pki, issue->batch.store, scope, subject != NULL ? subject->name : NULL);
     for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
-        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
+        if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY &&
+            pki_called_for(issue->inventory, &pki->profiles[i]))
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
         return issue->inventory->replica_keys ? HACTL_OK : pki_tree_ensure(&issue->batch, subject->name);

@@ -437,7 +437,7 @@ static int check_leaf(const struct work *work, const struct pki_profile *profile
     X509 *certificate;
     int result = HACTL_OK;
 
-    if (!pki_base(profile, replica != NULL ? replica->name : NULL, base) ||
+    if (!pki_called_for(work->inventory, profile) || !pki_base(profile, replica != NULL ? replica->name : NULL, base) ||
         pki_store_read(work->store, base, pki_ending(form), &blob) != 0)
         return HACTL_OK;
     certificate = read_leaf(work, form, &blob);

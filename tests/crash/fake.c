@@ -583,6 +583,11 @@ static int op_address_destroy(void *self, struct hactl_call *call, const char *n
 }
 static int op_instance_ensure(void *self, struct hactl_call *call, const struct hactl_instance_want *want)
 {
+#ifdef FAKE_MACHINES
+    if (!machine_makes_its_keys_only(want))
+        return ((struct fake *)self)
+            ->host->fail(call, HACTL_E_INVALID, "%s is to make other keys", want->replica->name);
+#endif
     return run(self, call, "instance-ensure", instance_ensure, want->replica);
 }
 static int op_instance_destroy(void *self, struct hactl_call *call, const char *name)
@@ -872,6 +877,9 @@ static int render(struct fake *fake, struct hactl_call *call, const void *argume
     fake->host->emit_file(call, &trust);
     fake->host->emit_file(call, &certificate);
     fake->host->emit_file(call, &key);
+#ifdef FAKE_MACHINES
+    fake->host->emit_file(call, &machine_shared);
+#endif
     return fake->host->emit_unit(call, &unit);
 }
 
@@ -896,11 +904,14 @@ static int op_probe(void *self, struct hactl_call *call, const struct hactl_prob
     return fake->host->fail(call, HACTL_E_UNAVAILABLE, "%s does not answer", host);
 }
 
+static const char *const key_purposes[] = {"fake-server", NULL};
+
 static struct hactl_payload_ops payload = {.struct_size = sizeof payload,
                                            .ports = op_ports,
                                            .render = op_render,
                                            .probe = op_probe,
-                                           .operator_purpose = "fake-client"};
+                                           .operator_purpose = "fake-client",
+                                           .key_purposes = key_purposes};
 
 /* ---- issuer */
 
@@ -1090,6 +1101,10 @@ static int op_credential(void *self, struct hactl_call *call, const char *replic
     load(fake);
     if (strcmp(part_name, "authority") == 0)
         trust_text(fake, content);
+#ifdef FAKE_MACHINES
+    else if (strcmp(purpose, machine_shared.purpose) == 0)
+        snprintf(content, sizeof content, "%s", machine_secret);
+#endif
     else
         snprintf(content, sizeof content, "%d",
                  (int)json_integer_value(json_object_get(part(fake, "certificates"), replica ? replica : "operator")));
@@ -1117,6 +1132,9 @@ static const struct hactl_issuer_ops issuer = {.struct_size = sizeof issuer,
                                                .retire = op_retire,
                                                .credential = op_credential,
                                                .destroy = op_issuer_destroy,
+#ifdef FAKE_MACHINES
+                                               .seal = op_seal,
+#endif
                                                .rotate = op_rotate};
 
 /* ---- balancer */

@@ -3,10 +3,14 @@
  * What fake.c has besides when it is built with FAKE_MACHINES: machines that
  * make their own keys and have a public address of their own, and a firewall.
  * A machine that is made again has another key; a certificate of the former
- * one does not fit it.
+ * one does not fit it. What they share comes to them sealed.
  */
 #ifndef HACTL_TESTS_FAKE_MACHINES_H
 #define HACTL_TESTS_FAKE_MACHINES_H
+
+static const char machine_secret[] = "shared by all";
+static const struct hactl_file machine_shared = {
+    .struct_size = sizeof machine_shared, .path = "shared", .mode = 0600, .purpose = "fake-keys", .part = "key"};
 
 static json_t *machine_of(struct fake *fake, const char *name)
 {
@@ -22,6 +26,13 @@ static void machine_new(struct fake *fake, const char *name)
     snprintf(key, sizeof key, "key %d of %s", (int)made, name);
     json_object_set_new(machine_of(fake, name), "key", json_string(key));
     json_object_set_new(machine_of(fake, name), "temporary", json_true());
+}
+
+/* What its payload declares: not what else the issuer could certify. */
+static int machine_makes_its_keys_only(const struct hactl_instance_want *want)
+{
+    return want->key_purposes && want->key_purposes[0] && strcmp(want->key_purposes[0], "fake-server") == 0 &&
+           !want->key_purposes[1];
 }
 
 static int machine_requests(struct fake *fake, struct hactl_call *call, const void *arguments)
@@ -50,15 +61,45 @@ static int machine_certify(struct fake *fake, struct hactl_call *call, const cha
     return HACTL_OK;
 }
 
+/* Sealed twice, it has other bytes. */
+static int machine_seal(struct fake *fake, struct hactl_call *call, const char *purpose, const char *replica,
+                        const char *recipient)
+{
+    static unsigned times;
+    char content[200];
+    struct hactl_credential credential = {.struct_size = sizeof credential, .content = content};
+    if (strcmp(purpose, machine_shared.purpose) != 0 || strcmp(recipient, "fake-server") != 0)
+        return fake->host->fail(call, HACTL_E_DENIED, "%s is sealed to no %s", purpose, recipient);
+    snprintf(content, sizeof content, "%u %d sealed to %s", ++times, (int)getpid(),
+             text(part(fake, "certificates"), replica));
+    credential.content_size = strlen(content);
+    return fake->host->emit_credential(call, &credential);
+}
+
+/* What is shared came sealed to the key that the machine has now. */
+static int machine_opens(struct fake *fake, const char *name, const struct hactl_payload *payload)
+{
+    for (size_t i = 0; i < payload->file_count; i++) {
+        const struct hactl_file *file = payload->files[i];
+        const char *to = file->sealed_to ? strstr(file->content, "sealed to ") : NULL;
+        if (to && strcmp(file->path, machine_shared.path) == 0)
+            return strcmp(to + strlen("sealed to "), text(machine_of(fake, name), "key")) == 0;
+    }
+    return 0;
+}
+
 /* What is delivered: no key, and a certificate of the key that the machine has. */
 static int machine_fits(struct fake *fake, struct hactl_call *call, const char *name,
                         const struct hactl_payload *payload)
 {
     for (size_t i = 0; i < payload->file_count; i++)
-        if (payload->files[i]->part && strcmp(payload->files[i]->part, "key") == 0 && payload->files[i]->content)
+        if (payload->files[i]->part && strcmp(payload->files[i]->part, "key") == 0 && payload->files[i]->content &&
+            (!payload->files[i]->sealed_to || strstr(payload->files[i]->content, machine_secret)))
             return fake->host->fail(call, HACTL_E_INVALID, "%s: a key was sent to %s", payload->files[i]->path, name);
     if (strcmp(text(part(fake, "certificates"), name), text(machine_of(fake, name), "key")) == 0)
-        return HACTL_OK;
+        return machine_opens(fake, name, payload)
+                   ? HACTL_OK
+                   : fake->host->fail(call, HACTL_E_INVALID, "what is shared is not sealed to the key of %s", name);
     return fake->host->fail(call, HACTL_E_CONFLICT, "%s: the certificate is of another key", name);
 }
 
@@ -114,6 +155,13 @@ static void machine_list_firewall(struct fake *fake, struct hactl_call *call)
         fake->host->emit_firewall(call, &firewall);
 }
 
+static int op_seal(void *self, struct hactl_call *call, const char *purpose, const char *part_name, const char *replica,
+                   const char *recipient)
+{
+    (void)part_name;
+    load(self);
+    return machine_seal(self, call, purpose, replica, recipient);
+}
 static int op_requests(void *self, struct hactl_call *call, const char *instance)
 {
     return run(self, call, "requests", machine_requests, instance);

@@ -460,6 +460,7 @@ static void wild(unsigned long count)
                                       .no_balancer = !chance(8),
                                       .rotation = chance(3) ? 0 : 1 + (int)chance(5),
                                       .rotation_found = (enum hactl_rotation)chance(5),
+                                      .rotation_of_key = !chance(4),
                                       .rotation_unproved = !chance(6)};
         shuffle_stages();
         try_cluster(chosen, replicas, around, 1);
@@ -489,6 +490,7 @@ static void rotations(void)
                                                       .proved = HACTL_YES,
                                                       .rotation = 1 + goal,
                                                       .rotation_found = (enum hactl_rotation)found,
+                                                      .rotation_of_key = !chance(4),
                                                       .rotation_unproved = !chance(8)};
                         try_cluster(chosen, count, around, 1);
                     }

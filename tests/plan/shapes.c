@@ -245,7 +245,8 @@ static void put_rotation(struct ha_model *model, const struct surroundings *arou
     model->rotation_goal = (enum ha_rotation_goal)(around->rotation - 1);
     model->rotation_found = around->rotation_found;
     model->rotation_payloads = 1;
-    model->rotation_of_cluster = model->rotation_of_each = true;
+    model->rotation_of_key = around->rotation_of_key;
+    model->rotation_of_cluster = model->rotation_of_each = !around->rotation_of_key;
     model->trust_of_each = around->rotation % 2;
     model->replicas[0].unproved = around->rotation_unproved && model->replicas[0].deliveries[0] != D(NONE);
 }

@@ -41,6 +41,7 @@ struct surroundings {
     int zones;           /* 0: one each; else that many for all */
     int rotation;        /* 0: none; else one more than enum ha_rotation_goal */
     enum hactl_rotation rotation_found;
+    bool rotation_of_key;   /* it is no authority's, but that of a key */
     bool rotation_unproved; /* nobody can say what the first replica runs on */
 };
 

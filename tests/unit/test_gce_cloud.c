@@ -780,6 +780,8 @@ static void test_firewall(void **state)
 
 /* ---- deliver -------------------------------------------------------------------------------------------- */
 
+static const char *sealed; /* a third file's content */
+
 static int deliver(const char *digest, const char *content, size_t size, bool with_key)
 {
     static const char *const argv[] = {"etcd", "--data-dir=${data}/etcd", "--x=${directory}/a \"b\" \\ $HOME 5%", NULL};
@@ -791,7 +793,15 @@ static int deliver(const char *digest, const char *content, size_t size, bool wi
          .content_size = size},
         {.struct_size = sizeof(files[0]), .path = "own.key", .mode = 0600, .purpose = "etcd-peer", .part = "key"},
     };
-    const struct hactl_file *const file_list[] = {&files[0], &files[1]};
+    struct hactl_file shared = {.struct_size = sizeof(shared),
+                                .path = "shared.key",
+                                .mode = 0600,
+                                .content = sealed,
+                                .content_size = sealed ? strlen(sealed) : 0,
+                                .purpose = "service-account",
+                                .part = "key",
+                                .sealed_to = "etcd-peer"};
+    const struct hactl_file *const file_list[] = {&files[0], &files[1], &shared};
     struct hactl_unit unit = {.struct_size = sizeof(unit),
                               .name = "etcd",
                               .argv = argv,
@@ -803,7 +813,7 @@ static int deliver(const char *digest, const char *content, size_t size, bool wi
                                     .name = "etcd",
                                     .digest = digest,
                                     .files = file_list,
-                                    .file_count = 2,
+                                    .file_count = sealed ? 3 : 2,
                                     .units = units,
                                     .unit_count = 1};
 
@@ -820,6 +830,31 @@ static const struct hactl_delivery *delivery(void)
     assert_int_equal(world.call->delivery_count, 1);
     assert_string_equal(world.call->deliveries[0].payload, "etcd");
     return &world.call->deliveries[0];
+}
+
+static const char *payload_lines(void)
+{
+    return of_instance("us-central1-b", "instances/demo-1",
+                       ".metadata.items[]|select(.key==\"hactl-payload-etcd\").value|split(\"\\n\")|tostring");
+}
+
+/* What was sealed anew is the same as long as the digest is, and is not sent again. */
+static void test_deliver_sealed(void **state)
+{
+    (void)state;
+    make("demo-1", "us-central1-b");
+    sealed = "first";
+    assert_int_equal(deliver("d1", "hello", 5, false), HACTL_OK);
+    assert_non_null(
+        strstr(payload_lines(), "\"sealed 0600 /var/lib/hactl/payloads/etcd/shared.key etcd-peer Zmlyc3Q=\""));
+    sealed = "sealed again";
+    assert_int_equal(deliver("d1", "hello", 5, false), HACTL_OK);
+    assert_non_null(strstr(payload_lines(), "Zmlyc3Q="));
+    assert_int_equal(deliver("d2", "hello", 5, false), HACTL_OK);
+    assert_non_null(strstr(payload_lines(), "c2VhbGVkIGFnYWlu"));
+    sealed = NULL;
+    assert_int_equal(deliver("d2", "hello", 5, false), HACTL_OK);
+    assert_null(strstr(payload_lines(), "shared.key"));
 }
 
 static void test_deliver(void **state)
@@ -1072,11 +1107,11 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_zones_and_check),   EACH(test_addresses),    EACH(test_instances), EACH(test_lone_disk),
-        EACH(test_inheritance),       EACH(test_side_by_side), EACH(test_claim),     EACH(test_reach),
-        EACH(test_temporary_address), EACH(test_tunnel),       EACH(test_firewall),  EACH(test_deliver),
-        EACH(test_requests),          EACH(test_unit_log),     EACH(test_dead_zone), EACH(test_stock_and_quota),
-        EACH(test_lost_replies),      EACH(test_whole_life),
+        EACH(test_zones_and_check),   EACH(test_addresses),    EACH(test_instances),  EACH(test_lone_disk),
+        EACH(test_inheritance),       EACH(test_side_by_side), EACH(test_claim),      EACH(test_reach),
+        EACH(test_temporary_address), EACH(test_tunnel),       EACH(test_firewall),   EACH(test_deliver),
+        EACH(test_deliver_sealed),    EACH(test_requests),     EACH(test_unit_log),   EACH(test_dead_zone),
+        EACH(test_stock_and_quota),   EACH(test_lost_replies), EACH(test_whole_life),
     };
 
     if (argc > 3 && strcmp(argv[1], "tunnel") == 0)
