@@ -12,6 +12,7 @@
 
 #include "core/asks.h"
 #include "core/change_internal.h"
+#include "core/preflight.h"
 #include "core/session_internal.h"
 
 enum { REPLANS = 12 };
@@ -391,6 +392,8 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
         c->report->nothing_to_do = true;
         return finish_down(c);
     }
+    if (ha_preflight(c->session, c->plan, c->error))
+        return -1;
     bool nothing = c->plan->count == 0 && c->ends[0] && c->request.kind != HA_REQUEST_DOWN;
     int64_t asked_ms = ha_now_ms();
     if (!nothing && ask_consent(c, consent, context))
@@ -487,8 +490,7 @@ int ha_session_prepare(struct ha_session *session, const struct ha_request *requ
         *plan = *c->plan;
         *desired = c->wanted;
         ha_request_warn(&plan->end, warnings, warning_count);
-        if (is_premature(c))
-            rc = refuse_premature(c);
+        rc = is_premature(c) ? refuse_premature(c) : ha_preflight(session, plan, error);
     }
     session->desired = kept;
     if (c)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hactl plugin contract, ABI 0.2.
+ * hactl plugin contract, ABI 0.3.
  *
  * A plugin is a shared object that exports one constant object named
  * `hactl_plugin`. It offers small idempotent operations on one kind of thing;
@@ -39,8 +39,8 @@
  *          and emits nothing. HACTL_OK from `poll` ends the token, not the
  *          operation: the core calls the operation again until it answers
  *          HACTL_OK itself, and only that answer emits what was promised.
- *          From what changes nothing (lists, ports, render, probe, reach,
- *          credential, check, unit_log), `open` and `snapshot`,
+ *          From what changes nothing (lists, ports, programs, render, probe,
+ *          reach, credential, check, can_run, unit_log), `open` and `snapshot`,
  *          HACTL_PENDING is a defect.
  *          Aim at two seconds a call, never go beyond host->ms_left();
  *          `snapshot` may use all of that, a change of membership 8 s.
@@ -69,7 +69,7 @@ extern "C" {
 #endif
 
 #define HACTL_ABI_MAJOR 0
-#define HACTL_ABI_MINOR 2
+#define HACTL_ABI_MINOR 3
 
 #if defined(__GNUC__)
 #define HACTL_EXPORT       __attribute__((visibility("default")))
@@ -375,7 +375,7 @@ struct hactl_inventory {
     const struct hactl_cluster *cluster;
     const struct hactl_replica *const *replicas;
     size_t replica_count;
-    int replica_keys; /* 1: replicas make their keys themselves; the issuer signs their requests */
+    int replica_keys;          /* 1: replicas make their keys themselves; the issuer signs their requests */
     int rekey;                 /* what is renewed gets a new key */
     const char *const *renews; /* optional: only what is of these replicas or purposes is renewed; ends with NULL */
 };
@@ -561,6 +561,10 @@ struct hactl_cloud_ops {
      * has one. */
     int (*temporary_address_ensure)(void *self, struct hactl_call *call, const char *instance);
     int (*temporary_address_destroy)(void *self, struct hactl_call *call, const char *instance);
+    /* [O] Asked when a plan is made, before anything is changed: could
+     * instances run these units? HACTL_E_UNSUPPORTED names the program that
+     * they would not find, and its package. Of argv only the first counts. */
+    int (*can_run)(void *self, struct hactl_call *call, const struct hactl_unit *const *units, size_t unit_count);
 };
 
 /* A consensus group such as etcd. Who serves this serves a payload too: what
@@ -597,6 +601,9 @@ struct hactl_payload_ops {
     int (*probe)(void *self, struct hactl_call *call, const struct hactl_probe_want *want);
     /* The purpose of the certificate with which the operator dials it; NULL: none. */
     const char *operator_purpose;
+    /* [O] Emits a unit for each program that `render` will ask for, whatever
+     * the replica; nothing of it but argv[0] and `package` counts. */
+    int (*programs)(void *self, struct hactl_call *call);
 };
 
 /* In the place of a replica's name. */

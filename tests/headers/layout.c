@@ -10,7 +10,7 @@
     _Static_assert(offsetof(struct hactl_##type, member) == (offset), "hactl_" #type "." #member " has moved")
 #define SIZE(type, size) _Static_assert(sizeof(struct hactl_##type) == (size), "hactl_" #type " has another size")
 
-_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 2, "this table is of ABI 0.2");
+_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 3, "this table is of ABI 0.3");
 _Static_assert(offsetof(struct hactl_plugin, struct_size) == 0, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_major) == 4, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_minor) == 6, "never moves");
@@ -316,7 +316,8 @@ PIN(cloud_ops, forget, 112);
 PIN(cloud_ops, requests, 120);
 PIN(cloud_ops, temporary_address_ensure, 128);
 PIN(cloud_ops, temporary_address_destroy, 136);
-SIZE(cloud_ops, 144);
+PIN(cloud_ops, can_run, 144);
+SIZE(cloud_ops, 152);
 
 PIN(member_ops, struct_size, 0);
 PIN(member_ops, list, 8);
@@ -332,7 +333,8 @@ PIN(payload_ops, ports, 8);
 PIN(payload_ops, render, 16);
 PIN(payload_ops, probe, 24);
 PIN(payload_ops, operator_purpose, 32);
-SIZE(payload_ops, 40);
+PIN(payload_ops, programs, 40);
+SIZE(payload_ops, 48);
 
 PIN(issuer_ops, struct_size, 0);
 PIN(issuer_ops, list, 8);
