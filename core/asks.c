@@ -297,6 +297,14 @@ static int run_poll(struct hactl_call *c)
 {
     return c->instance->plugin->descriptor->poll(SELF(c), c, ARGUMENTS(c)->name);
 }
+static int run_programs(struct hactl_call *c)
+{
+    return OPS(c, payload)->programs(SELF(c), c);
+}
+static int run_can_run(struct hactl_call *c)
+{
+    return OPS(c, cloud)->can_run(SELF(c), c, ARGUMENTS(c)->want, (size_t)ARGUMENTS(c)->number);
+}
 static int run_check(struct hactl_call *c)
 {
     const struct hactl_plugin *descriptor = c->instance->plugin->descriptor;
@@ -687,6 +695,17 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     return call;
 }
 
+struct hactl_call *ha_ask_can_run(struct ha_session *session, const struct hactl_call *programs)
+{
+    struct arguments *a;
+    if (!session->cloud || !ha_offers(session->cloud->plugin->descriptor->cloud, can_run))
+        return NULL;
+    struct hactl_call *call = ask(session, session->cloud, run_can_run, "can run", CHECK_TIMEOUT_MS, &a);
+    a->want = POINTERS(a->arena, hactl_unit, programs->units, programs->unit_count);
+    a->number = (int)programs->unit_count;
+    return call;
+}
+
 struct hactl_call *ha_ask_requests(struct ha_session *session, int replica, int64_t timeout_ms)
 {
     struct arguments *a;
@@ -717,6 +736,14 @@ struct hactl_call *ha_ask_issue(struct ha_session *session, int replica, const s
 struct hactl_call *ha_ask_ports(struct ha_session *session, int payload)
 {
     return ask(session, session->payloads[payload], run_ports, "ports", LIST_TIMEOUT_MS, NULL);
+}
+
+struct hactl_call *ha_ask_programs(struct ha_session *session, int payload)
+{
+    struct ha_instance *instance = session->payloads[payload];
+    if (!ha_offers(instance->plugin->descriptor->payload, programs))
+        return NULL;
+    return ask(session, instance, run_programs, "programs", CHECK_TIMEOUT_MS, NULL);
 }
 
 struct hactl_call *ha_ask_zones(struct ha_session *session)

@@ -62,6 +62,10 @@ struct hactl_call *ha_ask_import(struct ha_session *session, const char *certifi
 struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica,
                                   const struct hactl_call *rendered, const char *digest, int64_t timeout_ms);
 struct hactl_call *ha_ask_ports(struct ha_session *session, int payload);
+/* NULL: the plugin cannot say. */
+struct hactl_call *ha_ask_programs(struct ha_session *session, int payload);
+/* Of what `programs` emitted. NULL: the cloud cannot say. */
+struct hactl_call *ha_ask_can_run(struct ha_session *session, const struct hactl_call *programs);
 struct hactl_call *ha_ask_zones(struct ha_session *session);
 struct hactl_call *ha_ask_check(struct ha_instance *instance);
 struct hactl_call *ha_ask_unit_log(struct ha_session *session, const char *instance, const char *unit);

@@ -12,9 +12,10 @@
 
 #include "core/asks.h"
 #include "core/change_internal.h"
+#include "core/preflight.h"
 #include "core/session_internal.h"
 
-enum { REPLANS = 12 };
+enum { REPLANS = 12, ABORT_AWAITS_MS = 10000 };
 
 void ha_change_say(const struct change *c, const char *format, ...)
 {
@@ -202,6 +203,22 @@ static void stop_short(struct change *c, enum ha_holder holder, const char *repl
     ha_error_log(c->error, wrote);
 }
 
+/* What an abort takes away is gone, and the rest is waiting: not for longer
+ * than whoever was restarted needs. One that hangs is for `replica replace`. */
+static void limit_abort(struct change *c)
+{
+    int64_t until_ms = ha_now_ms() + ABORT_AWAITS_MS;
+    if (c->request.kind != HA_REQUEST_ABORT || c->wanted.destroy)
+        return;
+    while (c->plan->count > 0 && changes_something(c->plan) &&
+           !ha_step_types[c->plan->steps[c->plan->count - 1].kind].changes)
+        c->plan->count--;
+    if (changes_something(c->plan) || !ha_change_all_gone(c))
+        return;
+    if (!c->run.deadline_ms || c->run.deadline_ms > until_ms)
+        c->run.deadline_ms = until_ms;
+}
+
 static int converge(struct change *c)
 {
     const struct ha_model *model = &c->session->observed.model;
@@ -217,6 +234,7 @@ static int converge(struct change *c)
     for (;;) {
         if (c->plan->count == 0)
             return c->plan->converged ? 0 : fail_blocked(c);
+        limit_abort(c);
         c->run.plan = c->plan;
         enum ha_outcome outcome = ha_execute(&c->run, c->error);
         if (outcome == HA_OUTCOME_FAILED || outcome == HA_OUTCOME_CANCELLED) {
@@ -391,6 +409,8 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
         c->report->nothing_to_do = true;
         return finish_down(c);
     }
+    if (ha_preflight(c->session, c->plan, c->error))
+        return -1;
     bool nothing = c->plan->count == 0 && c->ends[0] && c->request.kind != HA_REQUEST_DOWN;
     int64_t asked_ms = ha_now_ms();
     if (!nothing && ask_consent(c, consent, context))
@@ -487,8 +507,7 @@ int ha_session_prepare(struct ha_session *session, const struct ha_request *requ
         *plan = *c->plan;
         *desired = c->wanted;
         ha_request_warn(&plan->end, warnings, warning_count);
-        if (is_premature(c))
-            rc = refuse_premature(c);
+        rc = is_premature(c) ? refuse_premature(c) : ha_preflight(session, plan, error);
     }
     session->desired = kept;
     if (c)

@@ -65,6 +65,11 @@ const char *ha_holder_name(const struct ha_model *model, enum ha_holder holder, 
     }
 }
 
+int ha_tolerated(const struct ha_budget *budget)
+{
+    return budget->tolerates > 0 ? budget->tolerates : 0;
+}
+
 const char *ha_tolerance_text(const struct ha_budget *budget, char *out, size_t size)
 {
     char failures[48];
@@ -182,7 +187,7 @@ json_t *ha_json_group(const struct ha_group *group)
                      "cluster_id", ha_json_text_or_null(group->cluster_id), "version",
                      ha_json_text_or_null(group->version), "alarm", ha_json_text_or_null(group->alarm), "db_size_bytes",
                      (json_int_t)group->db_size_bytes, "voters", budget.voters, "healthy", budget.healthy, "quorum",
-                     budget.quorum, "tolerates", budget.tolerates, "tolerance",
+                     budget.quorum, "tolerates", ha_tolerated(&budget), "tolerance",
                      ha_tolerance_text(&budget, words, sizeof words), "detail", ha_json_text_or_null(group->detail),
                      "members", json_members(group));
 }
@@ -210,6 +215,6 @@ json_t *ha_json_certificate(const struct ha_certificate *certificate)
 json_t *ha_json_budget(const struct ha_model *model, const struct ha_budget *budget)
 {
     return json_pack("{s:i, s:i, s:i, s:i, s:s}", "voters", budget->voters, "healthy", budget->healthy, "quorum",
-                     budget->quorum, "tolerates", budget->tolerates, "owner",
+                     budget->quorum, "tolerates", ha_tolerated(budget), "owner",
                      ha_holder_name(model, budget->holder, budget->holder_replica));
 }

@@ -14,6 +14,8 @@ bool ha_replica_leaving(const struct ha_session *session, const char *name);
 /* "balancer", a replica's name, "nobody" or "unknown"; `model` and its budget may be a plan's. */
 const char *ha_holder_name(const struct ha_model *model, enum ha_holder holder, int holder_replica);
 /* "tolerates 1 failure; losing 2 of 3 stops writes" */
+/* For reports: without a quorum nothing is tolerated, not less than nothing. */
+int ha_tolerated(const struct ha_budget *budget);
 const char *ha_tolerance_text(const struct ha_budget *budget, char *out, size_t size);
 const char *ha_tristate_word(enum hactl_tristate value, const char *yes, const char *no);
 enum ha_shade ha_tristate_shade(enum hactl_tristate value);

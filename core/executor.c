@@ -89,9 +89,11 @@ void ha_task_fail(struct ha_execution *x, struct ha_task *task, int code, const 
 
 void ha_task_expire(struct ha_execution *x, struct ha_task *task)
 {
-    char text[900];
-    snprintf(text, sizeof text, "not done in %.1f s%s%s", (double)(ha_now_ms() - task->started_ms) / 1000,
-             task->failure[0] ? "; last heard: " : "", task->failure);
+    char text[900], time[64] = "no time was left for it (--timeout)";
+    int64_t ms = ha_now_ms() - task->started_ms;
+    if (ms >= 100)
+        snprintf(time, sizeof time, "not done in %.1f s", (double)ms / 1000);
+    snprintf(text, sizeof text, "%s%s%s", time, task->failure[0] ? "; last heard: " : "", task->failure);
     ha_task_fail(x, task, HACTL_E_TIMEOUT, text);
 }
 
@@ -148,6 +150,26 @@ static bool has_looked(struct ha_execution *x, const struct ha_task *task, const
     return true;
 }
 
+/* A member that joins may lose a race at its start and exit; etcd itself does
+ * not try again. So while its group is waited for, what died is started again,
+ * a few times. */
+static bool awaits_processes(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_CATCH_UP || kind == HA_STEP_REPLICA_AWAIT;
+}
+
+static int64_t rest_ms(struct ha_execution *x, const struct ha_task *task)
+{
+    struct ha_watch *of[8];
+    unsigned along = awaits_processes(task->step->kind) ? HA_SCOPE_CLOUD : 0;
+    int count = ha_watches_of(&x->watches, task->step, more_scopes(task) | along, of);
+    int64_t longest_ms = 0;
+    for (int i = 0; i < count; i++)
+        if (of[i]->rest_ms > longest_ms)
+            longest_ms = of[i]->rest_ms;
+    return longest_ms;
+}
+
 /* A look that failed shows nothing, least of all that all is as it was. */
 static void judge_blind(struct ha_execution *x, struct ha_task *task, const struct ha_watch *blind)
 {
@@ -160,15 +182,7 @@ static void judge_blind(struct ha_execution *x, struct ha_task *task, const stru
     else if (ha_task_left_ms(x, task) <= 0)
         ha_task_expire(x, task);
     else
-        ha_task_wait(x, task, HA_RESTING, 0);
-}
-
-/* A member that joins may lose a race at its start and exit; etcd itself does
- * not try again. So while its group is waited for, what died is started again,
- * a few times. */
-static bool awaits_processes(enum ha_step_kind kind)
-{
-    return kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_CATCH_UP || kind == HA_STEP_REPLICA_AWAIT;
+        ha_task_wait(x, task, HA_RESTING, rest_ms(x, task));
 }
 
 static int find_dead(const struct ha_model *model, const struct ha_step *step)
@@ -214,7 +228,7 @@ static void judge(struct ha_execution *x, struct ha_task *task)
         if (!first && !revive(x, task))
             return;
     }
-    ha_task_pause(x, task, HA_RESTING, 0);
+    ha_task_pause(x, task, HA_RESTING, rest_ms(x, task));
 }
 
 /* ---- starting */

@@ -6,12 +6,30 @@
 
 #include "core/describe.h"
 
+/* "1", "1 -> 0 -> 1"; fewer than none is no quorum. */
+static void print_tolerates(const struct ha_step *step, char *out, size_t size)
+{
+    const struct ha_budget *budgets[] = {&step->before, &step->during, &step->after};
+    int before = step->before.tolerates, after = step->after.tolerates, count = 0;
+    bool dips = step->during.tolerates < (before < after ? before : after);
+
+    out[0] = '\0';
+    for (int i = 0; i < 3; i++) {
+        char number[16] = "no quorum";
+
+        if ((i == 1 && !dips) || (i == 2 && !dips && before == after))
+            continue;
+        if (budgets[i]->tolerates >= 0)
+            snprintf(number, sizeof number, "%d", budgets[i]->tolerates);
+        snprintf(out + strlen(out), size - strlen(out), "%s%s", count++ ? " -> " : "", number);
+    }
+}
+
 static void print_step(const struct ha_session *session, const char *verb, const struct ha_plan *plan, int index,
                        struct ha_table *table)
 {
     const struct ha_step *step = &plan->steps[index];
-    char number[16], text[HA_NAME * 4], voters[64], quorum[32], tolerates[48];
-    int least;
+    char number[16], text[HA_NAME * 4], voters[64], quorum[32], tolerates[64];
 
     snprintf(number, sizeof number, "%d", index + 1);
     ha_step_text(step, text, sizeof text);
@@ -19,13 +37,7 @@ static void print_step(const struct ha_session *session, const char *verb, const
              step->after.voters);
     snprintf(quorum, sizeof quorum, step->before.quorum == step->after.quorum ? "%d" : "%d -> %d", step->before.quorum,
              step->after.quorum);
-    least = step->before.tolerates < step->after.tolerates ? step->before.tolerates : step->after.tolerates;
-    if (step->during.tolerates < least)
-        snprintf(tolerates, sizeof tolerates, "%d -> %d -> %d", step->before.tolerates, step->during.tolerates,
-                 step->after.tolerates);
-    else
-        snprintf(tolerates, sizeof tolerates, step->before.tolerates == step->after.tolerates ? "%d" : "%d -> %d",
-                 step->before.tolerates, step->after.tolerates);
+    print_tolerates(step, tolerates, sizeof tolerates);
     ha_row(table, number, ha_step_stage(session->configuration, verb, step->kind), text, voters, quorum, tolerates,
            ha_holder_name(&plan->end, step->after.holder, step->after.holder_replica), step->guarded ? "asks" : "");
     if (step->guarded)

@@ -83,6 +83,17 @@ void ha_watches_submit(struct ha_watches *watches)
     }
 }
 
+/* What a cloud has to gather, and what it asks us to wait, is its measure of
+ * how often it may be asked: of the time that is waited, at most half is spent
+ * asking. */
+static int64_t rest_of(const struct ha_watch *watch, const struct hactl_call *call)
+{
+    bool remote = watch->subject == HA_SUBJECT_CLOUD || watch->subject == HA_SUBJECT_ISSUER ||
+                  watch->subject == HA_SUBJECT_BALANCER;
+    int64_t took_ms = remote ? call->ended_ms - call->started_ms : 0;
+    return took_ms > call->retry_after_ms ? took_ms : call->retry_after_ms;
+}
+
 bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call)
 {
     for (int i = 0; i < watches->count; i++) {
@@ -91,6 +102,7 @@ bool ha_watches_take(struct ha_watches *watches, struct hactl_call *call)
             continue;
         watch->code = ha_observe_merge(watches->session, watch->subject, watch->index, call);
         watch->in_flight = false;
+        watch->rest_ms = rest_of(watch, call);
         watches->in_flight--;
         watch->ended = watch->began;
         if (watch->code >= HACTL_OK)

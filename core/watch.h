@@ -18,6 +18,7 @@ struct ha_watch {
     uint64_t began, ended; /* tick of the look under way; of the last that ended */
     uint64_t shown;        /* of the last that ended well */
     uint64_t wanted;       /* somebody needs a look that began at or after this */
+    int64_t rest_ms;       /* after the last one: before that it is not to be looked at again */
     int code;              /* of the last one */
     char why[640];         /* it failed */
 };

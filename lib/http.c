@@ -344,8 +344,17 @@ static bool set_headers(struct transfer *transfer, const struct ha_http_request 
     return !request->bearer || add_bearer(&transfer->headers, request->bearer);
 }
 
-static void set_tls(CURL *easy, const struct ha_http_endpoint *endpoint, bool fresh)
+/* libcurl repeats only what went over a kept connection. */
+static bool needs_new_connection(const struct ha_http_request *request)
 {
+    return request->fresh ||
+           (!request->repeatable && strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0);
+}
+
+static void set_tls(CURL *easy, const struct ha_http_endpoint *endpoint, const struct ha_http_request *request)
+{
+    bool alone = needs_new_connection(request);
+
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (endpoint->authority_file) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, endpoint->authority_file);
@@ -357,9 +366,9 @@ static void set_tls(CURL *easy, const struct ha_http_endpoint *endpoint, bool fr
     }
     curl_easy_setopt(easy, CURLOPT_SSLCERT, endpoint->certificate_file);
     curl_easy_setopt(easy, CURLOPT_SSLKEY, endpoint->key_file);
-    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, fresh ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, fresh ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, request->fresh ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, alone ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, alone ? 1L : 0L);
 }
 
 static void set_request(CURL *easy, const struct ha_http_request *request)
@@ -432,7 +441,7 @@ static bool prepare(struct transfer *transfer, struct ha_http_exchange *exchange
     curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
     curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug);
     curl_easy_setopt(easy, CURLOPT_DEBUGDATA, transfer);
-    set_tls(easy, endpoint, request->fresh);
+    set_tls(easy, endpoint, request);
     set_request(easy, request);
     set_limits(easy, request, ms_left);
     return set == CURLE_OK;

@@ -6,7 +6,9 @@
  * time. An endpoint is one address with its TLS identity and keeps its
  * connection between requests. Requests to several endpoints run side by
  * side. Proxy variables of the environment are ignored, redirects are not
- * followed, nothing is repeated.
+ * followed. libcurl asks again by itself when a kept connection ends before a
+ * byte of the answer, though the request may have been read there: only what
+ * may be asked twice goes over a kept connection.
  */
 #ifndef HACTL_LIB_HTTP_H
 #define HACTL_LIB_HTTP_H
@@ -43,6 +45,9 @@ struct ha_http_request {
     uint32_t stall_timeout_ms;  /* optional; for streams: no byte for so long */
     size_t response_limit;      /* 0: 4 MiB; of a body that is kept */
     bool fresh;                 /* a connection of its own, nothing of an earlier one reused */
+    /* Asked twice it does what it does once. So are GET and HEAD; all else has
+     * to say so, or pays for a connection of its own. */
+    bool repeatable;
     /* Optional; takes the body of a 2xx answer as it comes. False ends the
      * exchange with HACTL_E_INTERNAL; the taker knows why. */
     bool (*take)(void *taker, const char *bytes, size_t size);

@@ -46,6 +46,8 @@ int ha_daemon_signal(const char *pid_path, int signal);
  * file names a process. */
 int ha_daemon_find(const struct ha_daemon *daemon, pid_t *pid);
 int ha_daemon_adopt(const struct ha_daemon *daemon, pid_t *pid);
+/* `find`, where several may run that very program: the one that listens there. */
+int ha_daemon_find_listening(const struct ha_daemon *daemon, const char *address, uint16_t port, pid_t *pid);
 
 /* Makes the pid file name that process, unless it names one that runs: -EALREADY. */
 int ha_daemon_record(const char *pid_path, pid_t pid);

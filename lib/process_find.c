@@ -73,7 +73,8 @@ static bool is_it(const char *pid, const char *line, size_t size, const char *di
     return same;
 }
 
-static int search(const struct ha_daemon *daemon, pid_t *pid)
+/* `address` NULL: whether it listens or not. */
+static int search(const struct ha_daemon *daemon, const char *address, uint16_t port, pid_t *pid)
 {
     char directory[PATH_MAX], *line;
     struct dirent *entry;
@@ -88,7 +89,8 @@ static int search(const struct ha_daemon *daemon, pid_t *pid)
         return -ENOMEM;
     processes = opendir("/proc");
     while (processes && rc != 0 && (entry = readdir(processes)))
-        if (isdigit((unsigned char)entry->d_name[0]) && is_it(entry->d_name, line, size, directory)) {
+        if (isdigit((unsigned char)entry->d_name[0]) && is_it(entry->d_name, line, size, directory) &&
+            (!address || ha_listener_is((pid_t)atol(entry->d_name), address, port))) {
             *pid = (pid_t)atol(entry->d_name);
             rc = 0;
         }
@@ -103,7 +105,15 @@ int ha_daemon_find(const struct ha_daemon *daemon, pid_t *pid)
     pid_t recorded;
 
     ha_daemon_state(daemon->pid_path, &recorded);
-    return recorded != 0 ? -ESRCH : search(daemon, pid);
+    return recorded != 0 ? -ESRCH : search(daemon, NULL, 0, pid);
+}
+
+int ha_daemon_find_listening(const struct ha_daemon *daemon, const char *address, uint16_t port, pid_t *pid)
+{
+    pid_t recorded;
+
+    ha_daemon_state(daemon->pid_path, &recorded);
+    return recorded != 0 ? -ESRCH : search(daemon, address, port, pid);
 }
 
 int ha_daemon_adopt(const struct ha_daemon *daemon, pid_t *pid)
@@ -114,7 +124,7 @@ int ha_daemon_adopt(const struct ha_daemon *daemon, pid_t *pid)
     if (rc == 0)
         rc = ha_daemon_record(daemon->pid_path, found);
     /* It may have ended, and its pid be another's, before it was recorded. */
-    if (rc == 0 && (search(daemon, &still) < 0 || still != found)) {
+    if (rc == 0 && (search(daemon, NULL, 0, &still) < 0 || still != found)) {
         unlink(daemon->pid_path);
         rc = -ESRCH;
     }

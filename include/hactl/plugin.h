@@ -39,8 +39,8 @@
  *          and emits nothing. HACTL_OK from `poll` ends the token, not the
  *          operation: the core calls the operation again until it answers
  *          HACTL_OK itself, and only that answer emits what was promised.
- *          From what changes nothing (lists, ports, render, probe, reach,
- *          credential, check, unit_log), `open` and `snapshot`,
+ *          From what changes nothing (lists, ports, programs, render, probe,
+ *          reach, credential, check, can_run, unit_log), `open` and `snapshot`,
  *          HACTL_PENDING is a defect.
  *          Aim at two seconds a call, never go beyond host->ms_left();
  *          `snapshot` may use all of that, a change of membership 8 s.
@@ -567,6 +567,10 @@ struct hactl_cloud_ops {
      * has one. */
     int (*temporary_address_ensure)(void *self, struct hactl_call *call, const char *instance);
     int (*temporary_address_destroy)(void *self, struct hactl_call *call, const char *instance);
+    /* [O] Asked when a plan is made, before anything is changed: could
+     * instances run these units? HACTL_E_UNSUPPORTED names the program that
+     * they would not find, and its package. Of argv only the first counts. */
+    int (*can_run)(void *self, struct hactl_call *call, const struct hactl_unit *const *units, size_t unit_count);
 };
 
 /* A consensus group such as etcd. Who serves this serves a payload too: what
@@ -606,6 +610,9 @@ struct hactl_payload_ops {
     /* Optional, ends with NULL: the purposes whose "key" its files name, of each replica's own. Where replicas make
      * their keys they make these, and a file that names another is a defect. */
     const char *const *key_purposes;
+    /* [O] Emits a unit for each program that `render` will ask for, whatever
+     * the replica; nothing of it but argv[0] and `package` counts. */
+    int (*programs)(void *self, struct hactl_call *call);
 };
 
 /* In the place of a replica's name. */

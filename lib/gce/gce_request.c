@@ -37,6 +37,7 @@ void gce_ask(struct gce *gce, struct hactl_call *call, const struct gce_exchange
                                                 .content_type = ask->content_type,
                                                 .headers = ask->headers,
                                                 .bearer = ask->bearer,
+                                                .repeatable = true, /* nothing of this changes anything */
                                                 .wanted_header = ask->wanted_header};
     exchange.request.timeout_ms =
         metadata ? METADATA_TIMEOUT_MS : (uint32_t)gce->host->conf_integer(gce->conf, "request_timeout_ms");
@@ -297,6 +298,7 @@ static void fill_exchange(struct gce *gce, const struct gce_request *request, co
         .headers = flight->headers,
         .bearer = gce->token.text,
         .response_limit = (size_t)16 << 20,
+        .repeatable = true, /* its id makes a repeated request the same request */
         .timeout_ms = (uint32_t)gce->host->conf_integer(gce->conf, "request_timeout_ms"),
     };
 }

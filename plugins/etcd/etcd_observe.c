@@ -86,6 +86,7 @@ static void ask(struct ha_http_exchange *exchange, const char *path, const char 
         .path = path,
         .body = body,
         .body_size = strlen(body),
+        .repeatable = true,
         .timeout_ms = (uint32_t)(left_ms > LEAST_MS ? left_ms : LEAST_MS),
     };
 }

@@ -319,6 +319,18 @@ static int emit_unit(const struct etcd *self, struct hactl_call *call, const str
     return self->host->emit_unit(call, &unit);
 }
 
+static int etcd_programs(void *instance, struct hactl_call *call)
+{
+    struct etcd *self = instance;
+    struct arguments arguments = {0};
+    int code;
+
+    add(&arguments, "%s", self->host->conf_string(self->conf, "etcd"));
+    code = emit_unit(self, call, &arguments);
+    arguments_free(&arguments);
+    return code;
+}
+
 static int etcd_render(void *instance, struct hactl_call *call, const struct hactl_payload_want *want)
 {
     struct etcd *self = instance;
@@ -404,4 +416,5 @@ const struct hactl_payload_ops etcd_payload_ops = {
     .probe = etcd_probe,
     .operator_purpose = "etcd-client",
     .key_purposes = key_purposes,
+    .programs = etcd_programs,
 };

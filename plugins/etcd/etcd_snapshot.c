@@ -52,6 +52,7 @@ static int stream_to(struct etcd *self, struct hactl_call *call, const struct et
         .path = "/v3/maintenance/snapshot",
         .body = "{}",
         .body_size = 2,
+        .repeatable = true,
         .stall_timeout_ms = self->request_timeout_ms,
         .take = etcd_stream_take,
         .taker = stream,

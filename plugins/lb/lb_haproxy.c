@@ -15,7 +15,9 @@
 
 static int internal(const struct lb_haproxy *lb, struct hactl_call *call, const char *what, int error)
 {
-    return lb->host->fail(call, HACTL_E_INTERNAL, "%s: %s", what, strerror(-error));
+    /* A machine that is too busy to run haproxy in time will do so later. */
+    return lb->host->fail(call, error == -ETIMEDOUT ? HACTL_E_BUSY : HACTL_E_INTERNAL, "%s: %s", what,
+                          strerror(-error));
 }
 
 static void haproxy_close(void *data)

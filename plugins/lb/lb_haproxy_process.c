@@ -23,7 +23,9 @@ static const char package[] = "haproxy is not installed: apt-get install haproxy
 
 static int internal(const struct lb_haproxy *lb, struct hactl_call *call, const char *what, int error)
 {
-    return lb->host->fail(call, HACTL_E_INTERNAL, "%s: %s", what, strerror(-error));
+    /* A machine that is too busy to run haproxy in time will do so later. */
+    return lb->host->fail(call, error == -ETIMEDOUT ? HACTL_E_BUSY : HACTL_E_INTERNAL, "%s: %s", what,
+                          strerror(-error));
 }
 
 int lb_taken(const struct lb_haproxy *lb, struct hactl_call *call, int error, const char *address, uint16_t port)

@@ -346,6 +346,28 @@ static int op_unit_log(void *self, struct hactl_call *call, const char *instance
     return local_unit_log(self, call, instance, unit);
 }
 
+/* Replicas are processes of this machine: what it has not, they have not. */
+static int local_can_run(void *self, struct hactl_call *call, const struct hactl_unit *const *units, size_t unit_count)
+{
+    struct local *local = self;
+
+    for (size_t i = 0; i < unit_count; i++) {
+        const char *name = units[i]->argv[0], *package = units[i]->package;
+        char *program = NULL;
+        int rc = ha_program_find(name, &program);
+
+        free(program);
+        if (rc == -ENOENT && package)
+            return local->host->fail(call, HACTL_E_UNSUPPORTED, "%s is not installed: apt-get install %s", name,
+                                     package);
+        if (rc == -ENOENT)
+            return local->host->fail(call, HACTL_E_UNSUPPORTED, "%s is not installed", name);
+        if (rc < 0)
+            return local_error(local, call, rc, "%s", name);
+    }
+    return HACTL_OK;
+}
+
 static int op_forget(void *self, struct hactl_call *call)
 {
     struct local *local = self;
@@ -377,6 +399,7 @@ static const struct hactl_cloud_ops local_cloud = {
     .reach = local_reach,
     .unit_log = op_unit_log,
     .forget = op_forget,
+    .can_run = local_can_run,
 };
 
 const struct hactl_plugin hactl_plugin = {

@@ -106,6 +106,8 @@ int local_claim(struct local *local, struct hactl_call *call, const char *addres
 int local_release(struct local *local, struct hactl_call *call, const char *address, const char *instance);
 /* The instance whose relay listens on that address; caller frees; NULL: none. */
 char *local_relay_owner(struct local *local, const char *address);
+/* One that runs without its pid file gets it again. */
+void local_relay_adopt(struct local *local, struct hactl_call *call, const char *instance);
 /* A socket that listens there, or -1 with errno. */
 int local_listen(const char *address, uint16_t port);
 

@@ -77,14 +77,59 @@ static uint16_t claim_port(const json_t *claim, const char *key)
     return (uint16_t)json_integer_value(json_object_get(claim, key));
 }
 
+/* The relay as lib/process.h knows it; its paths live as long as this does. */
+struct relay_daemon {
+    struct ha_daemon daemon;
+    const char *argv[6];
+    char directory[PATH_MAX], configuration[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX];
+};
+
+static void relay_daemon(struct local *local, const char *instance, struct relay_daemon *out)
+{
+    local_path(local, out->directory, "instances/%s/" LOCAL_RELAY, instance);
+    local_path(local, out->configuration, "instances/%s/" LOCAL_RELAY "/haproxy.cfg", instance);
+    local_path(local, out->log_path, "instances/%s/log/" LOCAL_RELAY ".log", instance);
+    relay_pid_path(local, out->pid_path, instance);
+    memcpy(out->argv, (const char *[]){"haproxy", "-db", "-q", "-f", out->configuration, NULL}, sizeof(out->argv));
+    out->daemon = (struct ha_daemon){out->argv, out->directory, out->log_path, out->pid_path};
+}
+
+/* One whose pid file is lost is still the one that listens. */
+static pid_t relay_strayed(struct local *local, const char *instance, const json_t *claim)
+{
+    struct relay_daemon relay;
+    pid_t pid = 0;
+
+    relay_daemon(local, instance, &relay);
+    if (ha_daemon_find_listening(&relay.daemon, local_json_text(claim, "address"), claim_port(claim, "port"), &pid) < 0)
+        return 0;
+    return pid;
+}
+
 /* What counts is the socket: a relay that has been told to drain runs on. */
 static bool relay_listens(struct local *local, const char *instance, const json_t *claim)
 {
     char path[PATH_MAX];
     pid_t pid;
 
-    return claim && ha_daemon_state(relay_pid_path(local, path, instance), &pid) != HA_PROCESS_GONE &&
-           ha_listener_is(pid, local_json_text(claim, "address"), claim_port(claim, "port"));
+    if (!claim)
+        return false;
+    if (ha_daemon_state(relay_pid_path(local, path, instance), &pid) != HA_PROCESS_GONE)
+        return ha_listener_is(pid, local_json_text(claim, "address"), claim_port(claim, "port"));
+    return pid == 0 && relay_strayed(local, instance, claim) != 0;
+}
+
+void local_relay_adopt(struct local *local, struct hactl_call *call, const char *instance)
+{
+    json_t *claim = claim_read(local, instance);
+    char path[PATH_MAX];
+    pid_t pid;
+
+    if (claim && ha_daemon_state(relay_pid_path(local, path, instance), &pid) == HA_PROCESS_GONE && pid == 0 &&
+        (pid = relay_strayed(local, instance, claim)) != 0 && ha_daemon_record(path, pid) == 0)
+        local->host->log(call, HACTL_LOG_WARNING, "the relay of replica %s runs and had lost its file %s", instance,
+                         path);
+    json_decref(claim);
 }
 
 char *local_relay_owner(struct local *local, const char *address)
@@ -176,6 +221,8 @@ static int relay_release(struct local *local, struct hactl_call *call, const cha
     }
     if (rc == 0 || rc == -ESRCH)
         rc = relay_set_aside(local, instance);
+    if (rc == 0) /* so that nobody looks for a relay that lost its pid file */
+        unlink(local_path(local, path, "instances/%s/" LOCAL_RELAY "/claim.json", instance));
     return rc < 0 ? local_error(local, call, rc, "the relay of replica %s at %s", instance, address) : HACTL_OK;
 }
 
@@ -191,6 +238,8 @@ int local_release(struct local *local, struct hactl_call *call, const char *addr
     char *wanted = local_address_named(local, address);
     int rc = HACTL_OK;
 
+    if (wanted && claim)
+        local_relay_adopt(local, call, instance);
     if (wanted && strcmp(local_json_text(claim, "address"), wanted) == 0 && relay_listens(local, instance, claim)) {
         rc = relay_release(local, call, instance, claim);
         if (rc == HACTL_OK)
@@ -223,15 +272,12 @@ static int relay_write(struct local *local, const struct local_instance *instanc
     return rc;
 }
 
-static int relay_start(struct local *local, const char *instance, const char *configuration, int listen_fd)
+static int relay_start(struct local *local, const char *instance, int listen_fd)
 {
-    char directory[PATH_MAX], log_path[PATH_MAX], pid_path[PATH_MAX];
-    const char *argv[] = {"haproxy", "-db", "-q", "-f", configuration, NULL};
-    struct ha_daemon daemon = {argv, directory, log_path, relay_pid_path(local, pid_path, instance)};
+    struct relay_daemon relay;
 
-    local_path(local, directory, "instances/%s/" LOCAL_RELAY, instance);
-    local_path(local, log_path, "instances/%s/log/" LOCAL_RELAY ".log", instance);
-    return ha_daemon_start_listening(&daemon, listen_fd, NULL);
+    relay_daemon(local, instance, &relay);
+    return ha_daemon_start_listening(&relay.daemon, listen_fd, NULL);
 }
 
 static int fail_taken(struct local *local, struct hactl_call *call, const char *address, uint16_t port)
@@ -271,7 +317,7 @@ static int claim(struct local *local, struct hactl_call *call, const char *addre
         return fail_taken(local, call, address, port);
     if (fd < 0)
         return local_error(local, call, -errno, "address %s:%u", address, port);
-    rc = relay_start(local, instance->name, path, fd);
+    rc = relay_start(local, instance->name, fd);
     close(fd);
     if (rc < 0)
         return local_error(local, call, rc, "haproxy as the relay of replica %s", instance->name);
@@ -291,6 +337,7 @@ int local_claim(struct local *local, struct hactl_call *call, const char *addres
         rc = local_instance_need(local, call, instance, &found);
     if (rc != HACTL_OK)
         goto out;
+    local_relay_adopt(local, call, instance);
     held = claim_read(local, instance);
     if (relay_listens(local, instance, held)) {
         if (strcmp(local_json_text(held, "address"), wanted) == 0 && claim_port(held, "port") == port &&

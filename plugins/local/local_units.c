@@ -376,6 +376,7 @@ static int endings_find(struct local *local, struct hactl_call *call, const char
         json_decref(record);
     }
     local_names_free(names, name_count);
+    local_relay_adopt(local, call, instance);
     if (rc == 0)
         rc = ending_add(list, count, LOCAL_RELAY, strlen(LOCAL_RELAY));
     if (rc == 0)

@@ -13,6 +13,7 @@
  *                                 when AFTER has been asked for once
  *   FAKE_LOSE=OPERATION           the first time it has its effect, but says that it does not know
  *   FAKE_HANG=OPERATION           that operation never returns
+ *   FAKE_SLOW="OPERATION MS"      that operation takes so long
  *   FAKE_RETRY_MS=N               what is busy or pending is not to be asked again before
  *   FAKE_STALL=1                  what is pending stays so for ever
  *   FAKE_DIES=REPLICA             once it was seen to run it dies, until its instance is asked for again
@@ -201,10 +202,20 @@ static void delay_next(struct fake *fake, struct hactl_call *call)
     fake->host->retry_after(call, ms ? (uint32_t)atoi(ms) : 1);
 }
 
+static void slow_down(const char *operation)
+{
+    char which[32];
+    int ms = 0;
+    const char *order = getenv("FAKE_SLOW");
+    if (order && sscanf(order, "%31s %d", which, &ms) == 2 && strcmp(which, operation) == 0)
+        usleep((unsigned)ms * 1000);
+}
+
 static int disturb(struct fake *fake, struct hactl_call *call, const char *operation, int *disturbed)
 {
     int code = refusal(operation);
     *disturbed = 1;
+    slow_down(operation);
     while (is_told("FAKE_HANG", operation))
         pause();
     if (code != HACTL_OK)

@@ -318,7 +318,8 @@ PIN(cloud_ops, forget, 112);
 PIN(cloud_ops, requests, 120);
 PIN(cloud_ops, temporary_address_ensure, 128);
 PIN(cloud_ops, temporary_address_destroy, 136);
-SIZE(cloud_ops, 144);
+PIN(cloud_ops, can_run, 144);
+SIZE(cloud_ops, 152);
 
 PIN(member_ops, struct_size, 0);
 PIN(member_ops, list, 8);
@@ -335,7 +336,8 @@ PIN(payload_ops, render, 16);
 PIN(payload_ops, probe, 24);
 PIN(payload_ops, operator_purpose, 32);
 PIN(payload_ops, key_purposes, 40);
-SIZE(payload_ops, 48);
+PIN(payload_ops, programs, 48);
+SIZE(payload_ops, 56);
 
 PIN(issuer_ops, struct_size, 0);
 PIN(issuer_ops, list, 8);

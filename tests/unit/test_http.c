@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -177,6 +178,78 @@ static void test_reuse(void **state)
     ha_http_client_free(client);
 }
 
+/* Answers GET and keeps the connection; reads anything else, counts it and closes. */
+static void serve_and_count(int fd, _Atomic int *counted)
+{
+    char request[4096];
+
+    for (;;) {
+        int one = accept(fd, NULL, NULL);
+
+        if (fork() > 0) {
+            close(one);
+            continue;
+        }
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (read(one, request, sizeof(request)) > 0) {
+            if (strncmp(request, "GET ", 4) != 0) {
+                (*counted)++;
+                break;
+            }
+            if (write(one, OK200 "ok", strlen(OK200 "ok")) < 0)
+                break;
+        }
+        _exit(0);
+    }
+}
+
+/* libcurl asks a second time when a kept connection ends without an answer.
+ * What changes something was read by then, and may have been done. */
+static void test_asked_once(void **state)
+{
+    static const struct {
+        const char *method;
+        bool repeatable;
+        int times;
+    } cases[] = {{"POST", false, 1}, {"PUT", false, 1}, {"DELETE", false, 1}, {"PATCH", false, 1}, {"POST", true, 2}};
+    _Atomic int *counted = mmap(NULL, sizeof(*counted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    (void)state;
+    assert_true(counted != MAP_FAILED);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ha_http_client *client = ha_http_client_new();
+        struct server server;
+        int fd = listening(&server.port);
+
+        server.pid = fork();
+        if (server.pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            signal(SIGCHLD, SIG_IGN);
+            serve_and_count(fd, counted);
+        }
+        close(fd);
+        *counted = 0;
+        for (int request = 0; request < 2; request++) {
+            struct ha_http_exchange exchange = {.request = {.timeout_ms = 10000}};
+
+            if (request == 1)
+                exchange.request = (struct ha_http_request){.method = cases[i].method,
+                                                            .body = "{}",
+                                                            .body_size = 2,
+                                                            .repeatable = cases[i].repeatable,
+                                                            .timeout_ms = 10000};
+            ask(client, server.port, true, &exchange);
+            assert_int_equal(exchange.response.code, request == 0 ? HACTL_OK : HACTL_E_TIMEOUT);
+            ha_http_response_clear(&exchange.response);
+        }
+        if (*counted != cases[i].times)
+            fail_msg("%s came %d times", cases[i].method, *counted);
+        server_stop(server);
+        ha_http_client_free(client);
+    }
+    munmap((void *)counted, sizeof(*counted));
+}
+
 static void test_cancelled(void **state)
 {
     struct ha_http_client *client = ha_http_client_new();
@@ -259,8 +332,8 @@ static void test_base64(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes), cmocka_unit_test(test_reuse),  cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_classes),    cmocka_unit_test(test_reuse), cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_asked_once), cmocka_unit_test(test_json),  cmocka_unit_test(test_base64),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -660,6 +660,19 @@ static void test_relay(void **state)
     assert_int_equal(release("demo-2"), HACTL_OK);
     assert_string_equal(owner(), "");
 
+    /* One whose pid file is lost holds the address all the same, and can be asked to let go. */
+    for (int last = 0; last < 2; last++) {
+        assert_int_equal(claim("demo-2"), HACTL_OK);
+        assert_true(ask_soon(EXTERNAL, ENDPOINT, "second"));
+        assert_int_equal(unlink(below("instances/%s/run/relay.pid", "demo-2")), 0);
+        assert_string_equal(owner(), "demo-2");
+        assert_int_equal(claim("demo-1"), HACTL_E_CONFLICT);
+        assert_non_null(strstr(world.call->text, "replica demo-2"));
+        assert_int_equal(access(below("instances/%s/run/relay.pid", "demo-2"), F_OK), -1);
+        assert_int_equal(last ? destroy("demo-2") : release("demo-2"), HACTL_OK);
+        assert_string_equal(owner(), "");
+    }
+
     fd = local_listen(EXTERNAL, ENDPOINT);
     assert_int_equal(claim("demo-1"), HACTL_E_CONFLICT);
     snprintf(myself, sizeof(myself), "(pid %d, user ", (int)getpid());
