@@ -546,6 +546,7 @@ void pki_jobs_free(struct pki_jobs *jobs);
 
 /* Lines of a batch, until they are written. */
 struct pki_audit {
+    const struct pki_crypto *crypto;
     FILE *stream;
     char *text;
     size_t size, written;

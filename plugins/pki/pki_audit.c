@@ -76,8 +76,9 @@ static void put_actor(FILE *stream)
     put_text(stream, "actor", actor);
 }
 
-static void put_certificate(FILE *stream, X509 *certificate)
+static void put_certificate(const struct pki_audit *audit, X509 *certificate)
 {
+    FILE *stream = audit->stream;
     char *subject = pki_subject(certificate), *names = NULL;
     const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
     const ASN1_OCTET_STRING *issuer = X509_get0_authority_key_id(certificate);
@@ -96,7 +97,7 @@ static void put_certificate(FILE *stream, X509 *certificate)
     if (issuer != NULL)
         put_hex(stream, "issuer_key", ASN1_STRING_get0_data(issuer), (size_t)ASN1_STRING_length(issuer));
     put_time(stream, "not_after", pki_time_s(X509_get0_notAfter(certificate)));
-    if (X509_digest(certificate, EVP_sha256(), digest, &size) == 1)
+    if (X509_digest(certificate, audit->crypto->sha256, digest, &size) == 1)
         put_hex(stream, "sha256", digest, size);
     pki_names_free(&have);
     free(names);
@@ -107,7 +108,7 @@ void pki_audit_begin(struct pki_audit *audit, const struct pki *pki, struct hact
 {
     FILE *head;
 
-    *audit = (struct pki_audit){.stream = NULL};
+    *audit = (struct pki_audit){.crypto = &pki->crypto};
     audit->stream = open_memstream(&audit->text, &audit->size);
     head = fmemopen(audit->head, sizeof audit->head, "w");
     if (head == NULL)
@@ -136,7 +137,7 @@ void pki_audit_add(struct pki_audit *audit, const char *action, const char *purp
     if (stream == NULL)
         return;
     if (certificate != NULL)
-        put_certificate(stream, certificate);
+        put_certificate(audit, certificate);
     fputs("}\n", stream);
 }
 
@@ -179,7 +180,7 @@ void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *
     if (key != NULL)
         put_hex(stream, "issuer_key", ASN1_STRING_get0_data(key), (size_t)ASN1_STRING_length(key));
     put_time(stream, "not_after", issuance->not_after_s);
-    if (EVP_Digest(der, size, digest, &length, EVP_sha256(), NULL) == 1)
+    if (EVP_Digest(der, size, digest, &length, audit->crypto->sha256, NULL) == 1)
         put_hex(stream, "sha256", digest, length);
     fputs("}\n", stream);
     free(names);
@@ -221,17 +222,13 @@ int pki_audit_jobs(struct pki_batch *batch, const struct pki_jobs *jobs)
     for (size_t i = 0; i < jobs->count; i++) {
         const struct pki_job *job = &jobs->list[i];
         const struct pki_item *item = &batch->items[job->item];
-        const unsigned char *at = job->der;
-        X509 *certificate;
 
         if (job->der != NULL && job->issuer != NULL) {
             pki_audit_issued(&audit, item->purpose, item->replica, &job->issuance, job->issuer, job->der,
                              job->der_size);
             continue;
         }
-        certificate = job->der != NULL ? d2i_X509(NULL, &at, (long)job->der_size) : NULL;
-        pki_audit_add(&audit, "issue", item->purpose, item->replica, certificate);
-        X509_free(certificate);
+        pki_audit_add(&audit, "issue", item->purpose, item->replica, job->parsed);
     }
     error = pki_audit_write(batch->store, &audit);
     pki_audit_end(&audit);
