@@ -280,6 +280,17 @@ const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread
 
 #define PKI_KEY_TYPES "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
 
+#define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
+#define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
+
+/* A key's public half, as it is asked for several times: each time the point alone costs a third of making it. */
+struct pki_public {
+    EVP_PKEY *key;                 /* whose; NULL: nobody's yet */
+    const struct pki_curve *curve; /* NULL: it is on none that is used here */
+    unsigned char point[PKI_POINT_MAX];
+    size_t point_size;
+};
+
 /* What one thread makes keys and signatures with; contexts that are used again. */
 struct pki_maker {
     const struct pki_crypto *crypto;
@@ -287,6 +298,7 @@ struct pki_maker {
     const char *generates; /* the key type of that */
     EVP_MD_CTX *sign;
     EVP_PKEY *signs_with; /* borrowed */
+    struct pki_public subject, signer;
 };
 
 void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto);
@@ -300,14 +312,13 @@ EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t 
 /* PEM of PKCS#8, encrypted (PBES2) when there is a pass phrase; free with ha_secret_free. */
 int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
 int pki_bio_take(BIO *bio, char **text, size_t *size); /* a copy of what was written; caller frees */
-bool pki_key_is_elliptic(EVP_PKEY *key);
-
-#define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
-#define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
-
-/* The public point of one that is elliptic, and what stands before it in its SubjectPublicKeyInfo; 0, NULL: another. */
-size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX]);
-const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size);
+/* The same, of the key that the maker made last: its public half is known. */
+int pki_maker_key_write(const struct pki_maker *maker, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
+/* Takes a reference; the same key again costs nothing. False: it cannot be asked. */
+bool pki_public_take(struct pki_public *half, EVP_PKEY *key);
+/* What stands before the point in its SubjectPublicKeyInfo; NULL: it is not elliptic. */
+const unsigned char *pki_public_head(const struct pki_public *half, size_t *size);
+const EVP_MD *pki_public_digest(const struct pki_crypto *crypto, const struct pki_public *half);
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key); /* for its signatures */
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size);            /* "PUBLIC KEY"; caller frees */
 EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size);
@@ -337,6 +348,8 @@ int64_t pki_time_s(const ASN1_TIME *time); /* 0 when it cannot be read */
 int pki_subject_set(X509_NAME *name, const char *common_name, const char *organization);
 char *pki_name_text(const X509_NAME *name); /* caller frees */
 char *pki_subject(X509 *certificate);       /* caller frees */
+/* Of its own key; `issuer`: of the one that it was signed with. NULL: it does not say. Caller frees. */
+ASN1_OCTET_STRING *pki_key_id(X509 *certificate, bool issuer);
 /* `*strange`: it has names of other kinds, or unreadable ones. */
 int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *strange);
 GENERAL_NAMES *pki_general_names(const struct pki_names *names);

@@ -81,7 +81,7 @@ static void put_certificate(const struct pki_audit *audit, X509 *certificate)
     FILE *stream = audit->stream;
     char *subject = pki_subject(certificate), *names = NULL;
     const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
-    const ASN1_OCTET_STRING *issuer = X509_get0_authority_key_id(certificate);
+    ASN1_OCTET_STRING *issuer = pki_key_id(certificate, true);
     struct pki_names have = {0};
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -93,12 +93,13 @@ static void put_certificate(const struct pki_audit *audit, X509 *certificate)
     put_text(stream, "subject", subject);
     put_text(stream, "names", names);
     if (issuer == NULL)
-        issuer = X509_get0_subject_key_id(certificate);
+        issuer = pki_key_id(certificate, false);
     if (issuer != NULL)
         put_hex(stream, "issuer_key", ASN1_STRING_get0_data(issuer), (size_t)ASN1_STRING_length(issuer));
     put_time(stream, "not_after", pki_time_s(X509_get0_notAfter(certificate)));
     if (X509_digest(certificate, audit->crypto->sha256, digest, &size) == 1)
         put_hex(stream, "sha256", digest, size);
+    ASN1_OCTET_STRING_free(issuer);
     pki_names_free(&have);
     free(names);
     free(subject);
@@ -163,13 +164,13 @@ void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *
                       const struct pki_issuance *issuance, X509 *issuer, const unsigned char *der, size_t size)
 {
     FILE *stream = begin_line(audit, "issue", purpose, replica);
-    const ASN1_OCTET_STRING *key = X509_get0_subject_key_id(issuer);
+    ASN1_OCTET_STRING *key = pki_key_id(issuer, false);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
     char subject[256], *names = NULL;
 
     if (stream == NULL)
-        return;
+        goto out;
     put_serial(stream, der, size);
     snprintf(subject, sizeof subject, "CN=%s%s%s", issuance->common_name, issuance->organization != NULL ? ",O=" : "",
              issuance->organization != NULL ? issuance->organization : "");
@@ -183,6 +184,8 @@ void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *
     if (EVP_Digest(der, size, digest, &length, audit->crypto->sha256, NULL) == 1)
         put_hex(stream, "sha256", digest, length);
     fputs("}\n", stream);
+out:
+    ASN1_OCTET_STRING_free(key);
     free(names);
 }
 

@@ -98,11 +98,11 @@ static const struct algorithm {
      15},
 };
 
-static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, EVP_PKEY *signer)
+static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, const struct pki_public *signer)
 {
-    int nid = pki_digest_for(crypto, signer) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
+    int nid = pki_public_digest(crypto, signer) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
 
-    if (!pki_key_is_elliptic(signer))
+    if (signer->curve == NULL)
         nid = NID_sha256WithRSAEncryption;
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
         if (algorithms[i].nid == nid)
@@ -256,12 +256,13 @@ static void put_subject_key_id(struct der *der, const unsigned char id[KEY_ID_SI
 
 static void put_authority_key_id(struct der *der, X509 *issuer)
 {
-    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(issuer);
+    ASN1_OCTET_STRING *id = pki_key_id(issuer, false);
     size_t end = der->at;
 
     if (id == NULL)
         return;
     put_value(der, TAG_KEY_ID, ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id));
+    ASN1_OCTET_STRING_free(id);
     wrap(der, TAG_SEQUENCE, end);
     wrap_extension(der, 35, false, end);
 }
@@ -270,25 +271,25 @@ static void put_authority_key_id(struct der *der, X509 *issuer)
 
 /* And its identifier: RFC 7093, method 1, 160 bits of SHA-256 over the key's
  * bits, which stay the same as long as the key does. */
-static bool put_public_key(struct der *der, const struct pki_crypto *crypto, EVP_PKEY *key,
+static bool put_public_key(struct der *der, const struct pki_crypto *crypto, const struct pki_public *subject,
                            unsigned char id[KEY_ID_SIZE])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE], point[PKI_POINT_MAX];
-    const unsigned char *bits = point;
-    size_t point_size = pki_key_point(key, point), head_size;
-    const unsigned char *head = pki_key_head(key, &head_size);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    const unsigned char *bits = subject->point;
+    size_t head_size;
+    const unsigned char *head = pki_public_head(subject, &head_size);
     X509_PUBKEY *general = NULL;
-    int length = (int)point_size, encoded_size = 0;
+    int length = (int)subject->point_size, encoded_size = 0;
     unsigned char *encoded = NULL;
     bool good = false;
 
     if (head == NULL) {
-        if (X509_PUBKEY_set(&general, key) != 1 || X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
+        if (X509_PUBKEY_set(&general, subject->key) != 1 || X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
             (encoded_size = i2d_X509_PUBKEY(general, &encoded)) <= 0)
             goto out;
         put(der, encoded, (size_t)encoded_size);
     } else {
-        put(der, point, point_size);
+        put(der, subject->point, subject->point_size);
         put(der, head, head_size);
     }
     good = length > 0 && EVP_Digest(bits, (size_t)length, digest, NULL, crypto->sha256, NULL) == 1;
@@ -317,7 +318,7 @@ static bool put_issuer(struct der *der, const struct pki_issuance *issuance, X50
     return true;
 }
 
-static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, EVP_PKEY *key,
+static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, const struct pki_public *subject,
                              const struct pki_issuance *issuance, X509 *issuer, const struct algorithm *algorithm)
 {
     unsigned char id[KEY_ID_SIZE], public_key[PKI_PUBLIC_KEY_MAX];
@@ -325,7 +326,7 @@ static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, E
     size_t end = der->at, part;
 
     /* Its identifier comes first here, since it stands later there. */
-    if (!put_public_key(&public_part, crypto, key, id) || public_part.failed)
+    if (!put_public_key(&public_part, crypto, subject, id) || public_part.failed)
         return false;
     if (issuer != NULL)
         put_authority_key_id(der, issuer);
@@ -336,7 +337,7 @@ static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, E
         put_names(der, issuance->names);
     if (!issuance->authority)
         put_extended_key_usage(der, issuance->usage);
-    put_key_usage(der, issuance->authority, pki_key_is_elliptic(key));
+    put_key_usage(der, issuance->authority, subject->curve != NULL);
     put_basic_constraints(der, issuance->authority);
     wrap(der, TAG_SEQUENCE, end);
     wrap(der, TAG_EXTENSIONS, end);
@@ -374,7 +375,7 @@ static bool begin_signature(struct pki_maker *maker, EVP_PKEY *key)
         return true;
     maker->signs_with = NULL;
     EVP_MD_CTX_reset(maker->sign);
-    if (EVP_DigestSignInit_ex(maker->sign, NULL, EVP_MD_get0_name(pki_digest_for(maker->crypto, key)),
+    if (EVP_DigestSignInit_ex(maker->sign, NULL, EVP_MD_get0_name(pki_public_digest(maker->crypto, &maker->signer)),
                               maker->crypto->library, NULL, key, NULL) != 1)
         return false;
     maker->signs_with = key;
@@ -406,9 +407,10 @@ unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, cons
     size_t room = room_for(issuance);
     struct der to_be_signed = {.buffer = malloc(room), .room = room, .at = room};
     struct der whole = {.buffer = malloc(room + 1280), .room = room + 1280, .at = room + 1280};
-    const struct algorithm *algorithm = algorithm_of(maker->crypto, issuer_key);
+    bool known = pki_public_take(&maker->subject, key) && pki_public_take(&maker->signer, issuer_key);
+    const struct algorithm *algorithm = known ? algorithm_of(maker->crypto, &maker->signer) : NULL;
     bool good = to_be_signed.buffer != NULL && whole.buffer != NULL && algorithm != NULL &&
-                put_to_be_signed(&to_be_signed, maker->crypto, key, issuance, issuer, algorithm) &&
+                put_to_be_signed(&to_be_signed, maker->crypto, &maker->subject, issuance, issuer, algorithm) &&
                 put_signature(maker, &whole, issuer_key, &to_be_signed, algorithm);
 
     free(to_be_signed.buffer);

@@ -92,7 +92,7 @@ static int stage_key(struct worker *worker, struct pki_job *job)
     size_t size = 0;
     int result;
 
-    if (pki_key_write(worker->maker.crypto, job->key, job->passphrase, &pem, &size) != 0)
+    if (pki_maker_key_write(&worker->maker, job->key, job->passphrase, &pem, &size) != 0)
         return job_fail(job, 1, "its key cannot be written: %s", pki_crypto_error());
     result = stage(worker, job, ".key", pem, size, 0600);
     ha_secret_free(pem, size);
@@ -141,7 +141,7 @@ static int stage_kubeconfig(struct worker *worker, struct pki_job *job)
     char *certificate = chain_text(job, &certificate_size), *key = NULL, *text = NULL;
     int result;
 
-    if (certificate == NULL || pki_key_write(worker->maker.crypto, job->key, NULL, &key, &key_size) != 0 ||
+    if (certificate == NULL || pki_maker_key_write(&worker->maker, job->key, NULL, &key, &key_size) != 0 ||
         pki_kubeconfig_write(job->cluster, job->issuance.common_name, job->server, job->trust, certificate, key, &text,
                              &size) != 0)
         result = job_fail(job, 1, "it cannot be written: %s", pki_crypto_error());
@@ -366,7 +366,7 @@ static void take_leaf(struct pki_remembered *one, const struct pki_job *job)
     one->unparsed = true;
 }
 
-/* It verifies with its own key, which was seen when it was made. */
+/* It verifies with its own key, which was seen when it was made, and says what an authority is to say. */
 static void take_authority(struct pki_remembered *one, const struct pki_job *job)
 {
     one->chain = job->parsed != NULL ? sk_X509_new_null() : NULL;
@@ -378,6 +378,7 @@ static void take_authority(struct pki_remembered *one, const struct pki_job *job
         one->matches = job->key;
     if (sk_X509_push(one->chain, job->parsed) > 0)
         X509_up_ref(job->parsed);
+    one->good_for = 1;
 }
 
 static void take_public(struct pki_remembered *one, const struct pki_job *job)
