@@ -196,7 +196,7 @@ void pki_want_free(struct pki_want *want);
 
 /* ---- store ---- */
 
-#define PKI_PARENTS 8
+#define PKI_PARENTS 32
 
 /* A directory that was used, as it often comes again. */
 struct pki_parent {
@@ -206,6 +206,20 @@ struct pki_parent {
     char path[PKI_PATH_SIZE];
 };
 
+struct pki_rotation {
+    enum hactl_rotation phase;
+    int64_t since_s;
+};
+
+#define PKI_ROTATION ".rotation" /* the ending of the file that tells the phase */
+#define PKI_PHASES   8
+
+/* One that was read. */
+struct pki_phase {
+    char file[32];
+    struct pki_rotation rotation;
+};
+
 struct pki_store {
     const char *directory;
     int root; /* -1: there is no directory, and the store was opened to read */
@@ -213,6 +227,8 @@ struct pki_store {
     bool reads_only;
     struct pki_parent parents[PKI_PARENTS];
     unsigned next_parent;
+    struct pki_phase phases[PKI_PHASES];
+    size_t phase_count;
 };
 
 struct pki_identity {
@@ -236,6 +252,9 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 void pki_store_close(struct pki_store *store);
 /* As long as nobody else makes directories, those that are not there need not be looked for again. */
 void pki_store_looking(struct pki_store *store, bool looking);
+/* What was read of a rotation, until it is written anew. False: not known. */
+bool pki_store_phase(const struct pki_store *store, const char *file, struct pki_rotation *out);
+void pki_store_note_phase(struct pki_store *store, const char *file, const struct pki_rotation *rotation);
 /* For a second thread: the same directory, under the same lock. */
 struct pki_store pki_store_share(const struct pki_store *store);
 void pki_store_unshare(struct pki_store *store);
@@ -291,14 +310,20 @@ struct pki_public {
     size_t point_size;
 };
 
+#define PKI_SIGNERS 4 /* authorities take turns when a tree is made */
+
 /* What one thread makes keys and signatures with; contexts that are used again. */
 struct pki_maker {
     const struct pki_crypto *crypto;
     EVP_PKEY_CTX *generate;
     const char *generates; /* the key type of that */
-    EVP_MD_CTX *sign;
-    EVP_PKEY *signs_with; /* borrowed */
-    struct pki_public subject, signer;
+    struct pki_public subject;
+    struct pki_signer {
+        EVP_PKEY *key; /* NULL: of none yet */
+        const struct pki_curve *curve;
+        EVP_MD_CTX *context; /* begun anew for each signature, which costs less than a new one */
+    } signers[PKI_SIGNERS];
+    unsigned next_signer;
 };
 
 void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto);
@@ -318,7 +343,8 @@ int pki_maker_key_write(const struct pki_maker *maker, EVP_PKEY *key, const char
 bool pki_public_take(struct pki_public *half, EVP_PKEY *key);
 /* What stands before the point in its SubjectPublicKeyInfo; NULL: it is not elliptic. */
 const unsigned char *pki_public_head(const struct pki_public *half, size_t *size);
-const EVP_MD *pki_public_digest(const struct pki_crypto *crypto, const struct pki_public *half);
+const struct pki_curve *pki_key_curve(EVP_PKEY *key);
+const EVP_MD *pki_curve_digest(const struct pki_crypto *crypto, const struct pki_curve *curve);
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key); /* for its signatures */
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size);            /* "PUBLIC KEY"; caller frees */
 EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size);
@@ -596,11 +622,6 @@ struct pki_rotating {
     const char *purpose;
     const char *file;
     const char *public_ending;
-};
-
-struct pki_rotation {
-    enum hactl_rotation phase;
-    int64_t since_s;
 };
 
 size_t pki_rotating_count(void);

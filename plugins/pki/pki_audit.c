@@ -11,6 +11,7 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -45,9 +46,13 @@ static void put_text(FILE *stream, const char *key, const char *text)
 
 static void put_hex(FILE *stream, const char *key, const unsigned char *bytes, size_t count)
 {
+    static const char digits[] = "0123456789abcdef";
+
     fprintf(stream, ",\"%s\":\"", key);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stream, "%02x", bytes[i]);
+    for (size_t i = 0; i < count; i++) {
+        fputc(digits[bytes[i] >> 4], stream);
+        fputc(digits[bytes[i] & 15], stream);
+    }
     fputc('"', stream);
 }
 
@@ -111,6 +116,8 @@ void pki_audit_begin(struct pki_audit *audit, const struct pki *pki, struct hact
 
     *audit = (struct pki_audit){.crypto = &pki->crypto};
     audit->stream = open_memstream(&audit->text, &audit->size);
+    if (audit->stream != NULL)
+        __fsetlocking(audit->stream, FSETLOCKING_BYCALLER); /* one thread writes to it, a character at a time */
     head = fmemopen(audit->head, sizeof audit->head, "w");
     if (head == NULL)
         return;

@@ -98,9 +98,10 @@ static const struct algorithm {
      15},
 };
 
-static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, const struct pki_public *signer)
+static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, const struct pki_signer *signer)
 {
-    int nid = pki_public_digest(crypto, signer) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
+    int nid =
+        pki_curve_digest(crypto, signer->curve) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
 
     if (signer->curve == NULL)
         nid = NID_sha256WithRSAEncryption;
@@ -366,30 +367,38 @@ static size_t room_for(const struct pki_issuance *issuance)
     return room;
 }
 
-/* The context of a key that signs again and again is begun anew, not made anew. */
-static bool begin_signature(struct pki_maker *maker, EVP_PKEY *key)
+/* Ready to sign. The context of a key that signs again and again is begun anew, not made anew. */
+static struct pki_signer *begin_signature(struct pki_maker *maker, EVP_PKEY *key)
 {
-    if (maker->sign == NULL && (maker->sign = EVP_MD_CTX_new()) == NULL)
-        return false;
-    if (maker->signs_with == key && EVP_DigestSignInit(maker->sign, NULL, NULL, NULL, NULL) == 1)
-        return true;
-    maker->signs_with = NULL;
-    EVP_MD_CTX_reset(maker->sign);
-    if (EVP_DigestSignInit_ex(maker->sign, NULL, EVP_MD_get0_name(pki_public_digest(maker->crypto, &maker->signer)),
-                              maker->crypto->library, NULL, key, NULL) != 1)
-        return false;
-    maker->signs_with = key;
-    return true;
+    struct pki_signer *signer;
+
+    for (size_t i = 0; i < PKI_SIGNERS; i++) {
+        signer = &maker->signers[i];
+        if (signer->key == key)
+            return EVP_DigestSignInit(signer->context, NULL, NULL, NULL, NULL) == 1 ? signer : NULL;
+    }
+    signer = &maker->signers[maker->next_signer++ % PKI_SIGNERS];
+    EVP_PKEY_free(signer->key);
+    signer->key = NULL;
+    EVP_MD_CTX_free(signer->context);
+    signer->context = EVP_MD_CTX_new();
+    signer->curve = pki_key_curve(key);
+    if (signer->context == NULL ||
+        EVP_DigestSignInit_ex(signer->context, NULL, EVP_MD_get0_name(pki_curve_digest(maker->crypto, signer->curve)),
+                              maker->crypto->library, NULL, key, NULL) != 1 ||
+        EVP_PKEY_up_ref(key) != 1)
+        return NULL;
+    signer->key = key;
+    return signer;
 }
 
-static bool put_signature(struct pki_maker *maker, struct der *whole, EVP_PKEY *signer, const struct der *signed_part,
+static bool put_signature(struct der *whole, const struct pki_signer *signer, const struct der *signed_part,
                           const struct algorithm *algorithm)
 {
     unsigned char signature[1024];
     size_t size = sizeof signature, end = whole->at;
 
-    if (!begin_signature(maker, signer) ||
-        EVP_DigestSign(maker->sign, signature, &size, signed_part->buffer + signed_part->at,
+    if (EVP_DigestSign(signer->context, signature, &size, signed_part->buffer + signed_part->at,
                        signed_part->room - signed_part->at) != 1)
         return false;
     put(whole, signature, size);
@@ -407,11 +416,11 @@ unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, cons
     size_t room = room_for(issuance);
     struct der to_be_signed = {.buffer = malloc(room), .room = room, .at = room};
     struct der whole = {.buffer = malloc(room + 1280), .room = room + 1280, .at = room + 1280};
-    bool known = pki_public_take(&maker->subject, key) && pki_public_take(&maker->signer, issuer_key);
-    const struct algorithm *algorithm = known ? algorithm_of(maker->crypto, &maker->signer) : NULL;
+    const struct pki_signer *signer = pki_public_take(&maker->subject, key) ? begin_signature(maker, issuer_key) : NULL;
+    const struct algorithm *algorithm = signer != NULL ? algorithm_of(maker->crypto, signer) : NULL;
     bool good = to_be_signed.buffer != NULL && whole.buffer != NULL && algorithm != NULL &&
                 put_to_be_signed(&to_be_signed, maker->crypto, &maker->subject, issuance, issuer, algorithm) &&
-                put_signature(maker, &whole, issuer_key, &to_be_signed, algorithm);
+                put_signature(&whole, signer, &to_be_signed, algorithm);
 
     free(to_be_signed.buffer);
     if (!good) {

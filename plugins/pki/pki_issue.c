@@ -231,6 +231,7 @@ int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl
         return result;
     pki_batch_open(&batch, pki, call, &store);
     result = pki_rotation_finish(pki, call, &store);
+    pki_store_looking(&store, true);
     if (pki->constrain && (constraints = pki_constraints_make(inventory)) == NULL)
         result = out_of_memory(&batch);
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)

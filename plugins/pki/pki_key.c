@@ -77,7 +77,7 @@ static size_t frame_size(const struct pki_curve *curve)
     return curve->head_size + curve->field_size + sizeof curve->middle + point_size(curve);
 }
 
-static const struct pki_curve *curve_of(EVP_PKEY *key)
+const struct pki_curve *pki_key_curve(EVP_PKEY *key)
 {
     char group[64];
     int nid;
@@ -131,9 +131,11 @@ void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto)
 void pki_maker_close(struct pki_maker *maker)
 {
     EVP_PKEY_CTX_free(maker->generate);
-    EVP_MD_CTX_free(maker->sign);
     EVP_PKEY_free(maker->subject.key);
-    EVP_PKEY_free(maker->signer.key);
+    for (size_t i = 0; i < PKI_SIGNERS; i++) {
+        EVP_MD_CTX_free(maker->signers[i].context);
+        EVP_PKEY_free(maker->signers[i].key);
+    }
     *maker = (struct pki_maker){.crypto = NULL};
 }
 
@@ -195,7 +197,7 @@ EVP_PKEY *pki_key_generate(struct pki_maker *maker, const char *key_type)
 
 const char *pki_key_type(EVP_PKEY *key)
 {
-    const struct pki_curve *curve = curve_of(key);
+    const struct pki_curve *curve = pki_key_curve(key);
 
     if (curve != NULL)
         return curve->key_type;
@@ -228,7 +230,7 @@ bool pki_public_take(struct pki_public *half, EVP_PKEY *key)
     if (half->key == key)
         return true;
     EVP_PKEY_free(half->key);
-    *half = (struct pki_public){.curve = curve_of(key)};
+    *half = (struct pki_public){.curve = pki_key_curve(key)};
     if (half->curve != NULL)
         half->point_size = key_point(key, half->point, sizeof half->point);
     if ((half->curve != NULL && half->point_size != point_size(half->curve)) || EVP_PKEY_up_ref(key) != 1)
@@ -243,14 +245,9 @@ const unsigned char *pki_public_head(const struct pki_public *half, size_t *size
     return half->curve != NULL ? half->curve->public_head : NULL;
 }
 
-static const EVP_MD *digest_on(const struct pki_crypto *crypto, const struct pki_curve *curve)
+const EVP_MD *pki_curve_digest(const struct pki_crypto *crypto, const struct pki_curve *curve)
 {
     return curve != NULL && curve->nid == NID_secp384r1 ? crypto->sha384 : crypto->sha256;
-}
-
-const EVP_MD *pki_public_digest(const struct pki_crypto *crypto, const struct pki_public *half)
-{
-    return digest_on(crypto, half->curve);
 }
 
 /* ---- private keys in PKCS#8 ---- */
@@ -473,7 +470,7 @@ int pki_maker_key_write(const struct pki_maker *maker, EVP_PKEY *key, const char
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size)
 {
     unsigned char der[32 + PKI_POINT_MAX];
-    const struct pki_curve *curve = curve_of(key);
+    const struct pki_curve *curve = pki_key_curve(key);
     BIO *bio;
     int result = -1;
 
@@ -504,7 +501,7 @@ EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, 
 
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key)
 {
-    return digest_on(crypto, curve_of(key));
+    return pki_curve_digest(crypto, pki_key_curve(key));
 }
 
 /* ---- the pass phrase of authorities' keys ---- */
