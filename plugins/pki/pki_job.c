@@ -58,6 +58,7 @@ struct run {
 };
 
 struct worker {
+    pthread_t thread;
     struct run *run;
     struct pki_store store;
     struct pki_maker maker;
@@ -315,17 +316,19 @@ static void skip_undone(struct pki_batch *batch, struct pki_jobs *jobs)
 int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
 {
     struct run run = {.batch = batch, .jobs = jobs};
-    struct worker workers[THREADS_MAX];
-    pthread_t threads[THREADS_MAX];
     unsigned wanted = threads_worth(batch->pki, jobs), started = 1;
+    struct worker *workers = calloc(wanted, sizeof *workers);
 
+    if (workers == NULL)
+        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
     for (unsigned i = 0; i < wanted; i++)
         workers[i].run = &run;
-    while (started < wanted && pthread_create(&threads[started], NULL, thread_main, &workers[started]) == 0)
+    while (started < wanted && pthread_create(&workers[started].thread, NULL, thread_main, &workers[started]) == 0)
         started++;
     work(&workers[0], true);
     for (unsigned i = 1; i < started; i++)
-        pthread_join(threads[i], NULL);
+        pthread_join(workers[i].thread, NULL);
+    free(workers);
     skip_undone(batch, jobs);
     return report(batch, jobs);
 }
