@@ -282,7 +282,7 @@ static int emit_state(const struct pki *pki, struct hactl_call *call, struct hac
 static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                           struct pki_authority *authorities, const struct pki_authority_profile *profile)
 {
-    struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->purpose);
+    struct pki_authority *authority = pki_authority_see(pki, store, authorities, profile->purpose);
     char subject[128];
     int error, result;
     struct hactl_certificate record = {
@@ -298,6 +298,8 @@ static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_s
 
     snprintf(subject, sizeof subject, "CN=%s", profile->common_name);
     result = emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
+    if (authority->crl != NULL)
+        authority = pki_authority_load(pki, store, authorities, profile->purpose);
     return result == HACTL_OK ? pki_crl_list(pki, call, authority) : result;
 }
 
@@ -305,7 +307,7 @@ static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store 
                      struct pki_authority *authorities, const struct hactl_inventory *inventory,
                      const struct pki_profile *profile, const struct hactl_replica *replica)
 {
-    struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->authority);
+    struct pki_authority *authority = pki_authority_see(pki, store, authorities, profile->authority);
     char subject[256];
     struct hactl_certificate record = {.purpose = profile->purpose,
                                        .replica = replica != NULL ? replica->name : NULL,

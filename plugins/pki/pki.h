@@ -8,6 +8,7 @@
  *   pki_key         keys on libcrypto: making, reading, writing, encrypted ones
  *   pki_der         certificates: writing their DER
  *   pki_certificate certificates: reading, and what they say
+ *   pki_readback    what was just made, read back and verified
  *   pki_request     certificate requests: making, reading
  *   pki_kubeconfig  kubeconfigs: writing, reading
  *   pki_memory      what was read before and has not changed since
@@ -361,9 +362,31 @@ struct pki_issuance {
     int64_t not_before_s, not_after_s;
 };
 
+/* What a certificate takes over from that of its authority. */
+struct pki_issuer {
+    const unsigned char *name; /* the very bytes of the authority's subject */
+    size_t name_size;
+    const ASN1_OCTET_STRING *key_id; /* NULL: it has none */
+};
+
 /* DER; caller frees. `issuer` NULL: self-signed. */
 unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
                                     X509 *issuer, EVP_PKEY *issuer_key, size_t *size);
+unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                          const struct pki_issuer *issuer, EVP_PKEY *issuer_key, size_t *size);
+
+/* ---- reading back ---- */
+
+/* A certificate that this process made and verified; counted references, which one thread changes. */
+struct pki_readback;
+
+/* Of the key that the maker made or wrote last. NULL: it cannot be read, is of another key, or its signature is wrong. */
+struct pki_readback *pki_readback_make(const struct pki_maker *maker, const unsigned char *der, size_t size,
+                                       EVP_PKEY *signer);
+struct pki_readback *pki_readback_keep(struct pki_readback *readback);
+void pki_readback_free(struct pki_readback *readback);
+/* Borrowed from it. */
+bool pki_readback_issuer(const struct pki_readback *readback, struct pki_issuer *issuer);
 X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char *der, size_t size);
 char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size);  /* caller frees */
 X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size); /* the first one */
@@ -415,6 +438,7 @@ struct pki_remembered {
     uid_t owner;
     STACK_OF(X509) * chain; /* NULL: it is no certificate, or: */
     bool unparsed;          /* this process wrote it as it was wanted and has not read it since; what it says is: */
+    struct pki_readback *made; /* of an authority */
     char *subject, *names;
     int64_t not_before_s, not_after_s;
     EVP_PKEY *key; /* NULL: it is no key, or sealed */
@@ -450,6 +474,7 @@ struct pki_state {
     X509 *certificate;             /* NULL: it is not there, damaged, or was made by this very process, see below */
     STACK_OF(X509) * chain;        /* the certificate and what comes after it in its file */
     const char *subject, *names;   /* of one made by this very process, borrowed; else NULL */
+    struct pki_readback *made;     /* of an authority made by this very process, in the place of `certificate` */
     EVP_PKEY *key;                 /* matches the certificate or stands alone; NULL when damaged */
     int64_t not_before_s, not_after_s;
     uint64_t trust; /* of an authority: of the file of what is to be trusted */
@@ -471,16 +496,22 @@ void pki_state_note(struct pki_state *state, const char *format, ...) HACTL_FORM
 void pki_state_finding(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3); /* to be healed */
 void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state);
+/* The same, but one that this very process made is not parsed: `made` stands in the place of `certificate`. */
+void pki_authority_glance(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
+                          struct pki_state *state);
 /* All that makes a certificate what is wanted, but for its times, as one number. */
 uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority);
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
-                    const struct pki_authority *authority, struct pki_state *state);
+                    struct pki_authority *authority, struct pki_state *state);
 /* The same judgement of a certificate that is not on disk yet. */
 void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
                        STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state);
 void pki_state_free(struct pki_state *state);
 struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
                                          const char *purpose);
+/* As far as pki_authority_glance does; pki_authority_load can still follow. */
+struct pki_authority *pki_authority_see(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
+                                        const char *purpose);
 void pki_authorities_free(struct pki_authority *authorities);
 struct pki_authority *pki_authorities_new(void);
 /* What relying parties are to trust for that authority, in PEM; 0 or a negative errno. */
@@ -547,7 +578,8 @@ struct pki_job {
     const char *key_type;
     EVP_PKEY *key; /* one that is kept, or NULL; then the one that was made */
     struct pki_issuance issuance;
-    X509 *issuer; /* NULL: self-signed */
+    X509 *issuer;                          /* NULL: one that this process made, which is: */
+    const struct pki_readback *made_issuer; /* NULL too: self-signed */
     EVP_PKEY *issuer_key;
     STACK_OF(X509) * issuer_chain;        /* what is sent along, less the root; NULL: nothing */
     const char *passphrase;               /* of the key's file; NULL: none */
@@ -558,7 +590,7 @@ struct pki_job {
     bool constrained;                     /* its authority may not vouch for every name */
     unsigned char *der;                   /* the certificate that was made */
     size_t der_size;
-    X509 *parsed; /* the same, of an authority */
+    struct pki_readback *made; /* the same, of an authority */
     bool done;
     int code;
     char text[256]; /* why it could not be made */
@@ -572,6 +604,7 @@ struct pki_jobs {
 
 /* Empty, at the end of the list; NULL: out of memory. */
 struct pki_job *pki_jobs_add(struct pki_jobs *jobs);
+bool pki_job_issuer(const struct pki_job *job, struct pki_issuer *issuer, ASN1_OCTET_STRING **key_id);
 /* Makes and stages all of them on as many threads as are worth it, which have ended when it returns. */
 int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs);
 /* After the batch: what was written need not be read again. */
@@ -597,7 +630,8 @@ void pki_audit_add(struct pki_audit *audit, const char *action, const char *purp
                    X509 *certificate);
 /* From what was asked for, which costs less than reading what was made. */
 void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *replica,
-                      const struct pki_issuance *issuance, X509 *issuer, const unsigned char *der, size_t size);
+                      const struct pki_issuance *issuance, const ASN1_OCTET_STRING *issuer_key_id,
+                      const unsigned char *der, size_t size);
 void pki_audit_phase(struct pki_audit *audit, const char *purpose, const char *from, const char *to);
 /* Before what it tells of takes its name; the sync between the two is the batch's own. */
 int pki_audit_write(struct pki_store *store, struct pki_audit *audit);

@@ -168,16 +168,16 @@ static void put_serial(FILE *stream, const unsigned char *der, size_t size)
 }
 
 void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *replica,
-                      const struct pki_issuance *issuance, X509 *issuer, const unsigned char *der, size_t size)
+                      const struct pki_issuance *issuance, const ASN1_OCTET_STRING *issuer_key_id,
+                      const unsigned char *der, size_t size)
 {
     FILE *stream = begin_line(audit, "issue", purpose, replica);
-    ASN1_OCTET_STRING *key = pki_key_id(issuer, false);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
     char subject[256], *names = NULL;
 
     if (stream == NULL)
-        goto out;
+        return;
     put_serial(stream, der, size);
     snprintf(subject, sizeof subject, "CN=%s%s%s", issuance->common_name, issuance->organization != NULL ? ",O=" : "",
              issuance->organization != NULL ? issuance->organization : "");
@@ -185,14 +185,12 @@ void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *
     if (issuance->names != NULL && issuance->names->count > 0)
         names = pki_names_text(issuance->names);
     put_text(stream, "names", names);
-    if (key != NULL)
-        put_hex(stream, "issuer_key", ASN1_STRING_get0_data(key), (size_t)ASN1_STRING_length(key));
+    if (issuer_key_id != NULL)
+        put_hex(stream, "issuer_key", ASN1_STRING_get0_data(issuer_key_id), (size_t)ASN1_STRING_length(issuer_key_id));
     put_time(stream, "not_after", issuance->not_after_s);
     if (EVP_Digest(der, size, digest, &length, audit->crypto->sha256, NULL) == 1)
         put_hex(stream, "sha256", digest, length);
     fputs("}\n", stream);
-out:
-    ASN1_OCTET_STRING_free(key);
     free(names);
 }
 
@@ -233,12 +231,16 @@ int pki_audit_jobs(struct pki_batch *batch, const struct pki_jobs *jobs)
         const struct pki_job *job = &jobs->list[i];
         const struct pki_item *item = &batch->items[job->item];
 
-        if (job->der != NULL && job->issuer != NULL) {
-            pki_audit_issued(&audit, item->purpose, item->replica, &job->issuance, job->issuer, job->der,
+        struct pki_issuer issuer = {.key_id = NULL};
+        ASN1_OCTET_STRING *key_id = NULL;
+
+        pki_job_issuer(job, &issuer, &key_id);
+        if (job->der != NULL)
+            pki_audit_issued(&audit, item->purpose, item->replica, &job->issuance, issuer.key_id, job->der,
                              job->der_size);
-            continue;
-        }
-        pki_audit_add(&audit, "issue", item->purpose, item->replica, job->parsed);
+        else
+            pki_audit_add(&audit, "issue", item->purpose, item->replica, NULL);
+        ASN1_OCTET_STRING_free(key_id);
     }
     error = pki_audit_write(batch->store, &audit);
     pki_audit_end(&audit);

@@ -255,15 +255,13 @@ static void put_subject_key_id(struct der *der, const unsigned char id[KEY_ID_SI
     wrap_extension(der, 14, false, end);
 }
 
-static void put_authority_key_id(struct der *der, X509 *issuer)
+static void put_authority_key_id(struct der *der, const ASN1_OCTET_STRING *id)
 {
-    ASN1_OCTET_STRING *id = pki_key_id(issuer, false);
     size_t end = der->at;
 
     if (id == NULL)
         return;
     put_value(der, TAG_KEY_ID, ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id));
-    ASN1_OCTET_STRING_free(id);
     wrap(der, TAG_SEQUENCE, end);
     wrap_extension(der, 35, false, end);
 }
@@ -303,24 +301,17 @@ out:
 
 /* ---- all of it ---- */
 
-static bool put_issuer(struct der *der, const struct pki_issuance *issuance, X509 *issuer)
+static void put_issuer(struct der *der, const struct pki_issuance *issuance, const struct pki_issuer *issuer)
 {
-    const unsigned char *encoded;
-    size_t size;
-
-    if (issuer == NULL) {
+    if (issuer == NULL)
         put_subject(der, issuance);
-        return true;
-    }
-    /* The very bytes of the authority's own subject. */
-    if (X509_NAME_get0_der(X509_get_subject_name(issuer), &encoded, &size) != 1)
-        return false;
-    put(der, encoded, size);
-    return true;
+    else
+        put(der, issuer->name, issuer->name_size);
 }
 
 static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, const struct pki_public *subject,
-                             const struct pki_issuance *issuance, X509 *issuer, const struct algorithm *algorithm)
+                             const struct pki_issuance *issuance, const struct pki_issuer *issuer,
+                             const struct algorithm *algorithm)
 {
     unsigned char id[KEY_ID_SIZE], public_key[PKI_PUBLIC_KEY_MAX];
     struct der public_part = {.buffer = public_key, .room = sizeof public_key, .at = sizeof public_key};
@@ -330,7 +321,7 @@ static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, c
     if (!put_public_key(&public_part, crypto, subject, id) || public_part.failed)
         return false;
     if (issuer != NULL)
-        put_authority_key_id(der, issuer);
+        put_authority_key_id(der, issuer->key_id);
     put_subject_key_id(der, id);
     if (issuance->constraints != NULL)
         put_constraints(der, issuance->constraints);
@@ -348,8 +339,7 @@ static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, c
     put_time(der, issuance->not_after_s);
     put_time(der, issuance->not_before_s);
     wrap(der, TAG_SEQUENCE, part);
-    if (!put_issuer(der, issuance, issuer))
-        return false;
+    put_issuer(der, issuance, issuer);
     put(der, algorithm->der, algorithm->size);
     if (!put_serial(der, crypto))
         return false;
@@ -410,8 +400,8 @@ static bool put_signature(struct der *whole, const struct pki_signer *signer, co
     return !whole->failed;
 }
 
-unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
-                                    X509 *issuer, EVP_PKEY *issuer_key, size_t *size)
+unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                          const struct pki_issuer *issuer, EVP_PKEY *issuer_key, size_t *size)
 {
     size_t room = room_for(issuance);
     struct der to_be_signed = {.buffer = malloc(room), .room = room, .at = room};
@@ -430,4 +420,22 @@ unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, cons
     *size = whole.room - whole.at;
     memmove(whole.buffer, whole.buffer + whole.at, *size);
     return whole.buffer;
+}
+
+unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                    X509 *issuer, EVP_PKEY *issuer_key, size_t *size)
+{
+    struct pki_issuer parts;
+    ASN1_OCTET_STRING *key_id;
+    unsigned char *der;
+
+    if (issuer == NULL)
+        return pki_certificate_make_under(maker, key, issuance, NULL, issuer_key, size);
+    key_id = pki_key_id(issuer, false);
+    parts.key_id = key_id;
+    der = X509_NAME_get0_der(X509_get_subject_name(issuer), &parts.name, &parts.name_size) == 1
+              ? pki_certificate_make_under(maker, key, issuance, &parts, issuer_key, size)
+              : NULL;
+    ASN1_OCTET_STRING_free(key_id);
+    return der;
 }

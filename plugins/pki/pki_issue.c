@@ -44,7 +44,7 @@ static int finish_authority(struct pki *pki, struct hactl_call *call, struct pki
         return pki_store_fail(pki, call, error, profile->file, ".crt");
     pki->host->log(call, HACTL_LOG_INFO, "authority %s: an interrupted run was finished", profile->purpose);
     pki_state_free(state);
-    pki_authority_check(pki, store, profile, state);
+    pki_authority_glance(pki, store, profile, state);
     return HACTL_OK;
 }
 
@@ -62,7 +62,7 @@ static int restrict_authority(struct pki *pki, struct hactl_call *call, struct p
                    "%s/%s.key could be read by others; its mode is 0600 now, but who has read it can sign as %s",
                    pki->directory, profile->file, profile->purpose);
     pki_state_free(state);
-    pki_authority_check(pki, store, profile, state);
+    pki_authority_glance(pki, store, profile, state);
     return HACTL_OK;
 }
 
@@ -152,7 +152,7 @@ static int ensure_authority(struct pki_batch *batch, struct pki_jobs *jobs, cons
     struct pki_state state;
     int result;
 
-    pki_authority_check(pki, batch->store, profile, &state);
+    pki_authority_glance(pki, batch->store, profile, &state);
     result = finish_authority(pki, batch->call, batch->store, profile, &state);
     if (result == HACTL_OK)
         result = restrict_authority(pki, batch->call, batch->store, profile, &state);
@@ -409,8 +409,10 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     job->issuer = authority->state.certificate;
     job->issuer_key = authority->state.key;
     job->issuer_chain = authority->state.chain;
-    job->constrained = X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
-    job->verify = pki->verified[which] != job->issuer;
+    job->made_issuer = authority->state.made;
+    job->constrained = job->issuer != NULL && X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
+    /* One that this process made was verified when it was. */
+    job->verify = job->issuer != NULL && pki->verified[which] != job->issuer;
     if (job->verify && X509_up_ref(job->issuer) == 1) {
         X509_free(pki->verified[which]);
         pki->verified[which] = job->issuer;
@@ -477,7 +479,7 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
 
     if (result != HACTL_OK)
         return result;
-    authority = pki_authority_load(pki, issue->batch.store, issue->authorities, profile->authority);
+    authority = pki_authority_see(pki, issue->batch.store, issue->authorities, profile->authority);
     pki_leaf_check(pki, issue->batch.store, &want, authority, &state);
     if (want.keyless && state.error == 0)
         result = take_request(issue, &want, &state);
@@ -489,6 +491,9 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
     } else if (state.ready != HACTL_YES && authority->external) {
         issue->external = authority;
     } else if (state.ready != HACTL_YES) {
+        /* Its constraints have to be read. */
+        if (pki->constrain)
+            authority = pki_authority_load(pki, issue->batch.store, issue->authorities, profile->authority);
         result = pki_authority_usable(pki, call, issue->batch.store, authority);
         if (result == HACTL_OK)
             result = pki_authority_horizon(pki, call, authority, profile);

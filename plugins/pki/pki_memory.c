@@ -25,6 +25,8 @@ static void clear(struct pki_remembered *one)
         pki_kubeconfig_free(one->kubeconfig);
     free(one->kubeconfig);
     sk_X509_pop_free(one->chain, X509_free);
+    pki_readback_free(one->made);
+    one->made = NULL;
     EVP_PKEY_free(one->key);
     X509_free(one->verified_by);
     EVP_PKEY_free(one->matches);
