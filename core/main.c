@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "core/call.h"
 #include "core/commands.h"
 #include "core/interrupts.h"
@@ -49,6 +51,8 @@ int main(int argc, char **argv)
     int parsed, status = HA_EXIT_USAGE;
 
     set_allocation();
+    /* The process ends, and with it all that libcrypto would take apart by itself. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     setlocale(LC_CTYPE, "");
     ha_interrupts_setup();
     parsed = ha_cli_parse(&cli, argc, argv, &error);

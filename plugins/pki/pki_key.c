@@ -96,6 +96,8 @@ const struct pki_curve *pki_key_curve(EVP_PKEY *key)
 int pki_crypto_open(struct pki_crypto *crypto)
 {
     memset(crypto, 0, sizeof *crypto);
+    /* Otherwise libcrypto reads openssl.cnf for its default context, which is not used here. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     crypto->library = OSSL_LIB_CTX_new();
     if (crypto->library == NULL)
         return -1;
