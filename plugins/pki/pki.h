@@ -224,6 +224,8 @@ struct pki_phase {
 struct pki_store {
     const char *directory;
     int root; /* -1: there is no directory, and the store was opened to read */
+    uid_t user;       /* who works on it */
+    bool umask_is_022; /* or looser: what others may read is made so that they can */
     int lock;
     bool reads_only;
     struct pki_parent parents[PKI_PARENTS];
@@ -530,6 +532,8 @@ struct pki_item {
     bool secret;    /* its file holds a key itself */
     bool replaces;  /* there is one of that name */
     bool skipped;   /* it was not made after all */
+    bool copy;      /* of this file: */
+    struct pki_identity original;
     char reason[PKI_REASON_SIZE];
 };
 
@@ -562,6 +566,8 @@ int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pk
 int pki_service_account_ensure(struct pki_batch *batch, bool *make);
 int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica);
 int pki_tree_ensure(struct pki_batch *batch, const char *replica);
+/* After the batch: copies that it wrote need not be compared. */
+void pki_tree_remember(const struct pki_batch *batch);
 /* Calls `each` with base and ending of every file of a replica's tree that is a copy. */
 int pki_tree_each(const struct pki *pki, const char *replica,
                   int (*each)(void *data, const char *base, const char *ending), void *data);

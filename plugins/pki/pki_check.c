@@ -137,7 +137,7 @@ static void check_key_file(struct pki_store *store, const struct pki_remembered 
         finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
         state->exposed = true;
     }
-    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
+    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
         finding(state, "its key belongs to user %u", (unsigned)file->owner);
         state->exposed = true;
     }
@@ -165,7 +165,7 @@ static void check_public_file(struct pki_store *store, const struct pki_remember
 
     if ((file->mode & 0022) != 0)
         finding(state, "its file can be changed by others (mode %04o)", (unsigned)file->mode);
-    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
+    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
         finding(state, "its file belongs to user %u", (unsigned)file->owner);
 }
 

@@ -203,8 +203,10 @@ static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
     if (result == HACTL_OK)
         result = pki_audit_jobs(batch, jobs);
     result = pki_batch_close(batch, result);
-    if (result == HACTL_OK)
+    if (result == HACTL_OK) {
         pki_jobs_remember(batch->pki, batch->store, batch, jobs);
+        pki_tree_remember(batch);
+    }
     /* What is there is there; the next call goes on with the rest. */
     if (result == HACTL_OK && jobs->left > 0) {
         batch->pki->host->retry_after(batch->call, 1);

@@ -372,12 +372,27 @@ static void take_key(struct pki_remembered *one, const struct pki_job *job)
     one->sealed = job->passphrase != NULL;
 }
 
-/* "O=b,CN=a", as it is printed when it was read */
+/* Nothing that RFC 2253 would write in another way. */
+static bool is_plain(const char *text)
+{
+    return text == NULL || (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_")] ==
+                                '\0' &&
+                            text[0] != '\0');
+}
+
+/* "CN=a,O=b", as it is printed when it was read */
 static char *subject_text(const struct pki_issuance *issuance)
 {
-    X509_NAME *name = X509_NAME_new();
+    const char *group = issuance->organization;
+    X509_NAME *name;
     char *text = NULL;
 
+    if (is_plain(issuance->common_name) && is_plain(group))
+        return asprintf(&text, "CN=%s%s%s", issuance->common_name, group != NULL ? ",O=" : "",
+                        group != NULL ? group : "") < 0
+                   ? NULL
+                   : text;
+    name = X509_NAME_new();
     if (name != NULL && pki_subject_set(name, issuance->common_name, issuance->organization) == 1)
         text = pki_name_text(name);
     X509_NAME_free(name);

@@ -250,7 +250,7 @@ static int open_root(const struct pki *pki, struct hactl_call *call, bool write,
     }
     if (store->root < 0 || fstat(store->root, &status) != 0)
         return pki_store_fail(pki, call, -errno, "", "");
-    if ((status.st_mode & 0022) != 0 || (status.st_uid != geteuid() && status.st_uid != 0))
+    if ((status.st_mode & 0022) != 0 || (status.st_uid != store->user && status.st_uid != 0))
         return pki->host->fail(call, HACTL_E_DENIED,
                                "%s: others may write there (mode %04o, user %u); keys are kept only in a directory of "
                                "one's own: chmod 700",
@@ -285,7 +285,7 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 {
     int result;
 
-    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write};
+    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write, .user = geteuid()};
     result = open_root(pki, call, write, store);
     if (result == HACTL_OK)
         result = lock_root(pki, call, write, store);
@@ -306,7 +306,11 @@ void pki_store_close(struct pki_store *store)
 
 struct pki_store pki_store_share(const struct pki_store *store)
 {
-    return (struct pki_store){.directory = store->directory, .root = store->root, .lock = -1};
+    return (struct pki_store){.directory = store->directory,
+                              .root = store->root,
+                              .lock = -1,
+                              .user = store->user,
+                              .umask_is_022 = store->umask_is_022};
 }
 
 void pki_store_unshare(struct pki_store *store)
@@ -395,7 +399,24 @@ void pki_blob_free(struct pki_blob *blob)
     blob->size = 0;
 }
 
-static int write_new(int directory, const char *name, const char *content, size_t size, mode_t mode)
+/* What others may read, they may whatever the umask is; no one else here changes it while hactl runs. */
+static int set_mode(struct pki_store *store, int fd, mode_t mode)
+{
+    struct stat status;
+
+    if ((mode & 0077) == 0 || (store->umask_is_022 && (mode & 0022) == 0))
+        return 0;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    if ((status.st_mode & 07777) == mode) {
+        store->umask_is_022 = mode == 0644;
+        return 0;
+    }
+    return fchmod(fd, mode) == 0 ? 0 : -errno;
+}
+
+static int write_new(struct pki_store *store, int directory, const char *name, const char *content, size_t size,
+                     mode_t mode)
 {
     int result = 0, fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
@@ -410,9 +431,8 @@ static int write_new(int directory, const char *name, const char *content, size_
         content += written;
         size -= (size_t)written;
     }
-    /* What others may read, they may whatever the umask is. */
-    if (result == 0 && (mode & 0077) != 0 && fchmod(fd, mode) != 0)
-        result = -errno;
+    if (result == 0)
+        result = set_mode(store, fd, mode);
     if (close(fd) != 0 && result == 0)
         result = -errno;
     if (result != 0)
@@ -430,10 +450,11 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
         return directory;
     result = join(staged, name, PKI_STAGED);
     if (result == 0)
-        result = write_new(directory, staged, content, size, mode);
+        result = write_new(store, directory, staged, content, size, mode);
     /* The lock is held: a staged file is what a killed process left. */
     if (result == -EEXIST)
-        result = unlinkat(directory, staged, 0) == 0 ? write_new(directory, staged, content, size, mode) : -errno;
+        result = unlinkat(directory, staged, 0) == 0 ? write_new(store, directory, staged, content, size, mode)
+                                                     : -errno;
     return result;
 }
 

@@ -135,6 +135,8 @@ static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *
     if (is_known(pki, store, copy, replica))
         return HACTL_OK;
     error = read_original(store, copy, &original);
+    item.copy = true;
+    item.original = original.identity;
     if (error != 0) {
         pki_state_finding(state, "%s, of which it is to have a copy, is not there",
                           copy->authority != NULL ? copy->authority : "the service accounts' key");
@@ -193,6 +195,18 @@ int pki_tree_ensure(struct pki_batch *batch, const char *replica)
         if (is_used(batch->pki, &copies[i]))
             result = one_copy(batch->pki, batch->store, batch, &copies[i], replica, &state);
     return result;
+}
+
+void pki_tree_remember(const struct pki_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct pki_item *item = &batch->items[i];
+        struct pki_remembered *known;
+        struct pki_blob now;
+        if (item->copy && pki_store_stat(batch->store, item->base, item->ending, &now) == 0 &&
+            (known = pki_memory_add(batch->pki->memory, item->base, item->ending, &now)) != NULL)
+            known->copy_of = item->original;
+    }
 }
 
 /* ---- service accounts ---- */
