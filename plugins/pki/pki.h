@@ -223,8 +223,8 @@ struct pki_phase {
 
 struct pki_store {
     const char *directory;
-    int root; /* -1: there is no directory, and the store was opened to read */
-    uid_t user;       /* who works on it */
+    int root;          /* -1: there is no directory, and the store was opened to read */
+    uid_t user;        /* who works on it */
     bool umask_is_022; /* or looser: what others may read is made so that they can */
     int lock;
     bool reads_only;
@@ -300,7 +300,7 @@ int pki_crypto_open(struct pki_crypto *crypto); /* 0 or -1 */
 void pki_crypto_close(struct pki_crypto *crypto);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
 
-#define PKI_KEY_TYPES "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
+#define PKI_KEY_TYPES      "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
 
 #define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
 #define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
@@ -382,7 +382,8 @@ unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key
 /* A certificate that this process made and verified; counted references, which one thread changes. */
 struct pki_readback;
 
-/* Of the key that the maker made or wrote last. NULL: it cannot be read, is of another key, or its signature is wrong. */
+/* Of the key that the maker made or wrote last. NULL: it cannot be read, is of another key, or its signature is wrong.
+ */
 struct pki_readback *pki_readback_make(const struct pki_maker *maker, const unsigned char *der, size_t size,
                                        EVP_PKEY *signer);
 struct pki_readback *pki_readback_keep(struct pki_readback *readback);
@@ -438,8 +439,8 @@ struct pki_remembered {
     struct pki_identity identity;
     mode_t mode;
     uid_t owner;
-    STACK_OF(X509) * chain; /* NULL: it is no certificate, or: */
-    bool unparsed;          /* this process wrote it as it was wanted and has not read it since; what it says is: */
+    STACK_OF(X509) * chain;    /* NULL: it is no certificate, or: */
+    bool unparsed;             /* this process wrote it as it was wanted and has not read it since; what it says is: */
     struct pki_readback *made; /* of an authority */
     char *subject, *names;
     int64_t not_before_s, not_after_s;
@@ -564,8 +565,14 @@ void pki_batch_free(struct pki_batch *batch);
 int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pki_store *store);
 /* `*make`: there is none, and one is to be made. */
 int pki_service_account_ensure(struct pki_batch *batch, bool *make);
-int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica);
-int pki_tree_ensure(struct pki_batch *batch, const char *replica);
+/* What the copies of every replica are made of, read once; for the length of one call. */
+struct pki_originals;
+
+struct pki_originals *pki_originals_new(void);
+void pki_originals_free(struct pki_originals *originals);
+int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, struct pki_originals *originals,
+                  const char *replica);
+int pki_tree_ensure(struct pki_batch *batch, struct pki_originals *originals, const char *replica);
 /* After the batch: copies that it wrote need not be compared. */
 void pki_tree_remember(const struct pki_batch *batch);
 /* Calls `each` with base and ending of every file of a replica's tree that is a copy. */
@@ -584,7 +591,7 @@ struct pki_job {
     const char *key_type;
     EVP_PKEY *key; /* one that is kept, or NULL; then the one that was made */
     struct pki_issuance issuance;
-    X509 *issuer;                          /* NULL: one that this process made, which is: */
+    X509 *issuer;                           /* NULL: one that this process made, which is: */
     const struct pki_readback *made_issuer; /* NULL too: self-signed */
     EVP_PKEY *issuer_key;
     STACK_OF(X509) * issuer_chain;        /* what is sent along, less the root; NULL: nothing */

@@ -100,8 +100,7 @@ static const struct algorithm {
 
 static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, const struct pki_signer *signer)
 {
-    int nid =
-        pki_curve_digest(crypto, signer->curve) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
+    int nid = pki_curve_digest(crypto, signer->curve) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
 
     if (signer->curve == NULL)
         nid = NID_sha256WithRSAEncryption;
@@ -283,7 +282,8 @@ static bool put_public_key(struct der *der, const struct pki_crypto *crypto, con
     bool good = false;
 
     if (head == NULL) {
-        if (X509_PUBKEY_set(&general, subject->key) != 1 || X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
+        if (X509_PUBKEY_set(&general, subject->key) != 1 ||
+            X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
             (encoded_size = i2d_X509_PUBKEY(general, &encoded)) <= 0)
             goto out;
         put(der, encoded, (size_t)encoded_size);

@@ -334,6 +334,7 @@ struct issue {
     struct pki_batch batch;
     struct pki_jobs jobs;
     struct pki_authority *authorities;
+    struct pki_originals *originals;
     struct pki_blob *trust;         /* of each authority, once it was read */
     struct pki_authority *external; /* one whose certificates others have to make */
     const struct hactl_inventory *inventory;
@@ -388,8 +389,9 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     struct pki *pki = issue->batch.pki;
     int64_t now_s = (int64_t)time(NULL);
     const char *key_type = pki_profile_key_type(pki, want->profile);
-    bool keep_key = state->key != NULL && (want->keyless || (!issue->inventory->rekey && !state->exposed &&
-                                                              pki_key_has_type(state->key, key_type)));
+    bool keep_key =
+        state->key != NULL &&
+        (want->keyless || (!issue->inventory->rekey && !state->exposed && pki_key_has_type(state->key, key_type)));
     size_t which = pki_authority_find(want->profile->authority);
     struct pki_item item;
     struct pki_job *job = pki_jobs_add(&issue->jobs);
@@ -544,9 +546,10 @@ static int issue_open(struct issue *issue, struct pki *pki, struct hactl_call *c
 {
     *issue = (struct issue){.inventory = inventory,
                             .authorities = pki_authorities_new(),
+                            .originals = pki_originals_new(),
                             .trust = calloc(pki_authority_count, sizeof *issue->trust)};
     pki_batch_open(&issue->batch, pki, call, store);
-    if (issue->authorities == NULL || issue->trust == NULL)
+    if (issue->authorities == NULL || issue->originals == NULL || issue->trust == NULL)
         return out_of_memory(&issue->batch);
     return HACTL_OK;
 }
@@ -556,6 +559,7 @@ static void issue_close(struct issue *issue)
     for (size_t i = 0; issue->trust != NULL && i < pki_authority_count; i++)
         pki_blob_free(&issue->trust[i]);
     free(issue->trust);
+    pki_originals_free(issue->originals);
     pki_authorities_free(issue->authorities);
 }
 
@@ -571,7 +575,8 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
         if (pki->profiles[i].scope == scope && pki->profiles[i].form != PKI_SIGN_ONLY)
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
-        return issue->inventory->replica_keys ? HACTL_OK : pki_tree_ensure(&issue->batch, subject->name);
+        return issue->inventory->replica_keys ? HACTL_OK
+                                              : pki_tree_ensure(&issue->batch, issue->originals, subject->name);
     if (result == HACTL_OK)
         result = pki_crl_ensure(&issue->batch, issue->authorities);
     return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;

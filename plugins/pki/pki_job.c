@@ -375,9 +375,9 @@ static void take_key(struct pki_remembered *one, const struct pki_job *job)
 /* Nothing that RFC 2253 would write in another way. */
 static bool is_plain(const char *text)
 {
-    return text == NULL || (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_")] ==
-                                '\0' &&
-                            text[0] != '\0');
+    return text == NULL ||
+           (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_")] == '\0' &&
+            text[0] != '\0');
 }
 
 /* "CN=a,O=b", as it is printed when it was read */

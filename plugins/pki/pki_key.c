@@ -276,8 +276,8 @@ out:
     return written;
 }
 
-static EVP_PKEY *key_from_parts(const struct pki_crypto *crypto, const struct pki_curve *curve, const unsigned char *value,
-                                const unsigned char *point)
+static EVP_PKEY *key_from_parts(const struct pki_crypto *crypto, const struct pki_curve *curve,
+                                const unsigned char *value, const unsigned char *point)
 {
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(crypto->library, "EC", NULL), *check = NULL;

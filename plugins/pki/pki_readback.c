@@ -71,9 +71,9 @@ ASN1_SEQUENCE(PKI_OUTLINE) = {
     ASN1_SIMPLE(PKI_OUTLINE, algorithm, X509_ALGOR),
     ASN1_SIMPLE(PKI_OUTLINE, signature, ASN1_BIT_STRING),
 } static_ASN1_SEQUENCE_END(PKI_OUTLINE)
-/* clang-format on */
+    /* clang-format on */
 
-struct pki_readback {
+    struct pki_readback {
     unsigned references;
     struct pki_outline *outline;
     ASN1_OCTET_STRING *key_id;
@@ -117,9 +117,8 @@ static bool has_key(const struct pki_outline *outline, const struct pki_public *
 {
     const ASN1_BIT_STRING *bits = outline->signed_part->key->bits;
 
-    return subject->curve == NULL ||
-           ((size_t)ASN1_STRING_length(bits) == subject->point_size &&
-            memcmp(ASN1_STRING_get0_data(bits), subject->point, subject->point_size) == 0);
+    return subject->curve == NULL || ((size_t)ASN1_STRING_length(bits) == subject->point_size &&
+                                      memcmp(ASN1_STRING_get0_data(bits), subject->point, subject->point_size) == 0);
 }
 
 struct pki_readback *pki_readback_make(const struct pki_maker *maker, const unsigned char *der, size_t size,

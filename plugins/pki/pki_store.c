@@ -285,7 +285,8 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 {
     int result;
 
-    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write, .user = geteuid()};
+    *store = (struct pki_store){
+        .directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write, .user = geteuid()};
     result = open_root(pki, call, write, store);
     if (result == HACTL_OK)
         result = lock_root(pki, call, write, store);
@@ -453,8 +454,8 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
         result = write_new(store, directory, staged, content, size, mode);
     /* The lock is held: a staged file is what a killed process left. */
     if (result == -EEXIST)
-        result = unlinkat(directory, staged, 0) == 0 ? write_new(store, directory, staged, content, size, mode)
-                                                     : -errno;
+        result =
+            unlinkat(directory, staged, 0) == 0 ? write_new(store, directory, staged, content, size, mode) : -errno;
     return result;
 }
 
