@@ -14,17 +14,15 @@ int ha_cmd_pki_issue(struct ha_cli *cli, struct ha_error *error)
     char stage[HA_NAME];
     int status;
 
-    snprintf(stage, sizeof stage, "%s", ha_step_types[HA_STEP_CERTIFICATE_ISSUE].stage);
-    /* Standard input can be read only once. */
-    if (cli->options.config == NULL || strcmp(cli->options.config, "-") != 0) {
-        if (ha_configuration_read(cli->options.config, cli->options.sets, &configuration, error) != 0)
-            return -1;
-        snprintf(stage, sizeof stage, "%s", ha_step_stage(configuration, "up", HA_STEP_CERTIFICATE_ISSUE));
-        ha_configuration_free(configuration);
-    }
+    if (ha_configuration_read(cli->options.config, cli->options.sets, &configuration, error) != 0)
+        return -1;
+    snprintf(stage, sizeof stage, "%s", ha_step_stage(configuration, "up", HA_STEP_CERTIFICATE_ISSUE));
+    cli->options.configuration = &configuration;
     cli->options.stage = request.name = stage;
     status = ha_change_run(cli, "pki-issue", &request, error);
+    cli->options.configuration = NULL;
     cli->options.stage = NULL;
+    ha_configuration_free(configuration);
     return status;
 }
 

@@ -119,13 +119,10 @@ out:
     return status;
 }
 
-static int check_stage(const struct ha_cli *cli, struct ha_error *error)
+static int check_stage(const struct ha_cli *cli, const struct ha_configuration *configuration, struct ha_error *error)
 {
-    struct ha_configuration *configuration = NULL;
     const char *names[128] = {NULL}, *meant;
 
-    if (ha_configuration_read(cli->options.config, cli->options.sets, &configuration, error) != 0)
-        return -1;
     if (ha_configuration_stage(configuration, cli->words[0]) == NULL) {
         for (size_t i = 0; i < configuration->stage_count && i < 127; i++)
             names[i] = configuration->stages[i]->name;
@@ -135,17 +132,22 @@ static int check_stage(const struct ha_cli *cli, struct ha_error *error)
             ha_advise(error, "did you mean \"%s\"?", meant);
         ha_advise(error, "hactl stage list");
     }
-    ha_configuration_free(configuration);
     return error->status == HA_EXIT_DONE ? 0 : -1;
 }
 
 int ha_cmd_stage_run(struct ha_cli *cli, struct ha_error *error)
 {
     struct ha_request request = {.kind = HA_REQUEST_STAGE, .name = cli->words[0]};
+    struct ha_configuration *configuration = NULL;
+    int status = -1;
 
-    if (cli->options.config == NULL || strcmp(cli->options.config, "-") != 0) /* standard input is read once only */
-        if (check_stage(cli, error) != 0)
-            return -1;
+    if (ha_configuration_read(cli->options.config, cli->options.sets, &configuration, error) != 0)
+        return -1;
     cli->options.stage = request.name;
-    return ha_change_run(cli, "stage-run", &request, error);
+    cli->options.configuration = &configuration;
+    if (check_stage(cli, configuration, error) == 0)
+        status = ha_change_run(cli, "stage-run", &request, error);
+    cli->options.configuration = NULL;
+    ha_configuration_free(configuration);
+    return status;
 }

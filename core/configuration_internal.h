@@ -13,7 +13,7 @@ struct ha_document {
     config_t config;
     bool parsed;
     char *text;
-    size_t length;
+    size_t length, room;
     struct ha_source *lines; /* lines[0] is line 1 */
     size_t line_count;
     char **files; /* the names that sources point at */

@@ -123,13 +123,34 @@ static const char *keep_name(struct ha_document *document, const char *name)
     return files[document->file_count] == NULL ? NULL : files[document->file_count++];
 }
 
+/* A setting may be a secret, so that no copy of it stays behind. */
+static int make_room(struct ha_document *document, size_t needed)
+{
+    size_t room = document->room != 0 ? document->room : 8192;
+    char *text;
+
+    if (needed <= document->room)
+        return 0;
+    while (room < needed)
+        room *= 2;
+    text = malloc(room);
+    if (text == NULL)
+        return -1;
+    if (document->text != NULL)
+        memcpy(text, document->text, document->length);
+    ha_secret_free(document->text, document->length);
+    document->text = text;
+    document->room = room;
+    return 0;
+}
+
 static int append_line(struct reader *reader, const char *line, size_t length, struct ha_source source)
 {
     struct ha_document *document = reader->document;
 
     if (document->length + length + 2 > TEXT_MAX)
         return ha_fail_at(reader->error, source, "the configuration is longer than %u bytes", TEXT_MAX);
-    if (document->text == NULL && (document->text = malloc(TEXT_MAX)) == NULL)
+    if (make_room(document, document->length + length + 2) != 0)
         return ha_fail(reader->error, HA_EXIT_INTERNAL, "out of memory");
     if (document->line_count % 256 == 0) {
         struct ha_source *lines = reallocarray(document->lines, document->line_count + 256, sizeof *lines);
@@ -314,10 +335,9 @@ struct ha_source ha_document_source(const struct ha_document *document, const co
 
 static void text_free(struct ha_document *document)
 {
-    if (document->text != NULL)
-        explicit_bzero(document->text, document->length); /* a setting may be a secret */
-    free(document->text);
+    ha_secret_free(document->text, document->length);
     document->text = NULL;
+    document->length = document->room = 0;
 }
 
 int ha_document_read(struct ha_document *document, const char *path, struct ha_error *error)

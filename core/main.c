@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#include <openssl/crypto.h>
 
 #include "core/call.h"
 #include "core/commands.h"
@@ -32,12 +35,24 @@ static int run(struct ha_cli *cli, struct ha_error *error)
     return cli->command->run(cli, error);
 }
 
+/* One arena for all threads, which allocate little at a time and mostly wait: one of its own for each would grow by a
+ * page and a system call at a time. What is large, and mostly never filled, is mapped, and costs what is used of it. */
+static void set_allocation(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TOP_PAD, 256 << 10);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+}
+
 int main(int argc, char **argv)
 {
     struct ha_error error = {.status = HA_EXIT_DONE};
     struct ha_cli cli;
     int parsed, status = HA_EXIT_USAGE;
 
+    set_allocation();
+    /* The process ends, and with it all that libcrypto would take apart by itself. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     setlocale(LC_CTYPE, "");
     ha_interrupts_setup();
     parsed = ha_cli_parse(&cli, argc, argv, &error);

@@ -188,7 +188,12 @@ void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_D
 static int open_parts(struct ha_session *session, unsigned needs, const char *verb, struct ha_error *error)
 {
     const struct ha_options *options = session->options;
-    if (ha_configuration_read(options->config, options->sets, &session->configuration, error) ||
+    if (options->configuration) {
+        session->configuration = *options->configuration;
+        *options->configuration = NULL;
+    }
+    if ((!session->configuration &&
+         ha_configuration_read(options->config, options->sets, &session->configuration, error)) ||
         ha_store_open(session->configuration->state_directory, &session->store, error))
         return -1;
     if (needs & HA_NEED_PLUGINS &&

@@ -27,6 +27,8 @@ struct ha_options {
     const char *operation;   /* --op */
     const char *stage;       /* stage run: only this one */
     const char *command;     /* "replica add", for the lock's text; NULL: not known */
+    /* One that was read already, for the next session to take over; NULL, or NULL in it: the session reads it. */
+    struct ha_configuration **configuration;
 };
 
 /* A certificate as observed, for reports. */

@@ -3,6 +3,8 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <openssl/conf.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,12 +73,24 @@ static void pipe_guard_leave(const struct pipe_guard *guard)
     pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }
 
+/* The pki plugin keeps libcrypto from reading openssl.cnf by itself; with whom hactl talks and how is the system's to
+ * restrict, whatever plugins there are. */
+static void read_policy(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    CONF_modules_load_file_ex(NULL, NULL, NULL,
+                              CONF_MFLAGS_DEFAULT_SECTION | CONF_MFLAGS_IGNORE_MISSING_FILE |
+                                  CONF_MFLAGS_IGNORE_RETURN_CODES);
+}
+
 struct ha_http_client *ha_http_client_new(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct ha_http_client *client = calloc(1, sizeof(*client));
 
     if (!client)
         return NULL;
+    pthread_once(&once, read_policy);
     /* Counted by libcurl, so each client pairs it with its own cleanup. */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         free(client);

@@ -282,7 +282,7 @@ static int emit_state(const struct pki *pki, struct hactl_call *call, struct hac
 static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_store *store,
                           struct pki_authority *authorities, const struct pki_authority_profile *profile)
 {
-    struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->purpose);
+    struct pki_authority *authority = pki_authority_see(pki, store, authorities, profile->purpose);
     char subject[128];
     int error, result;
     struct hactl_certificate record = {
@@ -298,6 +298,8 @@ static int list_authority(struct pki *pki, struct hactl_call *call, struct pki_s
 
     snprintf(subject, sizeof subject, "CN=%s", profile->common_name);
     result = emit_state(pki, call, &record, &authority->state, profile->file, ".crt", NULL);
+    if (authority->crl != NULL)
+        authority = pki_authority_load(pki, store, authorities, profile->purpose);
     return result == HACTL_OK ? pki_crl_list(pki, call, authority) : result;
 }
 
@@ -305,7 +307,7 @@ static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store 
                      struct pki_authority *authorities, const struct hactl_inventory *inventory,
                      const struct pki_profile *profile, const struct hactl_replica *replica)
 {
-    struct pki_authority *authority = pki_authority_load(pki, store, authorities, profile->authority);
+    struct pki_authority *authority = pki_authority_see(pki, store, authorities, profile->authority);
     char subject[256];
     struct hactl_certificate record = {.purpose = profile->purpose,
                                        .replica = replica != NULL ? replica->name : NULL,
@@ -328,8 +330,8 @@ static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store 
 }
 
 static int list_scope(struct pki *pki, struct hactl_call *call, struct pki_store *store,
-                      struct pki_authority *authorities, const struct hactl_inventory *inventory,
-                      const struct hactl_replica *replica)
+                      struct pki_authority *authorities, struct pki_originals *originals,
+                      const struct hactl_inventory *inventory, const struct hactl_replica *replica)
 {
     enum pki_scope scope = replica != NULL ? PKI_REPLICA : PKI_CLUSTER;
     int result = HACTL_OK;
@@ -343,13 +345,14 @@ static int list_scope(struct pki *pki, struct hactl_call *call, struct pki_store
     if (replica == NULL)
         return pki_service_account_list(pki, call, store);
     /* A replica that makes its own keys has a tree of its own making. */
-    return inventory->replica_keys ? HACTL_OK : pki_tree_list(pki, call, store, replica->name);
+    return inventory->replica_keys ? HACTL_OK : pki_tree_list(pki, call, store, originals, replica->name);
 }
 
 static int pki_list(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
 {
     struct pki *pki = self;
     struct pki_authority *authorities;
+    struct pki_originals *originals;
     struct pki_store store;
     int result = pki_inventory_check(pki, call, inventory);
 
@@ -358,15 +361,17 @@ static int pki_list(void *self, struct hactl_call *call, const struct hactl_inve
     if (result != HACTL_OK)
         return result;
     authorities = pki_authorities_new();
-    if (authorities == NULL)
+    originals = pki_originals_new();
+    if (authorities == NULL || originals == NULL)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)
         if (pki_authority_used(pki, &pki_authorities[i]))
             result = list_authority(pki, call, &store, authorities, &pki_authorities[i]);
     if (result == HACTL_OK)
-        result = list_scope(pki, call, &store, authorities, inventory, NULL);
+        result = list_scope(pki, call, &store, authorities, originals, inventory, NULL);
     for (size_t i = 0; result == HACTL_OK && i < inventory->replica_count; i++)
-        result = list_scope(pki, call, &store, authorities, inventory, inventory->replicas[i]);
+        result = list_scope(pki, call, &store, authorities, originals, inventory, inventory->replicas[i]);
+    pki_originals_free(originals);
     pki_authorities_free(authorities);
     pki_store_close(&store);
     return result;

@@ -8,6 +8,7 @@
  *   pki_key         keys on libcrypto: making, reading, writing, encrypted ones
  *   pki_der         certificates: writing their DER
  *   pki_certificate certificates: reading, and what they say
+ *   pki_readback    what was just made, read back and verified
  *   pki_request     certificate requests: making, reading
  *   pki_kubeconfig  kubeconfigs: writing, reading
  *   pki_memory      what was read before and has not changed since
@@ -199,7 +200,7 @@ void pki_want_free(struct pki_want *want);
 
 /* ---- store ---- */
 
-#define PKI_PARENTS 8
+#define PKI_PARENTS 32
 
 /* A directory that was used, as it often comes again. */
 struct pki_parent {
@@ -209,13 +210,31 @@ struct pki_parent {
     char path[PKI_PATH_SIZE];
 };
 
+struct pki_rotation {
+    enum hactl_rotation phase;
+    int64_t since_s;
+};
+
+#define PKI_ROTATION ".rotation" /* the ending of the file that tells the phase */
+#define PKI_PHASES   8
+
+/* One that was read. */
+struct pki_phase {
+    char file[32];
+    struct pki_rotation rotation;
+};
+
 struct pki_store {
     const char *directory;
-    int root; /* -1: there is no directory, and the store was opened to read */
+    int root;          /* -1: there is no directory, and the store was opened to read */
+    uid_t user;        /* who works on it */
+    bool umask_is_022; /* or looser: what others may read is made so that they can */
     int lock;
     bool reads_only;
     struct pki_parent parents[PKI_PARENTS];
     unsigned next_parent;
+    struct pki_phase phases[PKI_PHASES];
+    size_t phase_count;
 };
 
 struct pki_identity {
@@ -239,6 +258,9 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 void pki_store_close(struct pki_store *store);
 /* As long as nobody else makes directories, those that are not there need not be looked for again. */
 void pki_store_looking(struct pki_store *store, bool looking);
+/* What was read of a rotation, until it is written anew. False: not known. */
+bool pki_store_phase(const struct pki_store *store, const char *file, struct pki_rotation *out);
+void pki_store_note_phase(struct pki_store *store, const char *file, const struct pki_rotation *rotation);
 /* For a second thread: the same directory, under the same lock. */
 struct pki_store pki_store_share(const struct pki_store *store);
 void pki_store_unshare(struct pki_store *store);
@@ -281,15 +303,33 @@ int pki_crypto_open(struct pki_crypto *crypto); /* 0 or -1 */
 void pki_crypto_close(struct pki_crypto *crypto);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
 
-#define PKI_KEY_TYPES "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
+#define PKI_KEY_TYPES      "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
+
+#define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
+#define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
+
+/* A key's public half, as it is asked for several times: each time the point alone costs a third of making it. */
+struct pki_public {
+    EVP_PKEY *key;                 /* whose; NULL: nobody's yet */
+    const struct pki_curve *curve; /* NULL: it is on none that is used here */
+    unsigned char point[PKI_POINT_MAX];
+    size_t point_size;
+};
+
+#define PKI_SIGNERS 4 /* authorities take turns when a tree is made */
 
 /* What one thread makes keys and signatures with; contexts that are used again. */
 struct pki_maker {
     const struct pki_crypto *crypto;
     EVP_PKEY_CTX *generate;
     const char *generates; /* the key type of that */
-    EVP_MD_CTX *sign;
-    EVP_PKEY *signs_with; /* borrowed */
+    struct pki_public subject;
+    struct pki_signer {
+        EVP_PKEY *key; /* NULL: of none yet */
+        const struct pki_curve *curve;
+        EVP_MD_CTX *context; /* begun anew for each signature, which costs less than a new one */
+    } signers[PKI_SIGNERS];
+    unsigned next_signer;
 };
 
 void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto);
@@ -303,14 +343,14 @@ EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t 
 /* PEM of PKCS#8, encrypted (PBES2) when there is a pass phrase; free with ha_secret_free. */
 int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
 int pki_bio_take(BIO *bio, char **text, size_t *size); /* a copy of what was written; caller frees */
-bool pki_key_is_elliptic(EVP_PKEY *key);
-
-#define PKI_POINT_MAX      97   /* uncompressed, on P-384 */
-#define PKI_PUBLIC_KEY_MAX 1024 /* RSA-4096 has 550 */
-
-/* The public point of one that is elliptic, and what stands before it in its SubjectPublicKeyInfo; 0, NULL: another. */
-size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX]);
-const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size);
+/* The same, of the key that the maker made last: its public half is known. */
+int pki_maker_key_write(const struct pki_maker *maker, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
+/* Takes a reference; the same key again costs nothing. False: it cannot be asked. */
+bool pki_public_take(struct pki_public *half, EVP_PKEY *key);
+/* What stands before the point in its SubjectPublicKeyInfo; NULL: it is not elliptic. */
+const unsigned char *pki_public_head(const struct pki_public *half, size_t *size);
+const struct pki_curve *pki_key_curve(EVP_PKEY *key);
+const EVP_MD *pki_curve_digest(const struct pki_crypto *crypto, const struct pki_curve *curve);
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key); /* for its signatures */
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size);            /* "PUBLIC KEY"; caller frees */
 EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, size_t size);
@@ -327,9 +367,32 @@ struct pki_issuance {
     int64_t not_before_s, not_after_s;
 };
 
+/* What a certificate takes over from that of its authority. */
+struct pki_issuer {
+    const unsigned char *name; /* the very bytes of the authority's subject */
+    size_t name_size;
+    const ASN1_OCTET_STRING *key_id; /* NULL: it has none */
+};
+
 /* DER; caller frees. `issuer` NULL: self-signed. */
 unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
                                     X509 *issuer, EVP_PKEY *issuer_key, size_t *size);
+unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                          const struct pki_issuer *issuer, EVP_PKEY *issuer_key, size_t *size);
+
+/* ---- reading back ---- */
+
+/* A certificate that this process made and verified; counted references, which one thread changes. */
+struct pki_readback;
+
+/* Of the key that the maker made or wrote last. NULL: it cannot be read, is of another key, or its signature is wrong.
+ */
+struct pki_readback *pki_readback_make(const struct pki_maker *maker, const unsigned char *der, size_t size,
+                                       EVP_PKEY *signer);
+struct pki_readback *pki_readback_keep(struct pki_readback *readback);
+void pki_readback_free(struct pki_readback *readback);
+/* Borrowed from it. */
+bool pki_readback_issuer(const struct pki_readback *readback, struct pki_issuer *issuer);
 X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char *der, size_t size);
 char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size);  /* caller frees */
 X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size); /* the first one */
@@ -340,6 +403,8 @@ int64_t pki_time_s(const ASN1_TIME *time); /* 0 when it cannot be read */
 int pki_subject_set(X509_NAME *name, const char *common_name, const char *organization);
 char *pki_name_text(const X509_NAME *name); /* caller frees */
 char *pki_subject(X509 *certificate);       /* caller frees */
+/* Of its own key; `issuer`: of the one that it was signed with. NULL: it does not say. Caller frees. */
+ASN1_OCTET_STRING *pki_key_id(X509 *certificate, bool issuer);
 /* `*strange`: it has names of other kinds, or unreadable ones. */
 int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *strange);
 GENERAL_NAMES *pki_general_names(const struct pki_names *names);
@@ -377,8 +442,9 @@ struct pki_remembered {
     struct pki_identity identity;
     mode_t mode;
     uid_t owner;
-    STACK_OF(X509) * chain; /* NULL: it is no certificate, or: */
-    bool unparsed;          /* this process wrote it as it was wanted and has not read it since; what it says is: */
+    STACK_OF(X509) * chain;    /* NULL: it is no certificate, or: */
+    bool unparsed;             /* this process wrote it as it was wanted and has not read it since; what it says is: */
+    struct pki_readback *made; /* of an authority */
     char *subject, *names;
     int64_t not_before_s, not_after_s;
     EVP_PKEY *key; /* NULL: it is no key, or sealed */
@@ -414,6 +480,7 @@ struct pki_state {
     X509 *certificate;             /* NULL: it is not there, damaged, or was made by this very process, see below */
     STACK_OF(X509) * chain;        /* the certificate and what comes after it in its file */
     const char *subject, *names;   /* of one made by this very process, borrowed; else NULL */
+    struct pki_readback *made;     /* of an authority made by this very process, in the place of `certificate` */
     EVP_PKEY *key;                 /* matches the certificate or stands alone; NULL when damaged */
     int64_t not_before_s, not_after_s;
     uint64_t trust; /* of an authority: of the file of what is to be trusted */
@@ -435,16 +502,22 @@ void pki_state_note(struct pki_state *state, const char *format, ...) HACTL_FORM
 void pki_state_finding(struct pki_state *state, const char *format, ...) HACTL_FORMAT(2, 3); /* to be healed */
 void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
                          struct pki_state *state);
+/* The same, but one that this very process made is not parsed: `made` stands in the place of `certificate`. */
+void pki_authority_glance(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
+                          struct pki_state *state);
 /* All that makes a certificate what is wanted, but for its times, as one number. */
 uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority);
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
-                    const struct pki_authority *authority, struct pki_state *state);
+                    struct pki_authority *authority, struct pki_state *state);
 /* The same judgement of a certificate that is not on disk yet. */
 void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
                        STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state);
 void pki_state_free(struct pki_state *state);
 struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
                                          const char *purpose);
+/* As far as pki_authority_glance does; pki_authority_load can still follow. */
+struct pki_authority *pki_authority_see(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
+                                        const char *purpose);
 void pki_authorities_free(struct pki_authority *authorities);
 struct pki_authority *pki_authorities_new(void);
 /* What relying parties are to trust for that authority, in PEM; 0 or a negative errno. */
@@ -463,6 +536,8 @@ struct pki_item {
     bool secret;    /* its file holds a key itself */
     bool replaces;  /* there is one of that name */
     bool skipped;   /* it was not made after all */
+    bool copy;      /* of this file: */
+    struct pki_identity original;
     char reason[PKI_REASON_SIZE];
 };
 
@@ -493,8 +568,16 @@ void pki_batch_free(struct pki_batch *batch);
 int pki_service_account_list(struct pki *pki, struct hactl_call *call, struct pki_store *store);
 /* `*make`: there is none, and one is to be made. */
 int pki_service_account_ensure(struct pki_batch *batch, bool *make);
-int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica);
-int pki_tree_ensure(struct pki_batch *batch, const char *replica);
+/* What the copies of every replica are made of, read once; for the length of one call. */
+struct pki_originals;
+
+struct pki_originals *pki_originals_new(void);
+void pki_originals_free(struct pki_originals *originals);
+int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, struct pki_originals *originals,
+                  const char *replica);
+int pki_tree_ensure(struct pki_batch *batch, struct pki_originals *originals, const char *replica);
+/* After the batch: copies that it wrote need not be compared. */
+void pki_tree_remember(const struct pki_batch *batch);
 /* Calls `each` with base and ending of every file of a replica's tree that is a copy. */
 int pki_tree_each(const struct pki *pki, const char *replica,
                   int (*each)(void *data, const char *base, const char *ending), void *data);
@@ -511,7 +594,8 @@ struct pki_job {
     const char *key_type;
     EVP_PKEY *key; /* one that is kept, or NULL; then the one that was made */
     struct pki_issuance issuance;
-    X509 *issuer; /* NULL: self-signed */
+    X509 *issuer;                           /* NULL: one that this process made, which is: */
+    const struct pki_readback *made_issuer; /* NULL too: self-signed */
     EVP_PKEY *issuer_key;
     STACK_OF(X509) * issuer_chain;        /* what is sent along, less the root; NULL: nothing */
     const char *passphrase;               /* of the key's file; NULL: none */
@@ -522,7 +606,7 @@ struct pki_job {
     bool constrained;                     /* its authority may not vouch for every name */
     unsigned char *der;                   /* the certificate that was made */
     size_t der_size;
-    X509 *parsed; /* the same, of an authority */
+    struct pki_readback *made; /* the same, of an authority */
     bool done;
     int code;
     char text[256]; /* why it could not be made */
@@ -536,6 +620,7 @@ struct pki_jobs {
 
 /* Empty, at the end of the list; NULL: out of memory. */
 struct pki_job *pki_jobs_add(struct pki_jobs *jobs);
+bool pki_job_issuer(const struct pki_job *job, struct pki_issuer *issuer, ASN1_OCTET_STRING **key_id);
 /* Makes and stages all of them on as many threads as are worth it, which have ended when it returns. */
 int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs);
 /* After the batch: what was written need not be read again. */
@@ -549,6 +634,7 @@ void pki_jobs_free(struct pki_jobs *jobs);
 
 /* Lines of a batch, until they are written. */
 struct pki_audit {
+    const struct pki_crypto *crypto;
     FILE *stream;
     char *text;
     size_t size, written;
@@ -560,7 +646,8 @@ void pki_audit_add(struct pki_audit *audit, const char *action, const char *purp
                    X509 *certificate);
 /* From what was asked for, which costs less than reading what was made. */
 void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *replica,
-                      const struct pki_issuance *issuance, X509 *issuer, const unsigned char *der, size_t size);
+                      const struct pki_issuance *issuance, const ASN1_OCTET_STRING *issuer_key_id,
+                      const unsigned char *der, size_t size);
 void pki_audit_phase(struct pki_audit *audit, const char *purpose, const char *from, const char *to);
 /* Before what it tells of takes its name; the sync between the two is the batch's own. */
 int pki_audit_write(struct pki_store *store, struct pki_audit *audit);
@@ -585,11 +672,6 @@ struct pki_rotating {
     const char *purpose;
     const char *file;
     const char *public_ending;
-};
-
-struct pki_rotation {
-    enum hactl_rotation phase;
-    int64_t since_s;
 };
 
 size_t pki_rotating_count(void);

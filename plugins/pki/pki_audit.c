@@ -11,6 +11,7 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -45,9 +46,13 @@ static void put_text(FILE *stream, const char *key, const char *text)
 
 static void put_hex(FILE *stream, const char *key, const unsigned char *bytes, size_t count)
 {
+    static const char digits[] = "0123456789abcdef";
+
     fprintf(stream, ",\"%s\":\"", key);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stream, "%02x", bytes[i]);
+    for (size_t i = 0; i < count; i++) {
+        fputc(digits[bytes[i] >> 4], stream);
+        fputc(digits[bytes[i] & 15], stream);
+    }
     fputc('"', stream);
 }
 
@@ -76,11 +81,12 @@ static void put_actor(FILE *stream)
     put_text(stream, "actor", actor);
 }
 
-static void put_certificate(FILE *stream, X509 *certificate)
+static void put_certificate(const struct pki_audit *audit, X509 *certificate)
 {
+    FILE *stream = audit->stream;
     char *subject = pki_subject(certificate), *names = NULL;
     const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
-    const ASN1_OCTET_STRING *issuer = X509_get0_authority_key_id(certificate);
+    ASN1_OCTET_STRING *issuer = pki_key_id(certificate, true);
     struct pki_names have = {0};
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -92,12 +98,13 @@ static void put_certificate(FILE *stream, X509 *certificate)
     put_text(stream, "subject", subject);
     put_text(stream, "names", names);
     if (issuer == NULL)
-        issuer = X509_get0_subject_key_id(certificate);
+        issuer = pki_key_id(certificate, false);
     if (issuer != NULL)
         put_hex(stream, "issuer_key", ASN1_STRING_get0_data(issuer), (size_t)ASN1_STRING_length(issuer));
     put_time(stream, "not_after", pki_time_s(X509_get0_notAfter(certificate)));
-    if (X509_digest(certificate, EVP_sha256(), digest, &size) == 1)
+    if (X509_digest(certificate, audit->crypto->sha256, digest, &size) == 1)
         put_hex(stream, "sha256", digest, size);
+    ASN1_OCTET_STRING_free(issuer);
     pki_names_free(&have);
     free(names);
     free(subject);
@@ -107,8 +114,10 @@ void pki_audit_begin(struct pki_audit *audit, const struct pki *pki, struct hact
 {
     FILE *head;
 
-    *audit = (struct pki_audit){.stream = NULL};
+    *audit = (struct pki_audit){.crypto = &pki->crypto};
     audit->stream = open_memstream(&audit->text, &audit->size);
+    if (audit->stream != NULL)
+        __fsetlocking(audit->stream, FSETLOCKING_BYCALLER); /* one thread writes to it, a character at a time */
     head = fmemopen(audit->head, sizeof audit->head, "w");
     if (head == NULL)
         return;
@@ -136,7 +145,7 @@ void pki_audit_add(struct pki_audit *audit, const char *action, const char *purp
     if (stream == NULL)
         return;
     if (certificate != NULL)
-        put_certificate(stream, certificate);
+        put_certificate(audit, certificate);
     fputs("}\n", stream);
 }
 
@@ -159,10 +168,10 @@ static void put_serial(FILE *stream, const unsigned char *der, size_t size)
 }
 
 void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *replica,
-                      const struct pki_issuance *issuance, X509 *issuer, const unsigned char *der, size_t size)
+                      const struct pki_issuance *issuance, const ASN1_OCTET_STRING *issuer_key_id,
+                      const unsigned char *der, size_t size)
 {
     FILE *stream = begin_line(audit, "issue", purpose, replica);
-    const ASN1_OCTET_STRING *key = X509_get0_subject_key_id(issuer);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
     char subject[256], *names = NULL;
@@ -176,10 +185,10 @@ void pki_audit_issued(struct pki_audit *audit, const char *purpose, const char *
     if (issuance->names != NULL && issuance->names->count > 0)
         names = pki_names_text(issuance->names);
     put_text(stream, "names", names);
-    if (key != NULL)
-        put_hex(stream, "issuer_key", ASN1_STRING_get0_data(key), (size_t)ASN1_STRING_length(key));
+    if (issuer_key_id != NULL)
+        put_hex(stream, "issuer_key", ASN1_STRING_get0_data(issuer_key_id), (size_t)ASN1_STRING_length(issuer_key_id));
     put_time(stream, "not_after", issuance->not_after_s);
-    if (EVP_Digest(der, size, digest, &length, EVP_sha256(), NULL) == 1)
+    if (EVP_Digest(der, size, digest, &length, audit->crypto->sha256, NULL) == 1)
         put_hex(stream, "sha256", digest, length);
     fputs("}\n", stream);
     free(names);
@@ -221,17 +230,17 @@ int pki_audit_jobs(struct pki_batch *batch, const struct pki_jobs *jobs)
     for (size_t i = 0; i < jobs->count; i++) {
         const struct pki_job *job = &jobs->list[i];
         const struct pki_item *item = &batch->items[job->item];
-        const unsigned char *at = job->der;
-        X509 *certificate;
 
-        if (job->der != NULL && job->issuer != NULL) {
-            pki_audit_issued(&audit, item->purpose, item->replica, &job->issuance, job->issuer, job->der,
+        struct pki_issuer issuer = {.key_id = NULL};
+        ASN1_OCTET_STRING *key_id = NULL;
+
+        pki_job_issuer(job, &issuer, &key_id);
+        if (job->der != NULL)
+            pki_audit_issued(&audit, item->purpose, item->replica, &job->issuance, issuer.key_id, job->der,
                              job->der_size);
-            continue;
-        }
-        certificate = job->der != NULL ? d2i_X509(NULL, &at, (long)job->der_size) : NULL;
-        pki_audit_add(&audit, "issue", item->purpose, item->replica, certificate);
-        X509_free(certificate);
+        else
+            pki_audit_add(&audit, "issue", item->purpose, item->replica, NULL);
+        ASN1_OCTET_STRING_free(key_id);
     }
     error = pki_audit_write(batch->store, &audit);
     pki_audit_end(&audit);

@@ -153,6 +153,24 @@ int64_t pki_time_s(const ASN1_TIME *time)
     return ASN1_TIME_to_tm(time, &parts) == 1 ? (int64_t)timegm(&parts) : 0;
 }
 
+/* X509_get0_subject_key_id would take apart all extensions, and digest the
+ * certificate with an algorithm of the context that is not used here. */
+ASN1_OCTET_STRING *pki_key_id(X509 *certificate, bool issuer)
+{
+    AUTHORITY_KEYID *of_issuer;
+    ASN1_OCTET_STRING *id = NULL;
+
+    if (!issuer)
+        return X509_get_ext_d2i(certificate, NID_subject_key_identifier, NULL, NULL);
+    of_issuer = X509_get_ext_d2i(certificate, NID_authority_key_identifier, NULL, NULL);
+    if (of_issuer != NULL) {
+        id = of_issuer->keyid;
+        of_issuer->keyid = NULL; /* handed over */
+    }
+    AUTHORITY_KEYID_free(of_issuer);
+    return id;
+}
+
 char *pki_subject(X509 *certificate)
 {
     return pki_name_text(X509_get_subject_name(certificate));

@@ -137,7 +137,7 @@ static void check_key_file(struct pki_store *store, const struct pki_remembered 
         finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
         state->exposed = true;
     }
-    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
+    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
         finding(state, "its key belongs to user %u", (unsigned)file->owner);
         state->exposed = true;
     }
@@ -165,7 +165,7 @@ static void check_public_file(struct pki_store *store, const struct pki_remember
 
     if ((file->mode & 0022) != 0)
         finding(state, "its file can be changed by others (mode %04o)", (unsigned)file->mode);
-    if (file->owner != geteuid() && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
+    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
         finding(state, "its file belongs to user %u", (unsigned)file->owner);
 }
 
@@ -191,6 +191,8 @@ static void take_parsed(struct pki_store *store, struct pki_remembered *certific
         state->names = certificate->names;
         state->not_before_s = certificate->not_before_s;
         state->not_after_s = certificate->not_after_s;
+        if (certificate->made != NULL)
+            state->made = pki_readback_keep(certificate->made);
     }
     if (state->certificate != NULL) {
         state->not_before_s = pki_time_s(X509_get0_notBefore(state->certificate));
@@ -256,6 +258,8 @@ void pki_state_free(struct pki_state *state)
 {
     sk_X509_pop_free(state->chain, X509_free);
     EVP_PKEY_free(state->key);
+    pki_readback_free(state->made);
+    state->made = NULL;
     state->certificate = NULL;
     state->chain = NULL;
     state->key = NULL;
@@ -298,8 +302,8 @@ static uint64_t digest_trust(struct pki_store *store, const struct pki_authority
            ~UINT64_C(1);
 }
 
-void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
-                         struct pki_state *state)
+static void check_authority(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
+                            struct pki_state *state, bool parsed)
 {
     bool external = (pki->external & 1u << pki_authority_find(profile->purpose)) != 0;
     char base[PKI_PATH_SIZE], key_base[PKI_PATH_SIZE];
@@ -309,9 +313,14 @@ void pki_authority_check(struct pki *pki, struct pki_store *store, const struct 
     pki_signer_base(store, profile->file, ".crt", base);
     pki_signer_base(store, profile->file, ".key", key_base);
     file = load_pair(pki, store, base, key_base, external ? KEY_MAYBE_ELSEWHERE : KEY_HERE, state);
+    if (file != NULL && file->unparsed && (parsed || file->matches != state->key || state->ready != HACTL_YES)) {
+        pki_state_free(state);
+        pki_memory_forget(pki->memory, file);
+        file = load_pair(pki, store, base, key_base, external ? KEY_MAYBE_ELSEWHERE : KEY_HERE, state);
+    }
     state->trust = digest_trust(store, profile);
     certificate = state->certificate;
-    if (certificate == NULL)
+    if (certificate == NULL && state->made == NULL)
         return;
     check_validity(state, (int64_t)time(NULL));
     if (state->sealed)
@@ -327,6 +336,18 @@ void pki_authority_check(struct pki *pki, struct pki_store *store, const struct 
     pki_crypto_error();
 }
 
+void pki_authority_check(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
+                         struct pki_state *state)
+{
+    check_authority(pki, store, profile, state, true);
+}
+
+void pki_authority_glance(struct pki *pki, struct pki_store *store, const struct pki_authority_profile *profile,
+                          struct pki_state *state)
+{
+    check_authority(pki, store, profile, state, false);
+}
+
 struct pki_authority *pki_authorities_new(void)
 {
     struct pki_authority *authorities = calloc(pki_authority_count, sizeof *authorities);
@@ -336,22 +357,45 @@ struct pki_authority *pki_authorities_new(void)
     return authorities;
 }
 
-struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
-                                         const char *purpose)
+static void say_revocations(struct pki_authority *authority, int error)
+{
+    if (authority->crl == NULL && error != -ENOENT)
+        pki_state_finding(&authority->state, "its list of revocations, %s.crl, %s", authority->profile->file,
+                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
+}
+
+struct pki_authority *pki_authority_see(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
+                                        const char *purpose)
 {
     size_t i = pki_authority_find(purpose);
     struct pki_authority *authority = &authorities[i];
     int error = 0;
 
-    if (!authority->loaded)
-        pki_authority_check(pki, store, authority->profile, &authority->state);
-    if (!authority->loaded)
+    if (!authority->loaded) {
+        pki_authority_glance(pki, store, authority->profile, &authority->state);
         authority->crl = pki_crl_read(store, authority->profile->file, &error);
-    if (!authority->loaded && authority->crl == NULL && error != -ENOENT)
-        pki_state_finding(&authority->state, "its list of revocations, %s.crl, %s", authority->profile->file,
-                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
+        say_revocations(authority, error);
+    }
     authority->loaded = true;
     authority->external = (pki->external & 1u << i) != 0 && !authority->state.has_key;
+    return authority;
+}
+
+/* What was only glanced at is parsed. */
+static void parse_authority(struct pki *pki, struct pki_store *store, struct pki_authority *authority)
+{
+    if (authority->state.made == NULL)
+        return;
+    pki_state_free(&authority->state);
+    pki_authority_check(pki, store, authority->profile, &authority->state);
+}
+
+struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
+                                         const char *purpose)
+{
+    struct pki_authority *authority = pki_authority_see(pki, store, authorities, purpose);
+
+    parse_authority(pki, store, authority);
     return authority;
 }
 
@@ -419,7 +463,7 @@ static int64_t minimum(int64_t one, int64_t other)
 static void check_lifetime(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority,
                            bool foreign, struct pki_state *state, int64_t now_s)
 {
-    int64_t end_s = authority->certificate != NULL ? authority->not_after_s : INT64_MAX;
+    int64_t end_s = authority->certificate != NULL || authority->made != NULL ? authority->not_after_s : INT64_MAX;
     int64_t life_s = pki_profile_life_s(pki, want->profile), renew_s = pki_renew_s(pki, want->profile, want->replica);
     int64_t wanted_s = minimum(state->not_before_s + pki->backdate_s + life_s, end_s);
     int64_t difference_s = state->not_after_s - wanted_s;
@@ -502,7 +546,8 @@ uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, con
 {
     const char *texts[] = {want->common_name, want->profile->organization, pki_profile_key_type(pki, want->profile),
                            want->server, want->cluster};
-    uint64_t hash = 1469598103934665603u ^ want->profile->usage ^ (uint64_t)(uintptr_t)authority->certificate;
+    const void *signer = authority->made != NULL ? (const void *)authority->made : authority->certificate;
+    uint64_t hash = 1469598103934665603u ^ want->profile->usage ^ (uint64_t)(uintptr_t)signer;
 
     if (want->form == PKI_KUBECONFIG)
         hash ^= authority->trust;
@@ -553,7 +598,7 @@ static struct pki_remembered *load_leaf(struct pki *pki, struct pki_store *store
 }
 
 void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_want *want,
-                    const struct pki_authority *authority, struct pki_state *state)
+                    struct pki_authority *authority, struct pki_state *state)
 {
     uint64_t digest = pki_want_digest(pki, want, &authority->state);
     struct pki_remembered *file = load_leaf(pki, store, want, state);
@@ -565,6 +610,10 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
         pki_state_free(state);
         pki_memory_forget(pki->memory, file);
         file = load_leaf(pki, store, want, state);
+    }
+    if (file != NULL && !file->unparsed && authority->state.made != NULL) {
+        parse_authority(pki, store, authority);
+        digest = pki_want_digest(pki, want, &authority->state);
     }
     if (state->key != NULL && (file == NULL || file->good_for != digest) &&
         !pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile)))

@@ -204,11 +204,12 @@ int pki_crl_ensure(struct pki_batch *batch, struct pki_authority *authorities)
 
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++) {
         struct pki_authority *authority =
-            pki_authority_load(batch->pki, batch->store, authorities, pki_authorities[i].purpose);
+            pki_authority_see(batch->pki, batch->store, authorities, pki_authorities[i].purpose);
         struct pki_state state;
 
         if (authority->crl == NULL)
             continue;
+        authority = pki_authority_load(batch->pki, batch->store, authorities, pki_authorities[i].purpose);
         check(batch->pki, authority, &state);
         if (state.ready == HACTL_YES)
             continue;

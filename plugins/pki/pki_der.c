@@ -98,11 +98,11 @@ static const struct algorithm {
      15},
 };
 
-static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, EVP_PKEY *signer)
+static const struct algorithm *algorithm_of(const struct pki_crypto *crypto, const struct pki_signer *signer)
 {
-    int nid = pki_digest_for(crypto, signer) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
+    int nid = pki_curve_digest(crypto, signer->curve) == crypto->sha384 ? NID_ecdsa_with_SHA384 : NID_ecdsa_with_SHA256;
 
-    if (!pki_key_is_elliptic(signer))
+    if (signer->curve == NULL)
         nid = NID_sha256WithRSAEncryption;
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
         if (algorithms[i].nid == nid)
@@ -254,9 +254,8 @@ static void put_subject_key_id(struct der *der, const unsigned char id[KEY_ID_SI
     wrap_extension(der, 14, false, end);
 }
 
-static void put_authority_key_id(struct der *der, X509 *issuer)
+static void put_authority_key_id(struct der *der, const ASN1_OCTET_STRING *id)
 {
-    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(issuer);
     size_t end = der->at;
 
     if (id == NULL)
@@ -270,25 +269,26 @@ static void put_authority_key_id(struct der *der, X509 *issuer)
 
 /* And its identifier: RFC 7093, method 1, 160 bits of SHA-256 over the key's
  * bits, which stay the same as long as the key does. */
-static bool put_public_key(struct der *der, const struct pki_crypto *crypto, EVP_PKEY *key,
+static bool put_public_key(struct der *der, const struct pki_crypto *crypto, const struct pki_public *subject,
                            unsigned char id[KEY_ID_SIZE])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE], point[PKI_POINT_MAX];
-    const unsigned char *bits = point;
-    size_t point_size = pki_key_point(key, point), head_size;
-    const unsigned char *head = pki_key_head(key, &head_size);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    const unsigned char *bits = subject->point;
+    size_t head_size;
+    const unsigned char *head = pki_public_head(subject, &head_size);
     X509_PUBKEY *general = NULL;
-    int length = (int)point_size, encoded_size = 0;
+    int length = (int)subject->point_size, encoded_size = 0;
     unsigned char *encoded = NULL;
     bool good = false;
 
     if (head == NULL) {
-        if (X509_PUBKEY_set(&general, key) != 1 || X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
+        if (X509_PUBKEY_set(&general, subject->key) != 1 ||
+            X509_PUBKEY_get0_param(NULL, &bits, &length, NULL, general) != 1 ||
             (encoded_size = i2d_X509_PUBKEY(general, &encoded)) <= 0)
             goto out;
         put(der, encoded, (size_t)encoded_size);
     } else {
-        put(der, point, point_size);
+        put(der, subject->point, subject->point_size);
         put(der, head, head_size);
     }
     good = length > 0 && EVP_Digest(bits, (size_t)length, digest, NULL, crypto->sha256, NULL) == 1;
@@ -301,34 +301,27 @@ out:
 
 /* ---- all of it ---- */
 
-static bool put_issuer(struct der *der, const struct pki_issuance *issuance, X509 *issuer)
+static void put_issuer(struct der *der, const struct pki_issuance *issuance, const struct pki_issuer *issuer)
 {
-    const unsigned char *encoded;
-    size_t size;
-
-    if (issuer == NULL) {
+    if (issuer == NULL)
         put_subject(der, issuance);
-        return true;
-    }
-    /* The very bytes of the authority's own subject. */
-    if (X509_NAME_get0_der(X509_get_subject_name(issuer), &encoded, &size) != 1)
-        return false;
-    put(der, encoded, size);
-    return true;
+    else
+        put(der, issuer->name, issuer->name_size);
 }
 
-static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, EVP_PKEY *key,
-                             const struct pki_issuance *issuance, X509 *issuer, const struct algorithm *algorithm)
+static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, const struct pki_public *subject,
+                             const struct pki_issuance *issuance, const struct pki_issuer *issuer,
+                             const struct algorithm *algorithm)
 {
     unsigned char id[KEY_ID_SIZE], public_key[PKI_PUBLIC_KEY_MAX];
     struct der public_part = {.buffer = public_key, .room = sizeof public_key, .at = sizeof public_key};
     size_t end = der->at, part;
 
     /* Its identifier comes first here, since it stands later there. */
-    if (!put_public_key(&public_part, crypto, key, id) || public_part.failed)
+    if (!put_public_key(&public_part, crypto, subject, id) || public_part.failed)
         return false;
     if (issuer != NULL)
-        put_authority_key_id(der, issuer);
+        put_authority_key_id(der, issuer->key_id);
     put_subject_key_id(der, id);
     if (issuance->constraints != NULL)
         put_constraints(der, issuance->constraints);
@@ -336,7 +329,7 @@ static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, E
         put_names(der, issuance->names);
     if (!issuance->authority)
         put_extended_key_usage(der, issuance->usage);
-    put_key_usage(der, issuance->authority, pki_key_is_elliptic(key));
+    put_key_usage(der, issuance->authority, subject->curve != NULL);
     put_basic_constraints(der, issuance->authority);
     wrap(der, TAG_SEQUENCE, end);
     wrap(der, TAG_EXTENSIONS, end);
@@ -346,8 +339,7 @@ static bool put_to_be_signed(struct der *der, const struct pki_crypto *crypto, E
     put_time(der, issuance->not_after_s);
     put_time(der, issuance->not_before_s);
     wrap(der, TAG_SEQUENCE, part);
-    if (!put_issuer(der, issuance, issuer))
-        return false;
+    put_issuer(der, issuance, issuer);
     put(der, algorithm->der, algorithm->size);
     if (!put_serial(der, crypto))
         return false;
@@ -365,30 +357,38 @@ static size_t room_for(const struct pki_issuance *issuance)
     return room;
 }
 
-/* The context of a key that signs again and again is begun anew, not made anew. */
-static bool begin_signature(struct pki_maker *maker, EVP_PKEY *key)
+/* Ready to sign. The context of a key that signs again and again is begun anew, not made anew. */
+static struct pki_signer *begin_signature(struct pki_maker *maker, EVP_PKEY *key)
 {
-    if (maker->sign == NULL && (maker->sign = EVP_MD_CTX_new()) == NULL)
-        return false;
-    if (maker->signs_with == key && EVP_DigestSignInit(maker->sign, NULL, NULL, NULL, NULL) == 1)
-        return true;
-    maker->signs_with = NULL;
-    EVP_MD_CTX_reset(maker->sign);
-    if (EVP_DigestSignInit_ex(maker->sign, NULL, EVP_MD_get0_name(pki_digest_for(maker->crypto, key)),
-                              maker->crypto->library, NULL, key, NULL) != 1)
-        return false;
-    maker->signs_with = key;
-    return true;
+    struct pki_signer *signer;
+
+    for (size_t i = 0; i < PKI_SIGNERS; i++) {
+        signer = &maker->signers[i];
+        if (signer->key == key)
+            return EVP_DigestSignInit(signer->context, NULL, NULL, NULL, NULL) == 1 ? signer : NULL;
+    }
+    signer = &maker->signers[maker->next_signer++ % PKI_SIGNERS];
+    EVP_PKEY_free(signer->key);
+    signer->key = NULL;
+    EVP_MD_CTX_free(signer->context);
+    signer->context = EVP_MD_CTX_new();
+    signer->curve = pki_key_curve(key);
+    if (signer->context == NULL ||
+        EVP_DigestSignInit_ex(signer->context, NULL, EVP_MD_get0_name(pki_curve_digest(maker->crypto, signer->curve)),
+                              maker->crypto->library, NULL, key, NULL) != 1 ||
+        EVP_PKEY_up_ref(key) != 1)
+        return NULL;
+    signer->key = key;
+    return signer;
 }
 
-static bool put_signature(struct pki_maker *maker, struct der *whole, EVP_PKEY *signer, const struct der *signed_part,
+static bool put_signature(struct der *whole, const struct pki_signer *signer, const struct der *signed_part,
                           const struct algorithm *algorithm)
 {
     unsigned char signature[1024];
     size_t size = sizeof signature, end = whole->at;
 
-    if (!begin_signature(maker, signer) ||
-        EVP_DigestSign(maker->sign, signature, &size, signed_part->buffer + signed_part->at,
+    if (EVP_DigestSign(signer->context, signature, &size, signed_part->buffer + signed_part->at,
                        signed_part->room - signed_part->at) != 1)
         return false;
     put(whole, signature, size);
@@ -400,16 +400,17 @@ static bool put_signature(struct pki_maker *maker, struct der *whole, EVP_PKEY *
     return !whole->failed;
 }
 
-unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
-                                    X509 *issuer, EVP_PKEY *issuer_key, size_t *size)
+unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                          const struct pki_issuer *issuer, EVP_PKEY *issuer_key, size_t *size)
 {
     size_t room = room_for(issuance);
     struct der to_be_signed = {.buffer = malloc(room), .room = room, .at = room};
     struct der whole = {.buffer = malloc(room + 1280), .room = room + 1280, .at = room + 1280};
-    const struct algorithm *algorithm = algorithm_of(maker->crypto, issuer_key);
+    const struct pki_signer *signer = pki_public_take(&maker->subject, key) ? begin_signature(maker, issuer_key) : NULL;
+    const struct algorithm *algorithm = signer != NULL ? algorithm_of(maker->crypto, signer) : NULL;
     bool good = to_be_signed.buffer != NULL && whole.buffer != NULL && algorithm != NULL &&
-                put_to_be_signed(&to_be_signed, maker->crypto, key, issuance, issuer, algorithm) &&
-                put_signature(maker, &whole, issuer_key, &to_be_signed, algorithm);
+                put_to_be_signed(&to_be_signed, maker->crypto, &maker->subject, issuance, issuer, algorithm) &&
+                put_signature(&whole, signer, &to_be_signed, algorithm);
 
     free(to_be_signed.buffer);
     if (!good) {
@@ -419,4 +420,22 @@ unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, cons
     *size = whole.room - whole.at;
     memmove(whole.buffer, whole.buffer + whole.at, *size);
     return whole.buffer;
+}
+
+unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
+                                    X509 *issuer, EVP_PKEY *issuer_key, size_t *size)
+{
+    struct pki_issuer parts;
+    ASN1_OCTET_STRING *key_id;
+    unsigned char *der;
+
+    if (issuer == NULL)
+        return pki_certificate_make_under(maker, key, issuance, NULL, issuer_key, size);
+    key_id = pki_key_id(issuer, false);
+    parts.key_id = key_id;
+    der = X509_NAME_get0_der(X509_get_subject_name(issuer), &parts.name, &parts.name_size) == 1
+              ? pki_certificate_make_under(maker, key, issuance, &parts, issuer_key, size)
+              : NULL;
+    ASN1_OCTET_STRING_free(key_id);
+    return der;
 }

@@ -124,8 +124,8 @@ static int emit_signed(struct pki *pki, struct hactl_call *call, const struct pk
 }
 
 /* Durable before anybody has the certificate. */
-static int audit_signed(struct pki *pki, struct hactl_call *call, struct pki_store *store,
-                        const struct pki_want *want, X509 *certificate)
+static int audit_signed(struct pki *pki, struct hactl_call *call, struct pki_store *store, const struct pki_want *want,
+                        X509 *certificate)
 {
     struct pki_audit audit;
     int error;

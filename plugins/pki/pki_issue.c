@@ -44,7 +44,7 @@ static int finish_authority(struct pki *pki, struct hactl_call *call, struct pki
         return pki_store_fail(pki, call, error, profile->file, ".crt");
     pki->host->log(call, HACTL_LOG_INFO, "authority %s: an interrupted run was finished", profile->purpose);
     pki_state_free(state);
-    pki_authority_check(pki, store, profile, state);
+    pki_authority_glance(pki, store, profile, state);
     return HACTL_OK;
 }
 
@@ -62,7 +62,7 @@ static int restrict_authority(struct pki *pki, struct hactl_call *call, struct p
                    "%s/%s.key could be read by others; its mode is 0600 now, but who has read it can sign as %s",
                    pki->directory, profile->file, profile->purpose);
     pki_state_free(state);
-    pki_authority_check(pki, store, profile, state);
+    pki_authority_glance(pki, store, profile, state);
     return HACTL_OK;
 }
 
@@ -152,7 +152,7 @@ static int ensure_authority(struct pki_batch *batch, struct pki_jobs *jobs, cons
     struct pki_state state;
     int result;
 
-    pki_authority_check(pki, batch->store, profile, &state);
+    pki_authority_glance(pki, batch->store, profile, &state);
     result = finish_authority(pki, batch->call, batch->store, profile, &state);
     if (result == HACTL_OK)
         result = restrict_authority(pki, batch->call, batch->store, profile, &state);
@@ -203,8 +203,10 @@ static int finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
     if (result == HACTL_OK)
         result = pki_audit_jobs(batch, jobs);
     result = pki_batch_close(batch, result);
-    if (result == HACTL_OK)
+    if (result == HACTL_OK) {
         pki_jobs_remember(batch->pki, batch->store, batch, jobs);
+        pki_tree_remember(batch);
+    }
     /* What is there is there; the next call goes on with the rest. */
     if (result == HACTL_OK && jobs->left > 0) {
         batch->pki->host->retry_after(batch->call, 1);
@@ -231,6 +233,7 @@ int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl
         return result;
     pki_batch_open(&batch, pki, call, &store);
     result = pki_rotation_finish(pki, call, &store);
+    pki_store_looking(&store, true);
     if (pki->constrain && (constraints = pki_constraints_make(inventory)) == NULL)
         result = out_of_memory(&batch);
     for (size_t i = 0; result == HACTL_OK && i < pki_authority_count; i++)
@@ -331,6 +334,7 @@ struct issue {
     struct pki_batch batch;
     struct pki_jobs jobs;
     struct pki_authority *authorities;
+    struct pki_originals *originals;
     struct pki_blob *trust;         /* of each authority, once it was read */
     struct pki_authority *external; /* one whose certificates others have to make */
     const struct hactl_inventory *inventory;
@@ -409,8 +413,10 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     job->issuer = authority->state.certificate;
     job->issuer_key = authority->state.key;
     job->issuer_chain = authority->state.chain;
-    job->constrained = X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
-    job->verify = pki->verified[which] != job->issuer;
+    job->made_issuer = authority->state.made;
+    job->constrained = job->issuer != NULL && X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
+    /* One that this process made was verified when it was. */
+    job->verify = job->issuer != NULL && pki->verified[which] != job->issuer;
     if (job->verify && X509_up_ref(job->issuer) == 1) {
         X509_free(pki->verified[which]);
         pki->verified[which] = job->issuer;
@@ -477,7 +483,7 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
 
     if (result != HACTL_OK)
         return result;
-    authority = pki_authority_load(pki, issue->batch.store, issue->authorities, profile->authority);
+    authority = pki_authority_see(pki, issue->batch.store, issue->authorities, profile->authority);
     pki_leaf_check(pki, issue->batch.store, &want, authority, &state);
     if (want.keyless && state.error == 0)
         result = take_request(issue, &want, &state);
@@ -489,6 +495,9 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
     } else if (state.ready != HACTL_YES && authority->external) {
         issue->external = authority;
     } else if (state.ready != HACTL_YES) {
+        /* Its constraints have to be read. */
+        if (pki->constrain)
+            authority = pki_authority_load(pki, issue->batch.store, issue->authorities, profile->authority);
         result = pki_authority_usable(pki, call, issue->batch.store, authority);
         if (result == HACTL_OK)
             result = pki_authority_horizon(pki, call, authority, profile);
@@ -537,9 +546,10 @@ static int issue_open(struct issue *issue, struct pki *pki, struct hactl_call *c
 {
     *issue = (struct issue){.inventory = inventory,
                             .authorities = pki_authorities_new(),
+                            .originals = pki_originals_new(),
                             .trust = calloc(pki_authority_count, sizeof *issue->trust)};
     pki_batch_open(&issue->batch, pki, call, store);
-    if (issue->authorities == NULL || issue->trust == NULL)
+    if (issue->authorities == NULL || issue->originals == NULL || issue->trust == NULL)
         return out_of_memory(&issue->batch);
     return HACTL_OK;
 }
@@ -549,6 +559,7 @@ static void issue_close(struct issue *issue)
     for (size_t i = 0; issue->trust != NULL && i < pki_authority_count; i++)
         pki_blob_free(&issue->trust[i]);
     free(issue->trust);
+    pki_originals_free(issue->originals);
     pki_authorities_free(issue->authorities);
 }
 
@@ -565,7 +576,8 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
             pki_called_for(issue->inventory, &pki->profiles[i]))
             result = consider(issue, &pki->profiles[i], subject);
     if (result == HACTL_OK && subject != NULL)
-        return issue->inventory->replica_keys ? HACTL_OK : pki_tree_ensure(&issue->batch, subject->name);
+        return issue->inventory->replica_keys ? HACTL_OK
+                                              : pki_tree_ensure(&issue->batch, issue->originals, subject->name);
     if (result == HACTL_OK)
         result = pki_crl_ensure(&issue->batch, issue->authorities);
     return result == HACTL_OK ? add_account(&issue->batch, &issue->jobs) : result;

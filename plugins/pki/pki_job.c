@@ -39,7 +39,7 @@ void pki_jobs_free(struct pki_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->count; i++) {
         free(jobs->list[i].der);
-        X509_free(jobs->list[i].parsed);
+        pki_readback_free(jobs->list[i].made);
         EVP_PKEY_free(jobs->list[i].key);
         pki_want_free(&jobs->list[i].want);
     }
@@ -58,6 +58,7 @@ struct run {
 };
 
 struct worker {
+    pthread_t thread;
     struct run *run;
     struct pki_store store;
     struct pki_maker maker;
@@ -92,7 +93,7 @@ static int stage_key(struct worker *worker, struct pki_job *job)
     size_t size = 0;
     int result;
 
-    if (pki_key_write(worker->maker.crypto, job->key, job->passphrase, &pem, &size) != 0)
+    if (pki_maker_key_write(&worker->maker, job->key, job->passphrase, &pem, &size) != 0)
         return job_fail(job, 1, "its key cannot be written: %s", pki_crypto_error());
     result = stage(worker, job, ".key", pem, size, 0600);
     ha_secret_free(pem, size);
@@ -141,7 +142,7 @@ static int stage_kubeconfig(struct worker *worker, struct pki_job *job)
     char *certificate = chain_text(job, &certificate_size), *key = NULL, *text = NULL;
     int result;
 
-    if (certificate == NULL || pki_key_write(worker->maker.crypto, job->key, NULL, &key, &key_size) != 0 ||
+    if (certificate == NULL || pki_maker_key_write(&worker->maker, job->key, NULL, &key, &key_size) != 0 ||
         pki_kubeconfig_write(job->cluster, job->issuance.common_name, job->server, job->trust, certificate, key, &text,
                              &size) != 0)
         result = job_fail(job, 1, "it cannot be written: %s", pki_crypto_error());
@@ -168,24 +169,46 @@ static int stage_account(struct worker *worker, struct pki_job *job)
     return result;
 }
 
+/* Which authority a job's certificate is of: itself, when it is one. `*key_id` is for the caller to free. */
+bool pki_job_issuer(const struct pki_job *job, struct pki_issuer *issuer, ASN1_OCTET_STRING **key_id)
+{
+    const struct pki_readback *made = job->made_issuer != NULL ? job->made_issuer : job->made;
+
+    *key_id = NULL;
+    if (job->issuer == NULL)
+        return made != NULL && pki_readback_issuer(made, issuer);
+    *key_id = pki_key_id(job->issuer, false);
+    issuer->key_id = *key_id;
+    return X509_NAME_get0_der(X509_get_subject_name(job->issuer), &issuer->name, &issuer->name_size) == 1;
+}
+
 /* A signature made with a broken key or processor would be found by whoever
  * is shown it; the first of each authority is found here, and read back. */
 static int verify(struct worker *worker, struct pki_job *job, EVP_PKEY *signer)
 {
+    struct pki_readback *made = pki_readback_make(&worker->maker, job->der, job->der_size, signer);
+
+    if (made == NULL)
+        return job_fail(job, 1, "its own signature does not verify: %s", pki_crypto_error());
+    if (job->issuer == NULL && job->made_issuer == NULL)
+        job->made = made; /* handed over */
+    else
+        pki_readback_free(made);
+    return HACTL_OK;
+}
+
+static int check_constraints(struct worker *worker, struct pki_job *job)
+{
     X509 *certificate = pki_certificate_parse(worker->maker.crypto, job->der, job->der_size);
     int result = HACTL_OK;
 
-    if (certificate == NULL || (job->verify && X509_verify(certificate, signer) != 1))
-        result = job_fail(job, 1, "its own signature does not verify: %s", pki_crypto_error());
-    else if (job->issuer != NULL && !pki_constraints_allow(job->issuer, certificate))
+    if (certificate == NULL)
+        result = job_fail(job, 1, "it cannot be read back: %s", pki_crypto_error());
+    else if (!pki_constraints_allow(job->issuer, certificate))
         result = job_fail(job, 2,
                           "one of its names is outside of the name constraints of its authority %s; an authority that "
                           "was constrained to other addresses has to be replaced first",
                           job->want.profile != NULL ? job->want.profile->authority : "");
-    if (result == HACTL_OK && job->issuer == NULL) {
-        job->parsed = certificate;
-        certificate = NULL; /* handed over */
-    }
     X509_free(certificate);
     return result;
 }
@@ -193,11 +216,19 @@ static int verify(struct worker *worker, struct pki_job *job, EVP_PKEY *signer)
 static int make_certificate(struct worker *worker, struct pki_job *job)
 {
     EVP_PKEY *signer = job->issuer_key != NULL ? job->issuer_key : job->key;
+    ASN1_OCTET_STRING *key_id;
+    struct pki_issuer issuer;
+    bool signed_by_other = pki_job_issuer(job, &issuer, &key_id);
+    int result = HACTL_OK;
 
-    job->der = pki_certificate_make(&worker->maker, job->key, &job->issuance, job->issuer, signer, &job->der_size);
+    job->der = pki_certificate_make_under(&worker->maker, job->key, &job->issuance, signed_by_other ? &issuer : NULL,
+                                          signer, &job->der_size);
+    ASN1_OCTET_STRING_free(key_id);
     if (job->der == NULL)
         return job_fail(job, 1, "%s", pki_crypto_error());
-    return job->verify || job->constrained ? verify(worker, job, signer) : HACTL_OK;
+    if (job->verify)
+        result = verify(worker, job, signer);
+    return result == HACTL_OK && job->constrained ? check_constraints(worker, job) : result;
 }
 
 static int do_job(struct worker *worker, struct pki_job *job)
@@ -315,17 +346,19 @@ static void skip_undone(struct pki_batch *batch, struct pki_jobs *jobs)
 int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
 {
     struct run run = {.batch = batch, .jobs = jobs};
-    struct worker workers[THREADS_MAX];
-    pthread_t threads[THREADS_MAX];
     unsigned wanted = threads_worth(batch->pki, jobs), started = 1;
+    struct worker *workers = calloc(wanted, sizeof *workers);
 
+    if (workers == NULL)
+        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
     for (unsigned i = 0; i < wanted; i++)
         workers[i].run = &run;
-    while (started < wanted && pthread_create(&threads[started], NULL, thread_main, &workers[started]) == 0)
+    while (started < wanted && pthread_create(&workers[started].thread, NULL, thread_main, &workers[started]) == 0)
         started++;
     work(&workers[0], true);
     for (unsigned i = 1; i < started; i++)
-        pthread_join(threads[i], NULL);
+        pthread_join(workers[i].thread, NULL);
+    free(workers);
     skip_undone(batch, jobs);
     return report(batch, jobs);
 }
@@ -339,12 +372,27 @@ static void take_key(struct pki_remembered *one, const struct pki_job *job)
     one->sealed = job->passphrase != NULL;
 }
 
-/* "O=b,CN=a", as it is printed when it was read */
+/* Nothing that RFC 2253 would write in another way. */
+static bool is_plain(const char *text)
+{
+    return text == NULL ||
+           (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_")] == '\0' &&
+            text[0] != '\0');
+}
+
+/* "CN=a,O=b", as it is printed when it was read */
 static char *subject_text(const struct pki_issuance *issuance)
 {
-    X509_NAME *name = X509_NAME_new();
+    const char *group = issuance->organization;
+    X509_NAME *name;
     char *text = NULL;
 
+    if (is_plain(issuance->common_name) && is_plain(group))
+        return asprintf(&text, "CN=%s%s%s", issuance->common_name, group != NULL ? ",O=" : "",
+                        group != NULL ? group : "") < 0
+                   ? NULL
+                   : text;
+    name = X509_NAME_new();
     if (name != NULL && pki_subject_set(name, issuance->common_name, issuance->organization) == 1)
         text = pki_name_text(name);
     X509_NAME_free(name);
@@ -356,28 +404,28 @@ static void take_leaf(struct pki_remembered *one, const struct pki_job *job)
 {
     one->subject = subject_text(&job->issuance);
     one->names = pki_names_text(job->issuance.names);
-    if (one->subject == NULL || one->names == NULL || X509_up_ref(job->issuer) != 1 || EVP_PKEY_up_ref(job->key) != 1)
+    if (one->subject == NULL || one->names == NULL || EVP_PKEY_up_ref(job->key) != 1)
         return;
     one->matches = job->key;
-    one->verified_by = job->issuer;
     one->not_before_s = job->issuance.not_before_s;
     one->not_after_s = job->issuance.not_after_s;
     one->good_for = job->digest;
     one->unparsed = true;
 }
 
-/* It verifies with its own key, which was seen when it was made. */
+/* It verifies with its own key, which was seen when it was made, and says what an authority is to say. */
 static void take_authority(struct pki_remembered *one, const struct pki_job *job)
 {
-    one->chain = job->parsed != NULL ? sk_X509_new_null() : NULL;
-    if (one->chain == NULL)
+    one->subject = subject_text(&job->issuance);
+    one->names = strdup("");
+    if (one->subject == NULL || one->names == NULL || job->made == NULL || EVP_PKEY_up_ref(job->key) != 1)
         return;
-    if (X509_up_ref(job->parsed) == 1)
-        one->verified_by = job->parsed;
-    if (EVP_PKEY_up_ref(job->key) == 1)
-        one->matches = job->key;
-    if (sk_X509_push(one->chain, job->parsed) > 0)
-        X509_up_ref(job->parsed);
+    one->matches = job->key;
+    one->made = pki_readback_keep(job->made);
+    one->not_before_s = job->issuance.not_before_s;
+    one->not_after_s = job->issuance.not_after_s;
+    one->good_for = 1;
+    one->unparsed = true;
 }
 
 static void take_public(struct pki_remembered *one, const struct pki_job *job)
@@ -410,17 +458,6 @@ static void remember_one(struct pki *pki, struct pki_store *store, const struct 
     take(one, job);
 }
 
-/* Whose own signature was checked need not be checked again with its first leaf. */
-static void note_verified(struct pki *pki, const struct pki_item *item, const struct pki_job *job)
-{
-    size_t which = pki_authority_find(item->purpose);
-
-    if (job->parsed == NULL || which == pki_authority_count || X509_up_ref(job->parsed) != 1)
-        return;
-    X509_free(pki->verified[which]);
-    pki->verified[which] = job->parsed;
-}
-
 void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pki_batch *batch,
                        const struct pki_jobs *jobs)
 {
@@ -429,7 +466,6 @@ void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pk
         const struct pki_item *item = &batch->items[job->item];
         if (!job->done)
             continue;
-        note_verified(pki, item, job);
         if (job->kind == PKI_JOB_KUBECONFIG)
             remember_one(pki, store, item, ".conf", job, take_kubeconfig);
         if (job->kind == PKI_JOB_ACCOUNT)
@@ -437,6 +473,6 @@ void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pk
         if (job->kind != PKI_JOB_KUBECONFIG && item->new_key)
             remember_one(pki, store, item, ".key", job, take_key);
         if (job->kind == PKI_JOB_CERTIFICATE)
-            remember_one(pki, store, item, ".crt", job, job->issuer != NULL ? take_leaf : take_authority);
+            remember_one(pki, store, item, ".crt", job, job->made == NULL ? take_leaf : take_authority);
     }
 }

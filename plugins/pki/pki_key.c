@@ -22,11 +22,12 @@
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 
 /* RFC 5958 around RFC 5915 without parameters: head, private value, middle,
  * uncompressed point. */
-struct curve {
+struct pki_curve {
     const char *key_type;
     const char *group;
     int nid;
@@ -38,7 +39,7 @@ struct curve {
     unsigned char public_head[32];
 };
 
-static const struct curve curves[] = {
+static const struct pki_curve curves[] = {
     {"ecdsa-p256",
      "P-256",
      NID_X9_62_prime256v1,
@@ -64,27 +65,28 @@ static const struct curve curves[] = {
 };
 
 #define CURVE_COUNT (sizeof curves / sizeof curves[0])
-#define POINT_MAX   PKI_POINT_MAX
 #define FRAME_MAX   200
 
-static size_t point_size(const struct curve *curve)
+static size_t point_size(const struct pki_curve *curve)
 {
     return 2 * curve->field_size + 1;
 }
 
-static size_t frame_size(const struct curve *curve)
+static size_t frame_size(const struct pki_curve *curve)
 {
     return curve->head_size + curve->field_size + sizeof curve->middle + point_size(curve);
 }
 
-static const struct curve *curve_of(EVP_PKEY *key)
+const struct pki_curve *pki_key_curve(EVP_PKEY *key)
 {
     char group[64];
+    int nid;
 
     if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC || EVP_PKEY_get_group_name(key, group, sizeof group, NULL) != 1)
         return NULL;
+    nid = OBJ_txt2nid(group);
     for (size_t i = 0; i < CURVE_COUNT; i++)
-        if (OBJ_txt2nid(group) == curves[i].nid || strcmp(group, curves[i].group) == 0)
+        if (nid == curves[i].nid || strcmp(group, curves[i].group) == 0)
             return &curves[i];
     return NULL;
 }
@@ -94,10 +96,17 @@ static const struct curve *curve_of(EVP_PKEY *key)
 int pki_crypto_open(struct pki_crypto *crypto)
 {
     memset(crypto, 0, sizeof *crypto);
+    /* Otherwise libcrypto reads openssl.cnf for its default context, which is not used here. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     crypto->library = OSSL_LIB_CTX_new();
     if (crypto->library == NULL)
         return -1;
     crypto->provider = OSSL_PROVIDER_load(crypto->library, "default");
+    /* The usual generator is made of a cipher, and for the first cipher libcrypto learns all of them. */
+    if (RAND_set_DRBG_type(crypto->library, "HASH-DRBG", NULL, NULL, "SHA2-256") != 1) {
+        pki_crypto_close(crypto);
+        return -1;
+    }
     crypto->sha256 = EVP_MD_fetch(crypto->library, "SHA2-256", NULL);
     crypto->sha384 = EVP_MD_fetch(crypto->library, "SHA2-384", NULL);
     if (crypto->provider != NULL && crypto->sha256 != NULL && crypto->sha384 != NULL)
@@ -124,7 +133,11 @@ void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto)
 void pki_maker_close(struct pki_maker *maker)
 {
     EVP_PKEY_CTX_free(maker->generate);
-    EVP_MD_CTX_free(maker->sign);
+    EVP_PKEY_free(maker->subject.key);
+    for (size_t i = 0; i < PKI_SIGNERS; i++) {
+        EVP_MD_CTX_free(maker->signers[i].context);
+        EVP_PKEY_free(maker->signers[i].key);
+    }
     *maker = (struct pki_maker){.crypto = NULL};
 }
 
@@ -186,7 +199,7 @@ EVP_PKEY *pki_key_generate(struct pki_maker *maker, const char *key_type)
 
 const char *pki_key_type(EVP_PKEY *key)
 {
-    const struct curve *curve = curve_of(key);
+    const struct pki_curve *curve = pki_key_curve(key);
 
     if (curve != NULL)
         return curve->key_type;
@@ -212,8 +225,38 @@ static size_t key_point(EVP_PKEY *key, unsigned char *point, size_t size)
     return length;
 }
 
-static size_t frame_write(EVP_PKEY *key, const struct curve *curve, unsigned char frame[FRAME_MAX])
+/* ---- public halves ---- */
+
+bool pki_public_take(struct pki_public *half, EVP_PKEY *key)
 {
+    if (half->key == key)
+        return true;
+    EVP_PKEY_free(half->key);
+    *half = (struct pki_public){.curve = pki_key_curve(key)};
+    if (half->curve != NULL)
+        half->point_size = key_point(key, half->point, sizeof half->point);
+    if ((half->curve != NULL && half->point_size != point_size(half->curve)) || EVP_PKEY_up_ref(key) != 1)
+        return false;
+    half->key = key;
+    return true;
+}
+
+const unsigned char *pki_public_head(const struct pki_public *half, size_t *size)
+{
+    *size = half->curve != NULL ? half->curve->public_head_size : 0;
+    return half->curve != NULL ? half->curve->public_head : NULL;
+}
+
+const EVP_MD *pki_curve_digest(const struct pki_crypto *crypto, const struct pki_curve *curve)
+{
+    return curve != NULL && curve->nid == NID_secp384r1 ? crypto->sha384 : crypto->sha256;
+}
+
+/* ---- private keys in PKCS#8 ---- */
+
+static size_t frame_write(EVP_PKEY *key, const struct pki_public *half, unsigned char frame[FRAME_MAX])
+{
+    const struct pki_curve *curve = half->curve;
     unsigned char *at = frame;
     BIGNUM *private_value = NULL;
     size_t written = 0;
@@ -226,15 +269,15 @@ static size_t frame_write(EVP_PKEY *key, const struct curve *curve, unsigned cha
     at += curve->field_size;
     memcpy(at, curve->middle, sizeof curve->middle);
     at += sizeof curve->middle;
-    if (key_point(key, at, POINT_MAX) == point_size(curve))
-        written = frame_size(curve);
+    memcpy(at, half->point, half->point_size);
+    written = frame_size(curve);
 out:
     BN_clear_free(private_value);
     return written;
 }
 
-static EVP_PKEY *key_from_parts(const struct pki_crypto *crypto, const struct curve *curve, const unsigned char *value,
-                                const unsigned char *point)
+static EVP_PKEY *key_from_parts(const struct pki_crypto *crypto, const struct pki_curve *curve,
+                                const unsigned char *value, const unsigned char *point)
 {
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(crypto->library, "EC", NULL), *check = NULL;
@@ -267,7 +310,7 @@ out:
 static EVP_PKEY *frame_read(const struct pki_crypto *crypto, const unsigned char *frame, size_t size, bool *fits)
 {
     for (size_t i = 0; i < CURVE_COUNT; i++) {
-        const struct curve *curve = &curves[i];
+        const struct pki_curve *curve = &curves[i];
         const unsigned char *value = frame + curve->head_size, *middle = value + curve->field_size;
         if (size != frame_size(curve) || memcmp(frame, curve->head, curve->head_size) != 0 ||
             memcmp(middle, curve->middle, sizeof curve->middle) != 0)
@@ -381,24 +424,24 @@ static int write_plain(BIO *bio, EVP_PKEY *key)
     return result;
 }
 
-static char *frame_text(EVP_PKEY *key, const struct curve *curve, size_t *size)
+static char *frame_text(EVP_PKEY *key, const struct pki_public *half, size_t *size)
 {
     unsigned char frame[FRAME_MAX];
-    size_t length = frame_write(key, curve, frame);
+    size_t length = frame_write(key, half, frame);
     char *text = length > 0 ? pki_pem("PRIVATE KEY", frame, length, size) : NULL;
 
     OPENSSL_cleanse(frame, sizeof frame);
     return text;
 }
 
-int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size)
+static int key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const struct pki_public *half,
+                     const char *passphrase, char **pem, size_t *size)
 {
-    const struct curve *curve = curve_of(key);
     BIO *bio;
     int result = -1;
 
-    if (passphrase == NULL && curve != NULL) {
-        *pem = frame_text(key, curve, size);
+    if (passphrase == NULL && half->curve != NULL) {
+        *pem = frame_text(key, half, size);
         return *pem != NULL ? 0 : -1;
     }
     bio = BIO_new(BIO_s_secmem());
@@ -408,27 +451,28 @@ int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *pa
     return result;
 }
 
+int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size)
+{
+    struct pki_public half = {.key = NULL};
+    int result = pki_public_take(&half, key) ? key_write(crypto, key, &half, passphrase, pem, size) : -1;
+
+    EVP_PKEY_free(half.key);
+    return result;
+}
+
+int pki_maker_key_write(const struct pki_maker *maker, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size)
+{
+    if (maker->subject.key == key)
+        return key_write(maker->crypto, key, &maker->subject, passphrase, pem, size);
+    return pki_key_write(maker->crypto, key, passphrase, pem, size);
+}
+
 /* ---- public keys ---- */
-
-size_t pki_key_point(EVP_PKEY *key, unsigned char point[PKI_POINT_MAX])
-{
-    const struct curve *curve = curve_of(key);
-
-    return curve != NULL ? key_point(key, point, PKI_POINT_MAX) : 0;
-}
-
-const unsigned char *pki_key_head(EVP_PKEY *key, size_t *size)
-{
-    const struct curve *curve = curve_of(key);
-
-    *size = curve != NULL ? curve->public_head_size : 0;
-    return curve != NULL ? curve->public_head : NULL;
-}
 
 int pki_public_key_write(EVP_PKEY *key, char **pem, size_t *size)
 {
     unsigned char der[32 + PKI_POINT_MAX];
-    const struct curve *curve = curve_of(key);
+    const struct pki_curve *curve = pki_key_curve(key);
     BIO *bio;
     int result = -1;
 
@@ -457,16 +501,9 @@ EVP_PKEY *pki_public_key_read(const struct pki_crypto *crypto, const char *pem, 
     return key;
 }
 
-bool pki_key_is_elliptic(EVP_PKEY *key)
-{
-    return curve_of(key) != NULL;
-}
-
 const EVP_MD *pki_digest_for(const struct pki_crypto *crypto, EVP_PKEY *key)
 {
-    const struct curve *curve = curve_of(key);
-
-    return curve != NULL && curve->nid == NID_secp384r1 ? crypto->sha384 : crypto->sha256;
+    return pki_curve_digest(crypto, pki_key_curve(key));
 }
 
 /* ---- the pass phrase of authorities' keys ---- */

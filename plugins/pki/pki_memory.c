@@ -25,6 +25,8 @@ static void clear(struct pki_remembered *one)
         pki_kubeconfig_free(one->kubeconfig);
     free(one->kubeconfig);
     sk_X509_pop_free(one->chain, X509_free);
+    pki_readback_free(one->made);
+    one->made = NULL;
     EVP_PKEY_free(one->key);
     X509_free(one->verified_by);
     EVP_PKEY_free(one->matches);
@@ -52,15 +54,24 @@ void pki_memory_free(struct pki_memory *memory)
     free(memory);
 }
 
-static struct pki_remembered **place_of(struct pki_memory *memory, const char *name)
+static unsigned add_to_hash(unsigned hash, const char *text)
 {
-    unsigned hash = 5381;
-    struct pki_remembered **place;
+    for (; *text != '\0'; text++)
+        hash = hash * 33 + (unsigned char)*text;
+    return hash;
+}
 
-    for (const char *at = name; *at != '\0'; at++)
-        hash = hash * 33 + (unsigned char)*at;
-    place = &memory->buckets[hash % BUCKETS];
-    while (*place != NULL && strcmp((*place)->name, name) != 0)
+static bool has_name(const struct pki_remembered *one, const char *base, size_t length, const char *ending)
+{
+    return strncmp(one->name, base, length) == 0 && strcmp(one->name + length, ending) == 0;
+}
+
+static struct pki_remembered **place_of(struct pki_memory *memory, const char *base, const char *ending)
+{
+    struct pki_remembered **place = &memory->buckets[add_to_hash(add_to_hash(5381, base), ending) % BUCKETS];
+    size_t length = strlen(base);
+
+    while (*place != NULL && !has_name(*place, base, length, ending))
         place = &(*place)->next;
     return place;
 }
@@ -79,11 +90,8 @@ bool pki_identity_same(const struct pki_identity *one, const struct pki_identity
 struct pki_remembered *pki_memory_find(struct pki_memory *memory, const char *base, const char *ending,
                                        const struct pki_blob *now)
 {
-    char name[PKI_PATH_SIZE + 16];
-    struct pki_remembered *one;
+    struct pki_remembered *one = *place_of(memory, base, ending);
 
-    snprintf(name, sizeof name, "%s%s", base, ending);
-    one = *place_of(memory, name);
     return one != NULL && pki_identity_same(&one->identity, &now->identity) ? one : NULL;
 }
 
@@ -93,10 +101,10 @@ struct pki_remembered *pki_memory_add(struct pki_memory *memory, const char *bas
     char name[PKI_PATH_SIZE + 16];
     struct pki_remembered **place, *one;
 
-    snprintf(name, sizeof name, "%s%s", base, ending);
-    place = place_of(memory, name);
+    place = place_of(memory, base, ending);
     one = *place;
     if (one == NULL) {
+        snprintf(name, sizeof name, "%s%s", base, ending);
         one = calloc(1, sizeof *one);
         if (one == NULL || (one->name = strdup(name)) == NULL) {
             free(one);

@@ -85,14 +85,14 @@ bool pki_names_have(const struct pki_names *names, const struct pki_name *name)
 
 char *pki_names_text(const struct pki_names *names)
 {
-    size_t size = 1, used = 0;
-    char *text;
+    size_t size = 1;
+    char *text, *end;
 
     for (size_t i = 0; i < names->count; i++)
         size += strlen(names->list[i].text) + 1;
-    text = calloc(1, size);
+    text = end = calloc(1, size);
     for (size_t i = 0; text != NULL && i < names->count; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? "," : "", names->list[i].text);
+        end = stpcpy(stpcpy(end, i > 0 ? "," : ""), names->list[i].text);
     return text;
 }
 
@@ -106,15 +106,16 @@ void pki_names_free(struct pki_names *names)
 /* "10.0.0.11 (internal address of demo-1), demo-1 (name of the replica)" */
 char *pki_names_explain(const struct pki_names *names)
 {
-    size_t size = 1, used = 0;
-    char *text;
+    size_t size = 1;
+    char *text, *end;
 
     for (size_t i = 0; i < names->count; i++)
         size += strlen(names->list[i].text) + strlen(names->list[i].why) + 5;
-    text = calloc(1, size);
-    for (size_t i = 0; text != NULL && i < names->count; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s (%s)", i > 0 ? ", " : "", names->list[i].text,
-                                 names->list[i].why);
+    text = end = calloc(1, size);
+    for (size_t i = 0; text != NULL && i < names->count; i++) {
+        end = stpcpy(stpcpy(end, i > 0 ? ", " : ""), names->list[i].text);
+        end = stpcpy(stpcpy(stpcpy(end, " ("), names->list[i].why), ")");
+    }
     return text;
 }
 
@@ -133,7 +134,7 @@ int pki_names_add(struct pki_names *names, const char *text, const char *why)
             return HACTL_E_INTERNAL;
         names->list = wider;
     }
-    snprintf(name.why, sizeof name.why, "%s", why);
+    memcpy(name.why, why, strnlen(why, sizeof name.why - 1)); /* zeros follow */
     names->list[names->count++] = name;
     return HACTL_OK;
 }

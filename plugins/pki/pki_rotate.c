@@ -24,7 +24,7 @@
 #include <string.h>
 #include <time.h>
 
-#define ENDING ".rotation"
+#define ENDING PKI_ROTATION
 
 static const char *const phase_words[] = {"none", "prepare", "trust", "switch", "retire"};
 
@@ -40,9 +40,14 @@ int pki_rotation_read(struct pki_store *store, const char *file, struct pki_rota
     struct pki_blob blob;
     char word[16] = "";
     long long since_s = 0;
-    int error = pki_store_read(store, file, ENDING, &blob);
+    int error;
 
+    if (pki_store_phase(store, file, out))
+        return 0;
     *out = (struct pki_rotation){HACTL_ROTATION_NONE, 0};
+    error = pki_store_read(store, file, ENDING, &blob);
+    if (error == -ENOENT)
+        pki_store_note_phase(store, file, out);
     if (error != 0)
         return error == -ENOENT ? 0 : error;
     error = -EBADMSG;
@@ -53,6 +58,8 @@ int pki_rotation_read(struct pki_store *store, const char *file, struct pki_rota
                 error = 0;
             }
     pki_blob_free(&blob);
+    if (error == 0)
+        pki_store_note_phase(store, file, out);
     return error;
 }
 

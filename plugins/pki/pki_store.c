@@ -87,21 +87,43 @@ static int open_child(int parent, const char *name, bool make)
     return errno == ENOTDIR && is_link(parent, name) ? -ELOOP : -errno;
 }
 
+/* The longest part of the path that is open already, or the root. */
+static int nearest(const struct pki_store *store, const char *path, size_t length, size_t *at)
+{
+    int fd = store->root;
+
+    *at = 0;
+    for (size_t i = 0; i < PKI_PARENTS; i++) {
+        const struct pki_parent *parent = &store->parents[i];
+        if (!parent->used || parent->fd < 0 || parent->length >= length || parent->length < *at ||
+            path[parent->length] != '/' || memcmp(parent->path, path, parent->length) != 0)
+            continue;
+        fd = parent->fd;
+        *at = parent->length + 1;
+    }
+    return fd;
+}
+
 static int walk(const struct pki_store *store, const char *path, size_t length, bool make)
 {
-    int fd = store->root < 0 ? -ENOENT : fcntl(store->root, F_DUPFD_CLOEXEC, 0);
     char part[NAME_MAX + 1];
+    size_t at;
+    int from = nearest(store, path, length, &at), fd = from;
 
-    if (store->root >= 0 && fd < 0)
-        return -errno;
-    for (size_t at = 0; fd >= 0 && at < length;) {
+    if (store->root < 0)
+        return -ENOENT;
+    if (length == 0)
+        return (fd = fcntl(store->root, F_DUPFD_CLOEXEC, 0)) >= 0 ? fd : -errno;
+    while (fd >= 0 && at < length) {
         size_t size = strcspn(path + at, "/");
-        int next;
-        if (snprintf(part, sizeof part, "%.*s", (int)size, path + at) >= (int)sizeof part)
-            next = -ENAMETOOLONG;
-        else
+        int next = -ENAMETOOLONG;
+        if (size < sizeof part) {
+            memcpy(part, path + at, size);
+            part[size] = '\0';
             next = open_child(fd, part, make);
-        close(fd);
+        }
+        if (fd != from)
+            close(fd);
         fd = next;
         at += size + 1;
     }
@@ -122,6 +144,34 @@ static void forget_absent(struct pki_store *store)
 {
     for (size_t i = 0; i < PKI_PARENTS; i++)
         store->parents[i].used = store->parents[i].used && store->parents[i].fd >= 0;
+}
+
+/* A phase of a rotation is known for as long as the lock is held and nobody writes another. */
+static void forget_phase(struct pki_store *store, const char *ending)
+{
+    if (strcmp(ending, PKI_ROTATION) == 0)
+        store->phase_count = 0;
+}
+
+bool pki_store_phase(const struct pki_store *store, const char *file, struct pki_rotation *out)
+{
+    for (size_t i = 0; i < store->phase_count; i++)
+        if (strcmp(store->phases[i].file, file) == 0) {
+            *out = store->phases[i].rotation;
+            return true;
+        }
+    return false;
+}
+
+void pki_store_note_phase(struct pki_store *store, const char *file, const struct pki_rotation *rotation)
+{
+    struct pki_phase *phase = &store->phases[store->phase_count];
+
+    if (store->lock < 0 || store->phase_count == PKI_PHASES || strlen(file) >= sizeof phase->file)
+        return;
+    memcpy(phase->file, file, strlen(file) + 1);
+    phase->rotation = *rotation;
+    store->phase_count++;
 }
 
 void pki_store_looking(struct pki_store *store, bool looking)
@@ -161,15 +211,25 @@ static int open_parent(struct pki_store *store, const char *path, bool make, con
     return parent->fd;
 }
 
+/* As snprintf would, at a tenth of its price; a command does this some thousand times. */
+static int join(char name[NAME_MAX + 1], const char *one, const char *other)
+{
+    size_t length = strlen(one), more = strlen(other);
+
+    if (length + more > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, one, length);
+    memcpy(name + length, other, more + 1);
+    return 0;
+}
+
 static int open_file_parent(struct pki_store *store, const char *base, const char *ending, bool make,
                             char name[NAME_MAX + 1])
 {
     const char *last;
     int fd = open_parent(store, base, make, &last);
 
-    if (fd >= 0 && snprintf(name, NAME_MAX + 1, "%s%s", last, ending) > NAME_MAX)
-        return -ENAMETOOLONG;
-    return fd;
+    return fd >= 0 && join(name, last, ending) != 0 ? -ENAMETOOLONG : fd;
 }
 
 /* ---- opening and locking ---- */
@@ -190,7 +250,7 @@ static int open_root(const struct pki *pki, struct hactl_call *call, bool write,
     }
     if (store->root < 0 || fstat(store->root, &status) != 0)
         return pki_store_fail(pki, call, -errno, "", "");
-    if ((status.st_mode & 0022) != 0 || (status.st_uid != geteuid() && status.st_uid != 0))
+    if ((status.st_mode & 0022) != 0 || (status.st_uid != store->user && status.st_uid != 0))
         return pki->host->fail(call, HACTL_E_DENIED,
                                "%s: others may write there (mode %04o, user %u); keys are kept only in a directory of "
                                "one's own: chmod 700",
@@ -225,7 +285,8 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
 {
     int result;
 
-    *store = (struct pki_store){.directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write};
+    *store = (struct pki_store){
+        .directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write, .user = geteuid()};
     result = open_root(pki, call, write, store);
     if (result == HACTL_OK)
         result = lock_root(pki, call, write, store);
@@ -246,7 +307,11 @@ void pki_store_close(struct pki_store *store)
 
 struct pki_store pki_store_share(const struct pki_store *store)
 {
-    return (struct pki_store){.directory = store->directory, .root = store->root, .lock = -1};
+    return (struct pki_store){.directory = store->directory,
+                              .root = store->root,
+                              .lock = -1,
+                              .user = store->user,
+                              .umask_is_022 = store->umask_is_022};
 }
 
 void pki_store_unshare(struct pki_store *store)
@@ -335,7 +400,24 @@ void pki_blob_free(struct pki_blob *blob)
     blob->size = 0;
 }
 
-static int write_new(int directory, const char *name, const char *content, size_t size, mode_t mode)
+/* What others may read, they may whatever the umask is; no one else here changes it while hactl runs. */
+static int set_mode(struct pki_store *store, int fd, mode_t mode)
+{
+    struct stat status;
+
+    if ((mode & 0077) == 0 || (store->umask_is_022 && (mode & 0022) == 0))
+        return 0;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    if ((status.st_mode & 07777) == mode) {
+        store->umask_is_022 = mode == 0644;
+        return 0;
+    }
+    return fchmod(fd, mode) == 0 ? 0 : -errno;
+}
+
+static int write_new(struct pki_store *store, int directory, const char *name, const char *content, size_t size,
+                     mode_t mode)
 {
     int result = 0, fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
@@ -350,19 +432,13 @@ static int write_new(int directory, const char *name, const char *content, size_
         content += written;
         size -= (size_t)written;
     }
-    /* What others may read, they may whatever the umask is. */
-    if (result == 0 && (mode & 0077) != 0 && fchmod(fd, mode) != 0)
-        result = -errno;
+    if (result == 0)
+        result = set_mode(store, fd, mode);
     if (close(fd) != 0 && result == 0)
         result = -errno;
     if (result != 0)
         unlinkat(directory, name, 0);
     return result;
-}
-
-static int staged_name(char staged[NAME_MAX + 1], const char *name)
-{
-    return snprintf(staged, NAME_MAX + 1, "%s" PKI_STAGED, name) > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
 int pki_store_stage(struct pki_store *store, const char *base, const char *ending, const char *content, size_t size,
@@ -373,12 +449,13 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
 
     if (directory < 0)
         return directory;
-    result = staged_name(staged, name);
+    result = join(staged, name, PKI_STAGED);
     if (result == 0)
-        result = write_new(directory, staged, content, size, mode);
+        result = write_new(store, directory, staged, content, size, mode);
     /* The lock is held: a staged file is what a killed process left. */
     if (result == -EEXIST)
-        result = unlinkat(directory, staged, 0) == 0 ? write_new(directory, staged, content, size, mode) : -errno;
+        result =
+            unlinkat(directory, staged, 0) == 0 ? write_new(store, directory, staged, content, size, mode) : -errno;
     return result;
 }
 
@@ -407,7 +484,8 @@ int pki_store_place(struct pki_store *store, const char *base, const char *endin
 
     if (directory < 0)
         return directory;
-    result = staged_name(staged, name);
+    result = join(staged, name, PKI_STAGED);
+    forget_phase(store, ending);
     if (result == 0 && keep_old)
         result = rename_keeping(directory, staged, name);
     else if (result == 0 && renameat(directory, staged, directory, name) != 0)
@@ -433,6 +511,7 @@ int pki_store_remove(struct pki_store *store, const char *base, const char *endi
 
     if (directory < 0)
         return directory == -ENOENT ? 0 : directory;
+    forget_phase(store, ending);
     result = unlinkat(directory, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
     return result;
 }
@@ -518,6 +597,7 @@ int pki_store_move(struct pki_store *store, const char *from, const char *to, co
     char old_name[NAME_MAX + 1], new_name[NAME_MAX + 1];
     int result = 0, to_fd, from_fd = open_file_parent(store, from, ending, false, old_name);
 
+    forget_phase(store, ending);
     /* The store keeps one directory open; two are needed here. */
     if (from_fd >= 0 && (from_fd = fcntl(from_fd, F_DUPFD_CLOEXEC, 0)) < 0)
         return -errno;

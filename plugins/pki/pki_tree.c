@@ -41,20 +41,41 @@ static void original_base(struct pki_store *store, const struct copy *copy, char
         pki_trust_base(store, copy->base, copy->ending, base);
 }
 
-static int stat_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
-{
-    char base[PKI_PATH_SIZE];
+/* Originals, each read once for all replicas of a batch. */
+struct pki_originals {
+    struct pki_original {
+        bool looked_at, was_read;
+        int error;
+        struct pki_blob blob; /* its content once it was read */
+    } list[COPY_COUNT];
+};
 
-    original_base(store, copy, base);
-    return pki_store_stat(store, base, copy->ending, blob);
+struct pki_originals *pki_originals_new(void)
+{
+    return calloc(1, sizeof(struct pki_originals));
 }
 
-static int read_original(struct pki_store *store, const struct copy *copy, struct pki_blob *blob)
+void pki_originals_free(struct pki_originals *originals)
 {
+    for (size_t i = 0; originals != NULL && i < COPY_COUNT; i++)
+        pki_blob_free(&originals->list[i].blob);
+    free(originals);
+}
+
+static struct pki_original *original_of(struct pki_originals *originals, struct pki_store *store,
+                                        const struct copy *copy, bool content)
+{
+    struct pki_original *original = &originals->list[copy - copies];
     char base[PKI_PATH_SIZE];
 
+    if (original->was_read || (original->looked_at && !content))
+        return original;
     original_base(store, copy, base);
-    return pki_store_read(store, base, copy->ending, blob);
+    original->error = content ? pki_store_read(store, base, copy->ending, &original->blob)
+                              : pki_store_stat(store, base, copy->ending, &original->blob);
+    original->looked_at = true;
+    original->was_read = content;
+    return original;
 }
 
 int pki_tree_each(const struct pki *pki, const char *replica,
@@ -89,12 +110,12 @@ static void say(const struct copy *copy, const char *base, int error, bool same,
 }
 
 /* Says in `state` what is wrong with it. True: it is to be written. */
-static bool check_copy(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *base,
+static bool check_copy(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *base, bool absent,
                        const struct pki_blob *original, struct pki_state *state)
 {
     struct pki_remembered *known;
-    struct pki_blob blob;
-    int error = pki_store_read(store, base, copy->ending, &blob);
+    struct pki_blob blob = {.content = NULL};
+    int error = absent ? -ENOENT : pki_store_read(store, base, copy->ending, &blob);
     bool exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
     bool same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
     if (!same || exposed)
@@ -106,46 +127,50 @@ static bool check_copy(struct pki *pki, struct pki_store *store, const struct co
 }
 
 /* It was compared before, and neither file has changed since. */
-static bool is_known(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *replica)
+static bool is_known(struct pki *pki, struct pki_store *store, const struct copy *copy, const char *base,
+                     const struct pki_original *original, bool *absent)
 {
-    char base[PKI_PATH_SIZE];
-    struct pki_blob original, now;
+    struct pki_blob now;
     struct pki_remembered *known;
+    int error = pki_store_stat(store, base, copy->ending, &now);
 
-    if (!copy_base(copy, replica, base) || stat_original(store, copy, &original) != 0 ||
-        pki_store_stat(store, base, copy->ending, &now) != 0)
+    *absent = error == -ENOENT;
+    if (error != 0 || original->error != 0)
         return false;
     known = pki_memory_find(pki->memory, base, copy->ending, &now);
-    return known != NULL && pki_identity_same(&known->copy_of, &original.identity) &&
+    return known != NULL && pki_identity_same(&known->copy_of, &original->blob.identity) &&
            ((copy->mode & 0077) != 0 || (now.mode & 0077) == 0);
 }
 
 /* One copy: looked at, and with a batch staged if need be. */
-static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *batch, const struct copy *copy,
-                    const char *replica, struct pki_state *state)
+static int one_copy(struct pki *pki, struct pki_store *store, struct pki_batch *batch, struct pki_originals *originals,
+                    const struct copy *copy, const char *replica, struct pki_state *state)
 {
     struct pki_item item = {.ending = copy->ending,
                             .purpose = copy->authority != NULL ? PKI_TRUST : PKI_SERVICE_ACCOUNT,
                             .replica = replica,
                             .secret = strcmp(copy->ending, ".key") == 0,
                             .reason = "copy"};
-    struct pki_blob original;
-    int error, result = HACTL_OK;
+    struct pki_original *original;
+    int result = HACTL_OK;
+    bool absent;
 
-    if (is_known(pki, store, copy, replica))
+    if (!copy_base(copy, replica, item.base))
+        return HACTL_E_INVALID;
+    if (is_known(pki, store, copy, item.base, original_of(originals, store, copy, false), &absent))
         return HACTL_OK;
-    error = read_original(store, copy, &original);
-    if (error != 0) {
+    original = original_of(originals, store, copy, true);
+    item.copy = true;
+    item.original = original->blob.identity;
+    if (original->error != 0) {
         pki_state_finding(state, "%s, of which it is to have a copy, is not there",
                           copy->authority != NULL ? copy->authority : "the service accounts' key");
         return HACTL_OK;
     }
-    if (!copy_base(copy, replica, item.base))
-        result = HACTL_E_INVALID;
-    else if (check_copy(pki, store, copy, item.base, &original, state) && batch != NULL)
-        result = state->error == 0 ? pki_batch_file(batch, &item, original.content, original.size, copy->mode)
-                                   : pki_store_fail(pki, batch->call, state->error, item.base, copy->ending);
-    pki_blob_free(&original);
+    if (check_copy(pki, store, copy, item.base, absent, &original->blob, state) && batch != NULL)
+        result = state->error == 0
+                     ? pki_batch_file(batch, &item, original->blob.content, original->blob.size, copy->mode)
+                     : pki_store_fail(pki, batch->call, state->error, item.base, copy->ending);
     return result;
 }
 
@@ -161,7 +186,8 @@ static bool has_none(struct pki *pki, struct pki_store *store, const char *repli
     return true;
 }
 
-int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, const char *replica)
+int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *store, struct pki_originals *originals,
+                  const char *replica)
 {
     struct pki_state state = {.ready = HACTL_YES};
     char path[4096 + PKI_PATH_SIZE];
@@ -178,21 +204,33 @@ int pki_tree_list(struct pki *pki, struct hactl_call *call, struct pki_store *st
         pki_state_finding(&state, "missing");
     for (size_t i = 0; state.ready == HACTL_YES && i < COPY_COUNT; i++)
         if (is_used(pki, &copies[i]))
-            one_copy(pki, store, NULL, &copies[i], replica, &state);
+            one_copy(pki, store, NULL, originals, &copies[i], replica, &state);
     record.ready = state.ready;
     record.reason = state.reason[0] != '\0' ? state.reason : NULL;
     return pki->host->emit_certificate(call, &record);
 }
 
-int pki_tree_ensure(struct pki_batch *batch, const char *replica)
+int pki_tree_ensure(struct pki_batch *batch, struct pki_originals *originals, const char *replica)
 {
     struct pki_state state = {.ready = HACTL_YES};
     int result = HACTL_OK;
 
     for (size_t i = 0; result == HACTL_OK && i < COPY_COUNT; i++)
         if (is_used(batch->pki, &copies[i]))
-            result = one_copy(batch->pki, batch->store, batch, &copies[i], replica, &state);
+            result = one_copy(batch->pki, batch->store, batch, originals, &copies[i], replica, &state);
     return result;
+}
+
+void pki_tree_remember(const struct pki_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct pki_item *item = &batch->items[i];
+        struct pki_remembered *known;
+        struct pki_blob now;
+        if (item->copy && pki_store_stat(batch->store, item->base, item->ending, &now) == 0 &&
+            (known = pki_memory_add(batch->pki->memory, item->base, item->ending, &now)) != NULL)
+            known->copy_of = item->original;
+    }
 }
 
 /* ---- service accounts ---- */

@@ -553,11 +553,23 @@ static void test_rule_27_names_inject_nothing(void **state)
 static void test_rule_28_output_is_verified(void **state)
 {
     struct pki *pki = self;
+    struct pki_state seen;
+    struct pki_store store;
 
     (void)state;
     make_all();
-    for (size_t i = 0; i < pki_authority_count; i++)
-        assert_non_null(pki->verified[i]);
+    assert_int_equal(pki_store_open(pki, call, false, &store), HACTL_OK);
+    for (size_t i = 0; i < pki_authority_count; i++) {
+        pki_authority_glance(pki, &store, &pki_authorities[i], &seen);
+        assert_non_null(seen.made); /* read back, or it would not be there */
+        pki_state_free(&seen);
+        pki_authority_check(pki, &store, &pki_authorities[i], &seen);
+        assert_int_equal(seen.ready, HACTL_YES);
+        assert_null(seen.made);
+        assert_non_null(seen.certificate);
+        pki_state_free(&seen);
+    }
+    pki_store_close(&store);
     open_with(NULL); /* as another process finds them */
     pki = self;
     cluster.external_address = "127.81.0.77";
@@ -565,6 +577,48 @@ static void test_rule_28_output_is_verified(void **state)
     assert_int_equal(issue("demo-1"), HACTL_OK);
     assert_non_null(pki->verified[0]);
     ERR_clear_error();
+}
+
+static void assert_read_back(const struct pki_maker *maker, const unsigned char *der, size_t size, EVP_PKEY *signer,
+                             bool right)
+{
+    struct pki_readback *readback = pki_readback_make(maker, der, size, signer);
+
+    assert_int_equal(readback != NULL, right);
+    pki_readback_free(readback);
+    ERR_clear_error();
+}
+
+/* Whatever byte of it is wrong, it is not handed out. */
+static void test_rule_28_a_wrong_output_is_found(void **state)
+{
+    static const char *const types[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048"};
+    struct pki *pki = self;
+    struct pki_issuance issuance = {
+        .common_name = "x", .authority = true, .not_before_s = time(NULL), .not_after_s = time(NULL) + 3600};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        struct pki_maker maker;
+        pki_maker_open(&maker, &pki->crypto);
+        EVP_PKEY *other = pki_key_generate(&maker, types[i]), *key = pki_key_generate(&maker, types[i]);
+        size_t size;
+        unsigned char *der = pki_certificate_make(&maker, key, &issuance, NULL, key, &size);
+        assert_non_null(der);
+        assert_read_back(&maker, der, size, key, true);
+        assert_read_back(&maker, der, size, other, false);
+        assert_read_back(&maker, der, size - 1, key, false);
+        for (size_t at = 0; at < size; at += 7) {
+            der[at] ^= 0x20;
+            assert_read_back(&maker, der, size, key, false);
+            der[at] ^= 0x20;
+        }
+        assert_read_back(&maker, der, size, key, true);
+        free(der);
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(other);
+        pki_maker_close(&maker);
+    }
 }
 
 int main(void)
@@ -594,6 +648,7 @@ int main(void)
         TEST(test_rule_26_openssl_cnf_is_not_ours),
         TEST(test_rule_27_names_inject_nothing),
         TEST(test_rule_28_output_is_verified),
+        TEST(test_rule_28_a_wrong_output_is_found),
     };
 
     return cmocka_run_group_tests_name("pki_rules", tests, NULL, NULL);
