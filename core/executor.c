@@ -505,9 +505,9 @@ enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error)
         round_of(x);
     }
     drain(x);
-    ha_prober_stop(prober, run->report);
-    run->sequence += x->count + x->extra;
     enum ha_outcome result = outcome(x);
+    ha_prober_stop(prober, result == HA_OUTCOME_DONE, run->report); /* a failure is not kept waiting */
+    run->sequence += x->count + x->extra;
     free(x);
     return result;
 }

@@ -100,6 +100,8 @@ static void give_back_address(struct change *c, enum ha_holder holder, const cha
     int i = model->endpoint_replica;
     if (i >= 0)
         model->replicas[i].wanted = true;
+    if (i >= 0 && model->has_temporary_addresses && model->replicas[i].temporary_address == HACTL_NO)
+        model->replicas[i].ready = HACTL_YES; /* without an address it may not be reached; its claim is looked at */
     if (holder == HA_HOLDER_BALANCER)
         model->balancer_proved = HACTL_YES; /* it served before; its claim is looked at from outside */
     if (!execute_give_back(c, &scope)) {

@@ -84,7 +84,7 @@ static const struct touch_rule {
                              .writes = {.groups = R, .ready = ALL}},
     [HA_STEP_MEMBER_CATCH_UP] = {.reads = {.instances = R, .things = HA_THING_OPERATOR}, .writes = {.groups = R}},
     [HA_STEP_MEMBER_PROMOTE] = {.reads = {.things = HA_THING_OPERATOR}, .writes = {.groups = R, .ready = R}},
-    [HA_STEP_LEADER_MOVE] = {.reads = {.backends = R, .things = HA_THING_ENDPOINT | HA_THING_OPERATOR},
+    [HA_STEP_LEADER_MOVE] = {.reads = {.backends = R, .instances = R, .things = HA_THING_ENDPOINT | HA_THING_OPERATOR},
                              .writes = {.groups = R}},
     [HA_STEP_MEMBER_REMOVE] = {.reads = {.backends = R,
                                          .instances = R,
@@ -134,6 +134,12 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
     SPREAD(reads);
     SPREAD(writes);
 #undef SPREAD
+    /* Who is not behind the balancer has nothing to do with it any more. */
+    for (int i = 0; step->kind == HA_STEP_BALANCER_DELETE && i < model->replica_count; i++)
+        if (model->replicas[i].backend == HA_BACKEND_NONE)
+            step->writes.backends &= (uint16_t) ~(1u << i);
+    if (step->kind == HA_STEP_INSTANCE_DELETE && !model->destroy)
+        step->reads.things &= (uint8_t)~HA_THING_BALANCER;
     if (step->kind == HA_STEP_CERTIFICATE_ISSUE && r < 0)
         step->writes.things |= HA_THING_OPERATOR;
     if (step->kind == HA_STEP_CERTIFICATE_ISSUE && model->replica_keys)
@@ -227,13 +233,14 @@ bool ha_step_still_planned(const struct ha_model *now, const struct ha_step *ste
 }
 
 /* Starting what has stopped and waiting for it; giving an address that nobody
- * has to somebody who answers; new certificates, where the old ones may be why
- * nobody answers. */
+ * has to somebody who answers; new certificates and addresses to be reached
+ * at, where the lack of them may be why nobody answers. */
 bool ha_step_suits(const struct ha_model *model, enum ha_step_kind kind)
 {
     return model->destroy || !ha_quorum_missing(model) || kind == HA_STEP_INSTANCE_START ||
            kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_START || kind == HA_STEP_CERTIFICATE_ISSUE ||
            kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM ||
+           kind == HA_STEP_TEMPORARY_ADDRESS_ATTACH ||
            (kind == HA_STEP_TEMPORARY_ADDRESS_DETACH && model->holder == HA_HOLDER_NONE);
 }
 
@@ -245,11 +252,15 @@ static bool is_next(const struct ha_model *model, const struct ha_plan_scope *sc
     return scope->enabled[kind] && ha_step_suits(model, (enum ha_step_kind)kind) && ha_rules[kind](model, scope, out);
 }
 
-/* Whatever the stages' order, an address that nobody holds comes first. */
+/* Whatever the stages' order, an address that nobody holds comes first, then
+ * the way to a replica that does not answer. */
 static bool next_step(const struct ha_model *model, const struct ha_plan_scope *scope, const int *order,
                       struct ha_step *out)
 {
     if (is_next(model, scope, HA_STEP_REPLICA_CLAIM, out) || is_next(model, scope, HA_STEP_BALANCER_CLAIM, out))
+        return true;
+    if (is_next(model, scope, HA_STEP_TEMPORARY_ADDRESS_ATTACH, out) &&
+        model->replicas[out->replica].ready != HACTL_YES)
         return true;
     for (int i = 0; i < HA_STEP_KINDS; i++)
         if (is_next(model, scope, order[i], out))
@@ -320,7 +331,9 @@ enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struc
 {
     for (int i = 0; i < again->count; i++) {
         enum ha_step_kind kind = again->steps[i].kind;
-        bool implied = kind == HA_STEP_LEADER_MOVE && agreed[HA_STEP_MEMBER_REMOVE];
+        bool implied =
+            (kind == HA_STEP_LEADER_MOVE && agreed[HA_STEP_MEMBER_REMOVE]) ||
+            (kind == HA_STEP_TEMPORARY_ADDRESS_ATTACH && agreed[HA_STEP_TEMPORARY_ADDRESS_DETACH]); /* back again */
         if (ha_step_types[kind].changes && !agreed[kind] && !implied)
             return kind;
     }

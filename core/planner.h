@@ -129,6 +129,8 @@ bool ha_restart_due(const struct ha_model *model, const struct ha_plan_scope *sc
 /* It serves behind the balancer and others do too: it leaves before it is interrupted. */
 bool ha_drain_first(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* It could serve and was taken out, or never put in. */
+/* It runs without an address of its own, and does not hold the cluster's: it is to have one. */
+bool ha_replica_cut_off(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 bool ha_replica_out(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* The address is where it is to be, and was seen to answer there: what could take it back may go. */
 bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);

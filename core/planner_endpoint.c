@@ -228,19 +228,25 @@ bool ha_rule_temporary_address_detach(RULE_ARGUMENTS)
            model->balancer != HACTL_UNKNOWN && model->address == HACTL_YES && scope->enabled[HA_STEP_REPLICA_CLAIM];
 }
 
-/* After it answers again elsewhere. */
+bool ha_replica_cut_off(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
+{
+    const struct ha_replica *r = &model->replicas[replica];
+    return model->has_temporary_addresses && scope->enabled[HA_STEP_TEMPORARY_ADDRESS_ATTACH] &&
+           (r->wanted || !ha_replica_unbound(model, replica)) && !ha_replica_may_hold(model, replica) &&
+           r->instance == HACTL_INSTANCE_RUNNING && r->temporary_address == HACTL_NO;
+}
+
+/* After it answers again elsewhere. At once where the lack of it may be why the
+ * replica does not answer: hactl may have no other way to it, and one that is
+ * not known to be ready is given nothing. */
 bool ha_rule_temporary_address_attach(RULE_ARGUMENTS)
 {
-    if (!model->has_temporary_addresses || model->destroy || !ha_endpoint_settled(model, scope))
-        return false;
-    for (int i = 0; i < model->replica_count; i++) {
-        const struct ha_replica *r = &model->replicas[i];
-        if (r->wanted && !ha_replica_may_hold(model, i) && r->instance == HACTL_INSTANCE_RUNNING &&
-            r->temporary_address == HACTL_NO) {
+    for (int i = 0; i < model->replica_count && !model->destroy; i++)
+        if (ha_replica_cut_off(model, scope, i) &&
+            (ha_endpoint_settled(model, scope) || model->replicas[i].ready != HACTL_YES)) {
             out->replica = i;
             return true;
         }
-    }
     return false;
 }
 

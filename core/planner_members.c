@@ -263,7 +263,8 @@ static bool may_leave(const struct ha_model *model, const struct ha_plan_scope *
         return true;
     struct ha_budget budget = ha_group_budget(group);
     return member->healthy == HACTL_YES && complete(model, g) && !has_learner(group) && has_leader(group) &&
-           ha_endpoint_settled(model, scope) && budget.healthy > 1 && budget.healthy == budget.voters;
+           ha_endpoint_settled(model, scope) && budget.healthy > 1 && budget.healthy == budget.voters &&
+           (member->replica < 0 || !ha_replica_cut_off(model, scope, member->replica));
 }
 
 /* A dead one first, then a learner, then a follower, the leader last. */

@@ -9,23 +9,24 @@
 #include "core/log.h"
 #include "core/session_internal.h"
 
-enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000, HANG_S = 11 };
+enum { INTERVAL_MS = 10, PROBE_TIMEOUT_MS = 1000, LAST_ANSWER_MS = 3000, HANG_S = 15 };
 
 struct ha_prober {
     pthread_t thread;
     struct hactl_call *call; /* asked again and again */
     pthread_mutex_t mutex;
     bool stop;
+    int64_t patient_until_ms; /* told to stop, it still waits so long for an answer that is overdue */
     /* the thread's own until it is joined */
     bool answered_before;
     int64_t last_good_ms, longest_gap_ms;
     unsigned probes, failed;
 };
 
-static bool told_to_stop(struct ha_prober *prober)
+static bool told_to_stop(struct ha_prober *prober, unsigned failed_in_a_row)
 {
     pthread_mutex_lock(&prober->mutex);
-    bool stop = prober->stop;
+    bool stop = prober->stop && (!failed_in_a_row || ha_now_ms() >= prober->patient_until_ms);
     pthread_mutex_unlock(&prober->mutex);
     return stop;
 }
@@ -49,7 +50,7 @@ static void *knock(void *context)
 {
     struct ha_prober *prober = context;
     unsigned failed_in_a_row = 0;
-    while (!told_to_stop(prober)) {
+    while (!told_to_stop(prober, failed_in_a_row)) {
         int64_t began_ms = ha_now_ms();
         prober->call->code = HACTL_OK;
         prober->call->text[0] = '\0';
@@ -58,6 +59,10 @@ static void *knock(void *context)
         note(prober, good, failed_in_a_row, began_ms);
         failed_in_a_row = good ? 0 : failed_in_a_row + 1;
         nanosleep(&(struct timespec){.tv_nsec = (good ? INTERVAL_MS : 2) * 1000000L}, NULL);
+    }
+    if (failed_in_a_row && prober->answered_before) { /* it has lasted so long at least */
+        note(prober, true, failed_in_a_row, ha_now_ms());
+        prober->probes--;
     }
     return NULL;
 }
@@ -80,12 +85,13 @@ fail:
     return NULL;
 }
 
-void ha_prober_stop(struct ha_prober *prober, struct ha_report *report)
+void ha_prober_stop(struct ha_prober *prober, bool patiently, struct ha_report *report)
 {
     if (!prober)
         return;
     pthread_mutex_lock(&prober->mutex);
     prober->stop = true;
+    prober->patient_until_ms = patiently ? ha_now_ms() + LAST_ANSWER_MS : 0;
     pthread_mutex_unlock(&prober->mutex);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The public address on an instance: its access config. A network interface
- * has at most one, so an ephemeral one makes room first. Who holds the
- * address is Google's to enforce: an address in use is refused, never taken.
+ * has at most one, so an ephemeral one makes room first; the core has it taken
+ * away before the address is dark, and a claim does it for whoever did not.
+ * Who holds the address is Google's to enforce: an address in use is refused,
+ * never taken.
  */
 #include "plugins/gce/cloud.h"
 
@@ -83,22 +85,6 @@ int cloud_claim(struct cloud *cloud, struct hactl_call *call, const char *addres
     return rc;
 }
 
-/* With reach = "external" a replica without an address of its own cannot be
- * talked to, and may have to be before it goes. Nobody waits for this one: the
- * public address is free already, and on its way to another. */
-static void give_way_back(struct cloud *cloud, struct hactl_call *call, const char *zone, const char *instance)
-{
-    json_t *body = json_pack("{s:s, s:s, s:s}", "name", CLOUD_ACCESS, "type", "ONE_TO_ONE_NAT", "networkTier",
-                             cloud->host->conf_string(cloud->conf, "network_tier"));
-    struct gce_request request;
-
-    gce_prepare(&request, "POST", body, "zones/%s/instances/%s/addAccessConfig?networkInterface=nic0", zone, instance);
-    if (gce_run(cloud->gce, call, &request, 1) == HACTL_OK && request.code != HACTL_OK)
-        cloud->host->log(call, HACTL_LOG_WARNING, "replica %s has no external address for now: %.300s", instance,
-                         request.error);
-    gce_request_clear(&request);
-}
-
 int cloud_release(struct cloud *cloud, struct hactl_call *call, const char *address, const char *instance)
 {
     char zone[GCE_NAME];
@@ -113,9 +99,6 @@ int cloud_release(struct cloud *cloud, struct hactl_call *call, const char *addr
         rc = cloud_conflict(cloud, call, "instance", instance);
     if (rc == HACTL_OK && strcmp(cloud_external_address(found), address) == 0)
         rc = delete_access(cloud, call, zone, instance, cloud_access(found));
-    else if (rc == HACTL_OK && !cloud_access(found) && cloud->reach == CLOUD_REACH_EXTERNAL &&
-             strcmp(cloud_text(found, "status"), "RUNNING") == 0)
-        give_way_back(cloud, call, zone, instance);
     json_decref(found);
     return rc;
 }
@@ -160,11 +143,7 @@ int cloud_temporary_address_destroy(struct cloud *cloud, struct hactl_call *call
     char zone[GCE_NAME];
     json_t *found = NULL;
     bool keeps = false;
-    int rc;
-
-    if (cloud->reach == CLOUD_REACH_EXTERNAL)
-        return HACTL_OK; /* it is the way to the replica: the claim makes room */
-    rc = cloud_instance_need(cloud, call, instance, zone, &found);
+    int rc = cloud_instance_need(cloud, call, instance, zone, &found);
 
     if (rc == HACTL_OK && cloud_access(found))
         rc = holds_static(cloud, call, found, &keeps);

@@ -226,18 +226,14 @@ static bool is_static(const struct look *look, const char *external)
     return false;
 }
 
-/* Its own, and not one of the region's static ones. With reach = "external"
- * it is hactl's way to the replica, which must not go before the claim that
- * brings another: there a claim makes room for itself. */
+/* Its own, and not one of the region's static ones. */
 static enum hactl_tristate temporary_address(const struct look *look, const json_t *instance)
 {
     const char *external = cloud_external_address(instance);
 
-    if (!cloud_wants_ephemeral(look->cloud) && !cloud_access(instance))
-        return HACTL_UNKNOWN;
-    if (!cloud_access(instance) || (external[0] && is_static(look, external)))
-        return HACTL_NO;
-    return look->cloud->reach == CLOUD_REACH_EXTERNAL ? HACTL_UNKNOWN : HACTL_YES;
+    if (!cloud_access(instance))
+        return cloud_wants_ephemeral(look->cloud) ? HACTL_NO : HACTL_UNKNOWN;
+    return external[0] && is_static(look, external) ? HACTL_NO : HACTL_YES;
 }
 
 static int emit_instance(struct look *look, const json_t *instance)

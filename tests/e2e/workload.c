@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Clients at the public endpoint while the cluster changes under them: two
- * writers and a reader over mutual TLS, kept-alive connections, a refused
- * connection tried again once after 50 ms.
+ * writers and a reader over mutual TLS, kept-alive connections until one brings
+ * no answer, a refused connection tried again once after 50 ms.
  *
  *   workload ADDRESS:PORT CA CERTIFICATE KEY
  *
@@ -130,6 +130,8 @@ static enum verdict ask(CURL *curl, const char *path, const char *body, struct a
     }
     answer->text[answer->size] = '\0';
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    /* On a connection that has brought nothing nobody may be left: the next request takes another. */
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, rc == CURLE_OK ? 0L : 1L);
     if (rc == CURLE_OK && status == 200)
         return DONE;
     if (rc == CURLE_COULDNT_CONNECT) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "counts.h"
 #include "errors.h"
 #include "labels.h"
 #include "links.h"
@@ -58,6 +59,9 @@ static void mark(const char *key, const char *user, bool used)
         json_array_append_new(em_array(address->json, "users"), json_string(link));
     } else {
         em_array_drop(address->json, "users", link);
+    }
+    if (strcmp(em_text(address->json, "addressType"), "EXTERNAL") == 0) {
+        em_counts_dark(key, !used);
     }
     if (strcmp(em_text(address->json, "status"), "RESERVING") != 0) {
         em_set(address->json, "status", used ? "IN_USE" : "RESERVED");

@@ -318,6 +318,16 @@ static void tell_halted(struct machine *machine)
     }
 }
 
+static bool is_there(const struct machine *wanted)
+{
+    const struct machine *machine = machines;
+
+    while (machine != NULL && machine != wanted) {
+        machine = machine->next;
+    }
+    return machine != NULL;
+}
+
 static void has_ended(void *context)
 {
     struct machine *machine = context;
@@ -336,7 +346,8 @@ static void has_ended(void *context)
         em_set(instance->json, "status", "TERMINATED"); /* it has switched itself off */
     }
     tell_halted(machine);
-    if (machine->boot_again) {
+    /* Who waited for it may have deleted it. */
+    if (is_there(machine) && machine->boot_again) {
         machine->boot_again = false;
         start(machine);
     }

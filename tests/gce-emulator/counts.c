@@ -5,13 +5,68 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "timers.h"
+
 static json_t *by_method;
-static unsigned long totals[4];        /* by enum em_group */
-static unsigned ended, changing_ended; /* deepest call that was answered */
+static json_t *darkness;                      /* of each time: {address, lit, begin_ms, ms, calls} */
+static const struct em_call_count *in_effect; /* whose operation changes something just now */
+static unsigned long totals[4];               /* by enum em_group */
+static unsigned ended, changing_ended;        /* deepest call that was answered, change that was done */
 static unsigned longest, changing_longest;
+
+static void note_in_the_dark(const struct em_method *method)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(darkness, i, one)
+    {
+        if (!em_true(one, "lit")) {
+            json_array_append_new(json_object_get(one, "calls"), json_string(method->id));
+        }
+    }
+}
+
+void em_counts_effect(const struct em_call_count *call)
+{
+    in_effect = call;
+}
+
+void em_counts_done(const struct em_call_count *call)
+{
+    if (call->changing_depth > changing_ended) {
+        changing_ended = call->changing_depth;
+    }
+}
+
+void em_counts_dark(const char *address, bool dark)
+{
+    json_t *one;
+    size_t i;
+
+    if (darkness == NULL) {
+        darkness = json_array();
+    }
+    if (dark) {
+        json_array_append_new(darkness, json_pack("{s:s,s:b,s:I,s:[s*]}", "address", address, "lit", 0, "begin_ms",
+                                                  (json_int_t)em_now_ms(), "calls",
+                                                  in_effect == NULL ? NULL : in_effect->method->id));
+        return;
+    }
+    json_array_foreach(darkness, i, one)
+    {
+        if (!em_true(one, "lit") && strcmp(em_text(one, "address"), address) == 0) {
+            json_object_set_new(one, "lit", json_true());
+            em_set_number(one, "ms", (long long)em_now_ms() - em_number(one, "begin_ms", 0));
+        }
+    }
+}
 
 void em_counts_begin(struct em_call_count *call, const struct em_method *method)
 {
+    if (method->group == EM_CHANGE) {
+        note_in_the_dark(method);
+    }
     call->method = method;
     call->depth = ended + 1;
     call->changing_depth = changing_ended + (method->group == EM_CHANGE ? 1 : 0);
@@ -43,19 +98,17 @@ void em_counts_end(const struct em_call_count *call, int status)
     if (call->depth > ended) {
         ended = call->depth;
     }
-    if (call->changing_depth > changing_ended) {
-        changing_ended = call->changing_depth;
-    }
 }
 
 json_t *em_counts_get(void)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o}", "calls",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:o}", "calls",
                      (json_int_t)(totals[EM_CHANGE] + totals[EM_READ] + totals[EM_LIST] + totals[EM_OPERATION_READ]),
                      "changing", (json_int_t)totals[EM_CHANGE], "reading", (json_int_t)totals[EM_READ], "listing",
                      (json_int_t)totals[EM_LIST], "operations", (json_int_t)totals[EM_OPERATION_READ], "chain",
                      (int)longest, "changing_chain", (int)changing_longest, "methods",
-                     by_method == NULL ? json_object() : json_deep_copy(by_method));
+                     by_method == NULL ? json_object() : json_deep_copy(by_method), "dark",
+                     darkness == NULL ? json_array() : json_deep_copy(darkness));
 }
 
 static int by_name(const void *a, const void *b)
@@ -98,7 +151,8 @@ char *em_counts_table(void)
 void em_counts_reset(void)
 {
     json_decref(by_method);
-    by_method = NULL;
+    json_decref(darkness);
+    by_method = darkness = NULL;
     memset(totals, 0, sizeof(totals));
     ended = changing_ended = longest = changing_longest = 0;
 }

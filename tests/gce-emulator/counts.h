@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What was called: by method, by kind, and the longest chain of calls of which
- * each began after the one before had been answered. That is an upper bound
- * of the chain of calls that depend on each other, seen from outside.
+ * each began after the one before had been answered; for changing calls: after
+ * its operation was done. That is an upper bound of the chain of calls that
+ * depend on each other, seen from outside. And each time that a reserved
+ * external address lost its user: which changing calls it took until another
+ * had it.
  */
 #ifndef GCE_EMULATOR_COUNTS_H
 #define GCE_EMULATOR_COUNTS_H
@@ -16,6 +19,11 @@ struct em_call_count {
 
 void em_counts_begin(struct em_call_count *call, const struct em_method *method);
 void em_counts_end(const struct em_call_count *call, int status);
+/* Of an operation that is about to take effect; NULL: none is any more. */
+void em_counts_effect(const struct em_call_count *call);
+void em_counts_done(const struct em_call_count *call);
+/* The address has lost its user, or has one again. */
+void em_counts_dark(const char *address, bool dark);
 json_t *em_counts_get(void);
 /* A table for people. Caller frees. */
 char *em_counts_table(void);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "counts.h"
 #include "errors.h"
 #include "faults.h"
 #include "latency.h"
@@ -30,6 +31,7 @@ struct em_operation {
     struct em_timer timer;
     unsigned rest_ms; /* after PENDING */
     bool alone, held, target_gone;
+    struct em_call_count count; /* the call that began it */
     struct waiter *waiters;
     struct em_operation *next, *previous; /* of those that are not done */
 };
@@ -102,6 +104,7 @@ void em_operation_finish(struct em_operation *operation)
     if (target != NULL && target->busy == operation) {
         target->busy = NULL;
     }
+    em_counts_done(&operation->count);
     answer_waiters(operation);
     free_operation(operation);
 }
@@ -167,9 +170,11 @@ static void run_effect(void *context)
 {
     struct em_operation *operation = context;
 
+    em_counts_effect(&operation->count);
     if (!fail_by_fault(operation) && operation->effect != NULL) {
         operation->effect(operation, operation->arguments);
     }
+    em_counts_effect(NULL);
     if (!operation->held) {
         em_operation_finish(operation);
     }
@@ -288,6 +293,7 @@ static struct em_answer start(struct em_request *request, struct em_resource *ta
     if (fault != NULL) {
         json_object_set_new(operation->arguments, " fault", fault);
     }
+    operation->count = request->connection->count;
     operation->alone = alone;
     if (alone) {
         target->busy = operation;

@@ -44,6 +44,7 @@ static const char *without_quorum(const struct ha_model *before, const struct ha
     case HA_STEP_GROUP_AWAIT:
     case HA_STEP_REPLICA_CLAIM:
     case HA_STEP_BALANCER_CLAIM:
+    case HA_STEP_TEMPORARY_ADDRESS_ATTACH:
         return NULL;
     case HA_STEP_TEMPORARY_ADDRESS_DETACH:
         return before->holder == HA_HOLDER_NONE ? NULL : "takes an address away without a quorum";

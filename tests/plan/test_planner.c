@@ -86,6 +86,24 @@ static void temporary_addresses(struct ha_model *model, struct ha_plan_scope *sc
             model->holder == HA_HOLDER_REPLICA && model->holder_replica == i ? NO : YES;
 }
 
+/* Killed in the middle of a hand-over, where hactl's way to a replica is its external address: r1 has none. */
+static void cut_off(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    temporary_addresses(model, scope);
+    model->replicas[0].temporary_address = NO;
+    model->replicas[0].ready = NO;
+}
+
+/* The only one: not even its group can be asked. */
+static void cut_off_alone(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    cut_off(model, scope);
+    model->groups[0].formed = HACTL_UNKNOWN;
+    model->groups[0].formed_before = true;
+    model->groups[0].quorum = NO;
+    model->groups[0].member_count = 0;
+}
+
 /* A claim makes room for itself, or replicas have no addresses of their own. */
 static void temporary_addresses_in_nobodys_way(struct ha_model *model, struct ha_plan_scope *scope)
 {

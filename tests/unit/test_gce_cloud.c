@@ -5,10 +5,6 @@
  * tests/gce-emulator/run, which also holds every request against Google's
  * schema where that is at hand.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,69 +13,14 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
-#include <cmocka.h>
-#include <openssl/rand.h>
-
 #include "lib/file.h"
 #include "lib/json.h"
 #include "plugins/gce/cloud.h"
-#include "tests/support/fake_host.h"
+#include "tests/unit/gce_rig.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-static struct {
-    struct hactl_conf *conf;
-    struct hactl_call *call;
-    void *self;
-    char directory[64], intent[40], program[4096];
-    size_t polls;
-} world;
-
-/* ---- the emulator's controls ------------------------------------------------------------ */
-
-/* Runs curl; its output in a buffer of this function's. */
-static const char *control(const char *verb, const char *path, const char *body)
-{
-    static char text[1 << 20];
-    char command[4096];
-    FILE *pipe;
-    size_t size;
-
-    snprintf(command, sizeof(command), "curl -sS --max-time 60 -X %s --data-binary '%s' \"$GCE_EMULATOR/_emulator/%s\"",
-             verb, body ? body : "{}", path);
-    pipe = popen(command, "r");
-    assert_non_null(pipe);
-    size = fread(text, 1, sizeof(text) - 1, pipe);
-    text[size] = '\0';
-    assert_int_equal(pclose(pipe), 0);
-    return text;
-}
-
-/* One of Google's own calls, as another client would make it. */
-static const char *api(const char *verb, const char *path, const char *body)
-{
-    static char text[1 << 20];
-    char command[4096];
-    FILE *pipe;
-    size_t size;
-
-    snprintf(command, sizeof(command),
-             "curl -sS --max-time 60 -X %s -H \"Authorization: Bearer $(cat $GCE_EMULATOR_DIR/token)\" %s%s%s "
-             "\"$GCE_EMULATOR/compute/v1/projects/emulated/%s\"",
-             verb, body ? "-H Content-Type:application/json --data-binary '" : "", body ? body : "", body ? "'" : "",
-             path);
-    pipe = popen(command, "r");
-    assert_non_null(pipe);
-    size = fread(text, 1, sizeof(text) - 1, pipe);
-    text[size] = '\0';
-    assert_int_equal(pclose(pipe), 0);
-    return text;
-}
-
-static void fault(const char *rule)
-{
-    control("POST", "faults", rule);
-}
+/* ---- small doings with the emulator ------------------------------------------------------ */
 
 static size_t left(void)
 {
@@ -92,84 +33,18 @@ static size_t left(void)
     return count;
 }
 
-/* Calls of one method ("instances.insert") since the last reset. */
-static long calls_of(const char *method)
-{
-    char why[100];
-    const char *text = control("GET", "counts", NULL);
-    json_t *json = ha_json_parse(text, strlen(text), why, sizeof(why)), *value;
-    const char *key;
-    long count = 0;
-
-    json_object_foreach(json_object_get(json, "methods"), key, value)
-    {
-        if (strcmp(key, method) == 0)
-            count = (long)(json_is_integer(value) ? json_integer_value(value) : ha_json_i64(value, "calls"));
-    }
-    json_decref(json);
-    return count;
-}
-
 /* ---- the plugin as the core drives it ----------------------------------------------------- */
-
-static void new_intent(void)
-{
-    unsigned char b[16];
-
-    RAND_bytes(b, sizeof(b));
-    snprintf(world.intent, sizeof(world.intent), "%02x%02x%02x%02x-%02x%02x-4%x%02x-8%x%02x-%02x%02x%02x%02x%02x%02x",
-             b[0], b[1], b[2], b[3], b[4], b[5], b[6] & 15, b[7], b[8] & 15, b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
-}
-
-static struct hactl_call *next_call(void)
-{
-    fake_call_free(world.call);
-    world.call = fake_call_new(30000);
-    snprintf(world.call->intent, sizeof(world.call->intent), "%s", world.intent);
-    return world.call;
-}
 
 static const struct hactl_cloud_ops *cloud(void)
 {
     return hactl_plugin.cloud;
 }
 
-/* Polls until the operation is over; 10,000 looks are enough for any. */
-static int poll_to_end(void)
-{
-    char token[1100];
-    int rc = HACTL_PENDING;
-
-    snprintf(token, sizeof(token), "%s", world.call->token);
-    assert_true(strlen(token) <= 1000);
-    for (int i = 0; rc == HACTL_PENDING && i < 10000; i++) {
-        usleep(2000);
-        rc = hactl_plugin.poll(world.self, next_call(), token);
-        world.polls++;
-    }
-    return rc;
-}
-
-/* OPERATION until it answers otherwise than PENDING, BUSY or UNAVAILABLE, as the core does. */
-#define DRIVE(operation)                                                                       \
-    __extension__({                                                                            \
-        int rc_ = HACTL_PENDING;                                                               \
-        for (int i_ = 0; i_ < 200 && (rc_ == HACTL_PENDING || rc_ == HACTL_E_TIMEOUT); i_++) { \
-            next_call();                                                                       \
-            rc_ = (operation);                                                                 \
-            if (rc_ == HACTL_PENDING) {                                                        \
-                int over_ = poll_to_end();                                                     \
-                rc_ = over_ == HACTL_OK ? HACTL_PENDING : over_;                               \
-            }                                                                                  \
-        }                                                                                      \
-        rc_;                                                                                   \
-    })
-/* The same as an intent of its own. */
-#define DO(operation)     \
-    __extension__({       \
-        new_intent();     \
-        DRIVE(operation); \
+/* An intent of its own. */
+#define DO(operation)            \
+    __extension__({              \
+        new_intent();            \
+        DRIVE(operation, false); \
     })
 
 static void close_cloud(void)
@@ -565,32 +440,34 @@ static void test_reach(void **state)
     assert_int_equal(world.call->reaches[0].port, 2379);
     assert_int_equal(calls_of("instances.get"), 0); /* the look has told */
     assert_int_equal(cloud()->reach(world.self, next_call(), "demo-9", 2379), HACTL_E_NOT_FOUND);
-    /* It is the way there: it does not go before the claim, which makes room. */
-    assert_int_equal(listed("demo-1")->temporary_address, HACTL_UNKNOWN);
+    /* It is the way there, and in the way of the public one: one call while that is dark. */
+    assert_int_equal(listed("demo-1")->temporary_address, HACTL_YES);
     assert_int_equal(DO(cloud()->temporary_address_destroy(world.self, world.call, "demo-1")), HACTL_OK);
-    assert_int_equal(listed("demo-1")->temporary_address, HACTL_UNKNOWN);
+    assert_int_equal(listed("demo-1")->temporary_address, HACTL_NO);
+    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_E_BUSY);
+    control("POST", "counts/reset", NULL);
     assert_int_equal(DO(cloud()->claim(world.self, world.call, address, "demo-1", 443, 443)), HACTL_OK);
+    assert_int_equal(changing_calls(), 1);
     assert_int_equal(listed("demo-1")->temporary_address, HACTL_NO);
     assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_OK);
     assert_string_equal(world.call->reaches[0].host, address);
-    /* And a release gives it back, without waiting for it. */
+    /* So with the release; a way of its own is for later. */
+    control("POST", "counts/reset", NULL);
     assert_int_equal(DO(cloud()->release(world.self, world.call, address, "demo-1")), HACTL_OK);
-    int rc = HACTL_E_BUSY;
-    for (int i = 0; i < 1000 && rc == HACTL_E_BUSY; i++) {
-        usleep(2000);
-        assert_non_null(listed("demo-1"));
-        rc = cloud()->reach(world.self, next_call(), "demo-1", 2379);
-    }
-    assert_int_equal(rc, HACTL_OK);
+    assert_int_equal(changing_calls(), 1);
+    assert_int_equal(listed("demo-1")->temporary_address, HACTL_NO);
+    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_E_BUSY);
+    assert_int_equal(DO(cloud()->temporary_address_ensure(world.self, world.call, "demo-1")), HACTL_OK);
+    assert_int_equal(listed("demo-1")->temporary_address, HACTL_YES);
+    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_OK);
     assert_string_not_equal(world.call->reaches[0].host, address);
     assert_string_not_equal(world.call->reaches[0].host, internal);
-    assert_int_equal(DO(cloud()->temporary_address_ensure(world.self, world.call, "demo-1")), HACTL_OK);
     assert_int_equal(open_with(NULL), HACTL_OK);
     assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_OK);
     assert_string_equal(world.call->reaches[0].host, internal);
 }
 
-/* Where it is not the way, it goes while the public address is still lit. */
+/* It goes while the public address is still lit. */
 static void test_temporary_address(void **state)
 {
     char address[64];
@@ -915,7 +792,7 @@ static void test_deliver(void **state)
           "\"conditionNotMet\","
           "\"message\":\"stale\"}");
     assert_int_equal(deliver("d3", "hello", 5, false), HACTL_E_BUSY);
-    assert_int_equal(DRIVE(HACTL_OK), HACTL_OK);
+    assert_int_equal(DRIVE(HACTL_OK, false), HACTL_OK);
     assert_int_equal(deliver("d3", "hello", 5, false), HACTL_OK);
     /* Keys travel only by the explicit setting. */
     assert_int_equal(open_with((struct fake_setting[]){{"private_keys", "metadata"}, {NULL, NULL}}), HACTL_OK);
@@ -1015,20 +892,20 @@ static void test_lost_replies(void **state)
     snprintf(intent, sizeof(intent), "%s", world.intent);
     assert_int_equal(open_with(NULL), HACTL_OK);
     snprintf(world.intent, sizeof(world.intent), "%s", intent);
-    assert_int_equal(DRIVE(ensure(&want)), HACTL_OK);
+    assert_int_equal(DRIVE(ensure(&want), false), HACTL_OK);
     assert_int_equal(listed("demo-1")->state, HACTL_INSTANCE_RUNNING);
     /* Operations that fail in ways that pass are begun anew. */
     fault("{\"method\":\"instances.delete\",\"when\":\"operation\",\"code\":\"RESOURCE_NOT_READY\",\"http\":400,"
           "\"message\":\"not ready\"}");
     int rc = DO(cloud()->instance_destroy(world.self, world.call, "demo-1"));
     assert_int_equal(rc, HACTL_E_ENDED);
-    assert_int_equal(DRIVE(cloud()->instance_destroy(world.self, world.call, "demo-1")), HACTL_OK);
+    assert_int_equal(DRIVE(cloud()->instance_destroy(world.self, world.call, "demo-1"), false), HACTL_OK);
     assert_int_equal(left(), 0);
     fault("{\"method\":\"instances.insert\",\"when\":\"before\",\"status\":503,\"reason\":\"backendError\","
           "\"message\":\"oops\"}");
     new_intent();
-    assert_int_equal(DRIVE(ensure(&want)), HACTL_E_UNAVAILABLE);
-    assert_int_equal(DRIVE(ensure(&want)), HACTL_OK);
+    assert_int_equal(DRIVE(ensure(&want), false), HACTL_E_UNAVAILABLE);
+    assert_int_equal(DRIVE(ensure(&want), false), HACTL_OK);
 }
 
 /* Every request of a whole life, each cut off before it is sent and after it
@@ -1083,24 +960,6 @@ static void test_whole_life(void **state)
             fail_msg("%s: %ld calls", methods[i], calls_of(methods[i]));
         control("DELETE", "faults", NULL);
     }
-}
-
-/* ---- inside the emulator ----------------------------------------------------------------------------------- */
-
-static int run_inside(char **argv)
-{
-    const char *source = getenv("top_srcdir"), *build = getenv("top_builddir"), *chosen = getenv("GCE_EMULATOR_RUN");
-    char run[4096], program[4200];
-
-    snprintf(run, sizeof(run), "%s/tests/gce-emulator/run", source ? source : ".");
-    snprintf(program, sizeof(program), "%s/tests/gce-emulator/gce-emulator", build ? build : ".");
-    if (!getenv("GCE_EMULATOR_PROGRAM") && access(program, X_OK) != 0) {
-        printf("1..0 # SKIP the emulator is not built (libmicrohttpd-dev is missing)\n");
-        return 0;
-    }
-    execl(chosen ? chosen : run, "run", "--api-only", "--", argv[0], (char *)NULL);
-    perror(run);
-    return 70;
 }
 
 int main(int argc, char **argv)

@@ -6,21 +6,14 @@
  * Google's schema where that is at hand. Project, endpoint and token come from
  * the settings of the cloud's instance alone.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-#include <openssl/rand.h>
-
 #include "lib/gce/gce.h"
 #include "lib/json.h"
-#include "tests/support/fake_host.h"
+#include "tests/unit/gce_rig.h"
 
 #define PORT 443
 
@@ -30,108 +23,16 @@ static const struct hactl_key cloud_keys[] = {
     {.name = NULL},
 };
 
-static struct {
-    struct hactl_conf *cloud, *conf;
-    struct hactl_call *call;
-    void *self;
-    char intent[40], address[64];
-} world;
-
 static const char *const zones[] = {"us-central1-b", "us-central1-c", "us-central1-f"};
 static const struct hactl_cluster cluster = {.struct_size = sizeof(cluster), .name = "demo", .endpoint_port = PORT};
 static const struct hactl_balancer_want want = {
     .struct_size = sizeof(want), .name = "demo", .cluster = &cluster, .port = PORT, .backend_port = PORT};
 
-/* ---- the emulator's controls ------------------------------------------------------------ */
-
-static const char *run_curl(const char *command)
-{
-    static char text[1 << 20];
-    FILE *pipe = popen(command, "r");
-    size_t size;
-
-    assert_non_null(pipe);
-    size = fread(text, 1, sizeof(text) - 1, pipe);
-    text[size] = '\0';
-    assert_int_equal(pclose(pipe), 0);
-    return text;
-}
-
-static const char *control(const char *verb, const char *path, const char *body)
-{
-    char command[4096];
-
-    snprintf(command, sizeof(command), "curl -sS --max-time 60 -X %s --data-binary '%s' \"$GCE_EMULATOR/_emulator/%s\"",
-             verb, body ? body : "{}", path);
-    return run_curl(command);
-}
-
-/* One of Google's own calls, as another client would make it, through jq. */
-static const char *api(const char *verb, const char *path, const char *body, const char *filter)
-{
-    char command[4096];
-    char *text;
-
-    snprintf(command, sizeof(command),
-             "curl -sS --max-time 60 -X %s -H \"Authorization: Bearer $(cat $GCE_EMULATOR_DIR/token)\" %s%s%s "
-             "\"$GCE_EMULATOR/compute/v1/projects/emulated/%s\" | jq -r '%s'",
-             verb, body ? "-H Content-Type:application/json --data-binary '" : "", body ? body : "", body ? "'" : "",
-             path, filter ? filter : ".");
-    text = (char *)(uintptr_t)run_curl(command);
-    if (filter)
-        text[strcspn(text, "\n")] = '\0';
-    return text;
-}
+/* ---- small doings with the emulator ------------------------------------------------------ */
 
 static const char *get(const char *path, const char *filter)
 {
-    return api("GET", path, NULL, filter);
-}
-
-/* The same, and the wait for its operation. */
-static void change(const char *verb, const char *path, const char *body)
-{
-    char link[300];
-    const char *rest;
-
-    snprintf(link, sizeof(link), "%s", api(verb, path, body, ".selfLink"));
-    rest = strstr(link, "/projects/emulated/");
-    assert_non_null(rest);
-    snprintf(link, sizeof(link), "%.200s/wait", rest + strlen("/projects/emulated/"));
-    assert_string_equal(api("POST", link, NULL, "\"\\(.status) \\(has(\"error\"))\""), "DONE false");
-}
-
-static json_t *counts(void)
-{
-    char why[100];
-    const char *text = control("GET", "counts", NULL);
-    json_t *json = ha_json_parse(text, strlen(text), why, sizeof(why));
-
-    assert_non_null(json);
-    return json;
-}
-
-static long changing_calls(void)
-{
-    json_t *json = counts();
-    long count = (long)ha_json_i64(json, "changing");
-
-    json_decref(json);
-    return count;
-}
-
-static long calls_of(const char *method)
-{
-    json_t *json = counts();
-    long count = (long)ha_json_i64(json_object_get(json_object_get(json, "methods"), method), "calls");
-
-    json_decref(json);
-    return count;
-}
-
-static void forget_counts(void)
-{
-    control("POST", "counts/reset", NULL);
+    return api_filter("GET", path, NULL, filter);
 }
 
 /* What is there besides the address and the machines with their disks. */
@@ -143,63 +44,11 @@ static const char *left(void)
 
 /* ---- the plugin as the core drives it ----------------------------------------------------- */
 
-static void new_intent(void)
-{
-    unsigned char b[16];
-
-    RAND_bytes(b, sizeof(b));
-    snprintf(world.intent, sizeof(world.intent), "%02x%02x%02x%02x-%02x%02x-4%x%02x-8%x%02x-%02x%02x%02x%02x%02x%02x",
-             b[0], b[1], b[2], b[3], b[4], b[5], b[6] & 15, b[7], b[8] & 15, b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
-}
-
-static struct hactl_call *next_call(void)
-{
-    fake_call_free(world.call);
-    world.call = fake_call_new(30000);
-    snprintf(world.call->intent, sizeof(world.call->intent), "%s", world.intent);
-    return world.call;
-}
-
 static const struct hactl_balancer_ops *lb(void)
 {
     return hactl_plugin.balancer;
 }
 
-static int poll_to_end(void)
-{
-    char token[1100];
-    int rc = HACTL_PENDING;
-
-    snprintf(token, sizeof(token), "%s", world.call->token);
-    assert_true(strlen(token) <= 1000);
-    for (int i = 0; rc == HACTL_PENDING && i < 10000; i++) {
-        usleep(2000);
-        rc = hactl_plugin.poll(world.self, next_call(), token);
-    }
-    return rc;
-}
-
-static bool asks_again(int rc, bool patient)
-{
-    return rc == HACTL_PENDING || rc == HACTL_E_TIMEOUT ||
-           (patient && (rc == HACTL_E_BUSY || rc == HACTL_E_UNAVAILABLE || rc == HACTL_E_ENDED));
-}
-
-/* OPERATION until it is over; patiently: as the core does, also after what passes. */
-#define DRIVE(operation, patient)                                        \
-    __extension__({                                                      \
-        int rc_ = HACTL_PENDING;                                         \
-        for (int i_ = 0; i_ < 100 && asks_again(rc_, (patient)); i_++) { \
-            next_call();                                                 \
-            rc_ = (operation);                                           \
-            if (rc_ == HACTL_PENDING) {                                  \
-                int over_ = poll_to_end();                               \
-                rc_ = over_ == HACTL_OK ? HACTL_PENDING : over_;         \
-            }                                                            \
-        }                                                                \
-        rc_;                                                             \
-    })
 #define DO(operation)           \
     __extension__({             \
         new_intent();           \
@@ -269,7 +118,7 @@ static void make_machine(int number)
              "\"projects/debian-cloud/global/images/family/debian-12\"}}],"
              "\"networkInterfaces\":[{\"network\":\"global/networks/default\"}]}",
              number, zones[(number - 1) % 3]);
-    change("POST", path, body);
+    api_change("POST", path, body);
 }
 
 static int setup(void **state)
@@ -280,7 +129,7 @@ static int setup(void **state)
     assert_int_equal(open_with(NULL), HACTL_OK);
     for (int i = 1; i <= 4; i++)
         make_machine(i); /* demo-4 is in the zone of demo-1 */
-    change("POST", "regions/us-central1/addresses", "{\"name\":\"demo-ip\"}");
+    api_change("POST", "regions/us-central1/addresses", "{\"name\":\"demo-ip\"}");
     snprintf(world.address, sizeof(world.address), "%s", get("regions/us-central1/addresses/demo-ip", ".address"));
     forget_counts();
     return 0;
@@ -444,10 +293,11 @@ static void test_backends(void **state)
     assert_int_equal(health_of("demo-1"), -1);
     assert_int_equal(health_of("demo-4"), HACTL_YES);
     /* A member of a group that nothing leads to is behind nothing, and is put behind it. */
-    change("PATCH", "regions/us-central1/backendServices/demo-balancer",
-           run_curl("curl -sS -H \"Authorization: Bearer $(cat $GCE_EMULATOR_DIR/token)\" "
-                    "\"$GCE_EMULATOR/compute/v1/projects/emulated/regions/us-central1/backendServices/demo-balancer\" "
-                    "| jq -c '{fingerprint, backends: []}' | tr -d '\\n'"));
+    api_change(
+        "PATCH", "regions/us-central1/backendServices/demo-balancer",
+        run_curl("curl -sS -H \"Authorization: Bearer $(cat $GCE_EMULATOR_DIR/token)\" "
+                 "\"$GCE_EMULATOR/compute/v1/projects/emulated/regions/us-central1/backendServices/demo-balancer\" "
+                 "| jq -c '{fingerprint, backends: []}' | tr -d '\\n'"));
     assert_non_null(listed());
     assert_int_equal(world.call->backend_count, 0);
     assert_int_equal(DO(IN(2)), HACTL_OK);
@@ -496,7 +346,7 @@ static void test_never_takes(void **state)
     build(1);
     snprintf(body, sizeof(body), "{\"name\":\"external-nat\",\"type\":\"ONE_TO_ONE_NAT\",\"natIP\":\"%s\"}",
              world.address);
-    change("POST", "zones/us-central1-c/instances/demo-2/addAccessConfig?networkInterface=nic0", body);
+    api_change("POST", "zones/us-central1-c/instances/demo-2/addAccessConfig?networkInterface=nic0", body);
     rc = ONCE(CLAIM());
     assert_true(rc == HACTL_E_BUSY || rc == HACTL_E_ENDED);
     assert_non_null(strstr(world.call->text, world.address));
@@ -507,9 +357,10 @@ static void test_never_takes(void **state)
     new_intent();
     rc = DRIVE(CLAIM(), false);
     assert_true(rc == HACTL_E_BUSY || rc == HACTL_E_ENDED);
-    change("POST",
-           "zones/us-central1-c/instances/demo-2/deleteAccessConfig?networkInterface=nic0&accessConfig=external-nat",
-           NULL);
+    api_change(
+        "POST",
+        "zones/us-central1-c/instances/demo-2/deleteAccessConfig?networkInterface=nic0&accessConfig=external-nat",
+        NULL);
     assert_int_equal(DRIVE(CLAIM(), true), HACTL_OK);
     assert_string_equal(listed()->address, world.address);
 }
@@ -525,7 +376,7 @@ static void test_wrong_order(void **state)
     assert_int_equal(changing_calls(), 0);
     build(1);
     /* Half of it: not whole, so it does not get the address, and is mended. */
-    change("DELETE", "regions/us-central1/forwardingRules/demo-trial", NULL);
+    api_change("DELETE", "regions/us-central1/forwardingRules/demo-trial", NULL);
     assert_int_equal(listed()->running, HACTL_NO);
     assert_int_equal(health_of("demo-1"), HACTL_NO);
     assert_int_equal(ONCE(CLAIM()), HACTL_E_NOT_FOUND);
@@ -569,9 +420,9 @@ static void test_destroy(void **state)
 static void test_strangers(void **state)
 {
     (void)state;
-    change("POST", "regions/us-central1/healthChecks",
-           "{\"name\":\"demo-balancer\",\"type\":\"TCP\",\"tcpHealthCheck\":{\"port\":80},"
-           "\"description\":\"hactl cluster demolition\"}");
+    api_change("POST", "regions/us-central1/healthChecks",
+               "{\"name\":\"demo-balancer\",\"type\":\"TCP\",\"tcpHealthCheck\":{\"port\":80},"
+               "\"description\":\"hactl cluster demolition\"}");
     forget_counts();
     assert_null(listed());
     assert_int_equal(ONCE(ENSURE()), HACTL_E_CONFLICT);
@@ -736,25 +587,6 @@ static void test_lost_replies(void **state)
             fail_msg("%s: %ld calls", method, calls_of(method));
         control("DELETE", "faults", NULL);
     }
-}
-
-/* ---- inside the emulator ----------------------------------------------------------------------------------- */
-
-static int run_inside(char **argv)
-{
-    const char *source = getenv("top_srcdir"), *build_dir = getenv("top_builddir"),
-               *chosen = getenv("GCE_EMULATOR_RUN");
-    char run[4096], program[4200];
-
-    snprintf(run, sizeof(run), "%s/tests/gce-emulator/run", source ? source : ".");
-    snprintf(program, sizeof(program), "%s/tests/gce-emulator/gce-emulator", build_dir ? build_dir : ".");
-    if (!getenv("GCE_EMULATOR_PROGRAM") && access(program, X_OK) != 0) {
-        printf("1..0 # SKIP the emulator is not built (libmicrohttpd-dev is missing)\n");
-        return 0;
-    }
-    execl(chosen ? chosen : run, "run", "--api-only", "--", argv[0], (char *)NULL);
-    perror(run);
-    return 70;
 }
 
 int main(int argc, char **argv)
