@@ -39,6 +39,7 @@ const struct ha_option ha_option_table[HA_OPTIONS] = {
     [HA_OPTION_FORCE] = {'\0', "force", NULL, "replaces a file that is there already"},
     [HA_OPTION_REKEY] = {'\0', "rekey", NULL, "makes a new key for what is renewed"},
     [HA_OPTION_TEXTFILE] = {'\0', "textfile", "FILE", "writes metrics for node_exporter's textfile collector"},
+    [HA_OPTION_ALL] = {'\0', "all", NULL, "all that are in the zone, if there are several"},
     [HA_OPTION_MDOC] = {'\0', "mdoc", NULL, "prints every command as mdoc(7), for the manual"},
     [HA_OPTION_COMPLETE] = {'\0', "complete", NULL, "prints the completion for bash"},
 };

@@ -46,13 +46,16 @@ const struct ha_command ha_commands[] = {
      "learner and becomes a voter once its own applied index has caught up; the second replica brings the balancer, "
      "which takes the public address over.\n"
      "With --name the request can be repeated: a replica of that name that is there already is not added again."},
-    {"replica", "remove", NULL, "NAME | --zone ZONE", 0, 1, HA_BIT(HA_OPTION_ZONE) | DETAILED, ha_cmd_replica_remove,
-     "removes a replica and its data", "replica remove demo-2\nreplica remove --zone b --accept-budget 0",
+    {"replica", "remove", NULL, "NAME [--zone ZONE] | --zone ZONE [--all]", 0, 1,
+     HA_BIT(HA_OPTION_ZONE) | HA_BIT(HA_OPTION_ALL) | DETAILED, ha_cmd_replica_remove, "removes a replica and its data",
+     "replica remove demo-2\nreplica remove --zone b --accept-budget 0\nreplica remove --zone b --all",
      "Takes it out of the balancer, moves leadership away, removes its members through a healthy other one, deletes "
      "the "
-     "instance and retires its certificates. With --zone that zone must have one replica and no more. The last but one "
-     "gives "
-     "the public address back to the one that stays. The last one is removed by hactl down only."},
+     "instance and retires its certificates. With --zone alone that zone must have one replica and no more, unless "
+     "--all "
+     "is given; with a name and --zone the replica must be in that zone. The last but one gives the public address "
+     "back "
+     "to the one that stays. The last one is removed by hactl down only."},
     {"replica", "replace", NULL, "NAME", 1, 1, DETAILED, ha_cmd_replica_replace,
      "puts a new replica in the place of one", "replica replace demo-2",
      "A dead member is removed before its successor joins; a live one stays until its successor has caught up. The "

@@ -257,6 +257,17 @@ static int want_add(struct ha_session *session, const struct ha_request *request
     return ha_desired_add(desired, session->configuration->cluster_name, request->name, zone, error) < 0 ? -1 : 0;
 }
 
+static int refuse_empty_zone(const struct ha_desired *desired, const char *zone, struct ha_error *error)
+{
+    char list[300] = "";
+    for (int i = 0; i < desired->replica_count; i++)
+        if (!desired->replicas[i].leaving)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s in %s", list[0] ? ", " : "",
+                     desired->replicas[i].name, desired->replicas[i].zone);
+    return ha_fail(error, HA_EXIT_USAGE, "there is no replica in zone %s; there %s%s", zone,
+                   list[0] ? "is " : "is none", list);
+}
+
 static int in_zone(const struct ha_desired *desired, const char *zone, struct ha_error *error)
 {
     int found = -1;
@@ -269,7 +280,7 @@ static int in_zone(const struct ha_desired *desired, const char *zone, struct ha
         found = found < 0 ? i : HA_REPLICAS;
     }
     if (found < 0)
-        return ha_fail(error, HA_EXIT_USAGE, "there is no replica in zone %s", zone);
+        return refuse_empty_zone(desired, zone, error);
     if (found == HA_REPLICAS)
         return ha_fail(error, HA_EXIT_USAGE, "zone %s has more than one replica (%s): name the one that is to go", zone,
                        names);
@@ -291,13 +302,34 @@ static int find_present(const struct ha_desired *desired, const char *name, stru
                    names);
 }
 
-static int want_remove(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
-                       struct ha_error *error)
+/* Every replica of the zone; the last one of all is not removed that way either. */
+static int remove_zone(struct ha_desired *desired, const char *zone, struct ha_error *error)
 {
-    (void)session;
+    int there = replicas_in(desired, zone);
+    if (there == 0)
+        return refuse_empty_zone(desired, zone, error);
+    if (there == present(desired)) {
+        ha_fail(error, HA_EXIT_REFUSED,
+                "zone %s has all replicas that there are (%d): without them there is no cluster", zone, there);
+        ha_advise(error, "hactl down takes the whole cluster down");
+        return -1;
+    }
+    for (int i = 0; i < desired->replica_count; i++)
+        if (strcmp(desired->replicas[i].zone, zone) == 0)
+            desired->replicas[i].leaving = true;
+    return 0;
+}
+
+static int want_remove(const struct ha_request *request, struct ha_desired *desired, struct ha_error *error)
+{
+    if (request->all)
+        return remove_zone(desired, request->zone, error);
     int i = request->name ? find_present(desired, request->name, error) : in_zone(desired, request->zone, error);
     if (i < 0)
         return -1;
+    if (request->zone && strcmp(desired->replicas[i].zone, request->zone) != 0)
+        return ha_fail(error, HA_EXIT_USAGE, "replica %s is in zone %s, not in %s", request->name,
+                       desired->replicas[i].zone, request->zone);
     if (!desired->replicas[i].leaving && present(desired) == 1) {
         ha_fail(error, HA_EXIT_REFUSED, "%s is the last replica: without it there is no cluster",
                 desired->replicas[i].name);
@@ -410,7 +442,7 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
     case HA_REQUEST_ADD:
         return want_add(session, request, desired, error);
     case HA_REQUEST_REMOVE:
-        return want_remove(session, request, desired, error);
+        return want_remove(request, desired, error);
     case HA_REQUEST_REPLACE:
         return want_replace(session, request, desired, error);
     case HA_REQUEST_PROMOTE:
@@ -457,7 +489,7 @@ void ha_request_text(const struct ha_request *request, char *out, size_t size)
     if (request->rekey)
         used += snprintf(out + used, size - (size_t)used, " --rekey");
     if (request->zone)
-        used += snprintf(out + used, size - (size_t)used, " --zone %s", request->zone);
+        used += snprintf(out + used, size - (size_t)used, " --zone %s%s", request->zone, request->all ? " --all" : "");
     if (request->replicas)
         snprintf(out + used, size - (size_t)used, " --replicas %d", request->replicas);
 }
