@@ -77,7 +77,7 @@ static void render(struct ha_session *session, int replica, int payload)
         /* Certificates that are to be issued anew would tell nothing. */
         if (private->digests[replica][payload][0] != '\0' && r->certificates == HA_CERTIFICATES_READY &&
             (!fill_in(session, call, r->name) || !ha_delivery_digest(call, private->wanted[replica][payload])))
-            private->wanted[replica][payload][0] = '\0';
+        private->wanted[replica][payload][0] = '\0';
     } else {
         ha_log(HACTL_LOG_DEBUG, "what %s runs on could not be compared: %s", r->name, call->text);
     }
