@@ -168,7 +168,9 @@ static void judge_endpoint(const struct ha_session *session, int replicas, struc
     } else if (model->address == HACTL_NO) {
         note(&out->half_done, "no public address is reserved");
     } else if (model->holder == HA_HOLDER_NONE) {
-        note(&out->half_done, "nobody holds the public address %s", model->external_address);
+        /* As after a power cut. Who is to have it is a rule, unless somebody had been named. */
+        note(&out->decided, "nobody holds the public address: it is %s by the usual rule",
+             replicas > 1 && session->balancer != NULL ? "the balancer's" : "a replica's");
     } else if (model->holder == HA_HOLDER_REPLICA && model->balancer_present) {
         note(&out->half_done, "%s holds the public address, and a balancer is there too",
              model->replicas[model->holder_replica].name);

@@ -37,15 +37,14 @@ const struct ha_command ha_commands[] = {
      "For a cluster that hactl made, with the configuration that it was made with, and an empty store: the replica set "
      "is built from the machines and addresses that carry the cluster's name, the members of every group, the "
      "balancer, and who holds the public address. Nothing of the cluster is changed. Afterwards hactl plan is empty, "
-     "or "
-     "says what differs.\n"
+     "or says what differs.\n"
      "What only the issuer's files know, such as the keys of the authorities, cannot be told from a cluster: without a "
      "copy of them (the directory of the issuer below the state directory) adopt says what will not be possible, and "
      "exits with 10.\n"
      "Refused with 5 if the store knows the cluster, and with 12 if what is there is not one cluster that was seen "
      "whole, or if an operation is half done: a machine that is no member, a member without a machine, a learner, a "
-     "public address that nobody holds. With --force what is half done is taken as it is: hactl plan shows what up "
-     "would finish, and what it would remove."},
+     "balancer beside a replica that holds the public address. With --force what is half done is taken as it is: hactl "
+     "plan shows what up would finish, and what it would remove."},
     {"status", NULL, NULL, "", 0, 0, 0, ha_cmd_status, "shows the whole cluster on one screen",
      "status\nstatus -o json | jq .etcd.tolerates",
      "Asks every plugin and shows the public endpoint and who holds it, each group's tolerance in words, the next "
