@@ -36,9 +36,10 @@ const struct ha_option ha_option_table[HA_OPTIONS] = {
     [HA_OPTION_WARN] = {'\0', "warn", "DURATION", "warns of certificates that expire within this time (60d)"},
     [HA_OPTION_CRIT] = {'\0', "crit", "DURATION", "fails for certificates that expire within this time (14d)"},
     [HA_OPTION_CLOUD] = {'\0', "cloud", "NAME", "where the replicas are to run: local"},
-    [HA_OPTION_FORCE] = {'\0', "force", NULL, "replaces a file that is there already"},
+    [HA_OPTION_FORCE] = {'\0', "force", NULL, "init: replaces the file; adopt: takes what is half done as it is"},
     [HA_OPTION_REKEY] = {'\0', "rekey", NULL, "makes a new key for what is renewed"},
     [HA_OPTION_TEXTFILE] = {'\0', "textfile", "FILE", "writes metrics for node_exporter's textfile collector"},
+    [HA_OPTION_ALL] = {'\0', "all", NULL, "all that are in the zone, if there are several"},
     [HA_OPTION_MDOC] = {'\0', "mdoc", NULL, "prints every command as mdoc(7), for the manual"},
     [HA_OPTION_COMPLETE] = {'\0', "complete", NULL, "prints the completion for bash"},
 };

@@ -31,6 +31,7 @@ void ha_change_say(const struct change *c, const char *format, ...) __attribute_
 
 /* ---- operation.c: which operation it is, and what is written down of it */
 
+void ha_operation_new_name(char out[64]);
 /* Returns 1 when the operation is done already; it is `c->operation` then. */
 int ha_change_find(struct change *c);
 /* Abort: back to the replica set from before, as a plan like any other. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/commands.h"
 #include "core/consent.h"
@@ -197,6 +198,10 @@ static void print_next(const struct ha_cli *cli, const struct ha_session *sessio
     const struct ha_observation *observed = &session->observed;
     char command[640];
 
+    /* It may have been kept with the state, and be gone with it. */
+    if (request->kind == HA_REQUEST_DOWN && session->configuration->file != NULL &&
+        access(session->configuration->file, F_OK) != 0)
+        return;
     if (request->kind != HA_REQUEST_DOWN && observed->model.endpoint_answers == HACTL_YES)
         printf("reach it    https://%s:%u%s\n", observed->model.external_address, observed->endpoint_port,
                strcmp(observed->fronts, "etcd-client") == 0

@@ -13,11 +13,17 @@ int ha_cmd_replica_add(struct ha_cli *cli, struct ha_error *error)
 
 int ha_cmd_replica_remove(struct ha_cli *cli, struct ha_error *error)
 {
-    struct ha_request request = {.kind = HA_REQUEST_REMOVE, .zone = cli->given[HA_OPTION_ZONE]};
+    struct ha_request request = {
+        .kind = HA_REQUEST_REMOVE, .zone = cli->given[HA_OPTION_ZONE], .all = cli->given[HA_OPTION_ALL] != NULL};
 
     request.name = cli->word_count > 0 ? cli->words[0] : NULL;
-    if ((request.name == NULL) == (request.zone == NULL)) {
-        ha_fail(error, HA_EXIT_USAGE, "hactl replica remove wants either the name of a replica or --zone");
+    if (request.all && (request.name != NULL || request.zone == NULL)) {
+        ha_fail(error, HA_EXIT_USAGE, "--all means all replicas of a zone: it wants --zone and no name");
+        ha_advise(error, "hactl down takes the whole cluster down");
+        return -1;
+    }
+    if (request.name == NULL && request.zone == NULL) {
+        ha_fail(error, HA_EXIT_USAGE, "hactl replica remove wants the name of a replica, or --zone");
         ha_advise(error, "hactl replica list");
         return -1;
     }

@@ -32,6 +32,19 @@ const struct ha_command ha_commands[] = {
      "down --dry-run\ndown\ndown --yes",
      "Takes everything down in the opposite order: balancer, members, instances and their data, certificates and "
      "authorities, addresses, and last the store. This cannot be undone."},
+    {"adopt", NULL, NULL, "[--force]", 0, 0, HA_BIT(HA_OPTION_FORCE), ha_cmd_adopt,
+     "takes up a cluster whose store was lost", "adopt --dry-run\nadopt\nadopt --force",
+     "For a cluster that hactl made, with the configuration that it was made with, and an empty store: the replica set "
+     "is built from the machines and addresses that carry the cluster's name, the members of every group, the "
+     "balancer, and who holds the public address. Nothing of the cluster is changed. Afterwards hactl plan is empty, "
+     "or says what differs.\n"
+     "What only the issuer's files know, such as the keys of the authorities, cannot be told from a cluster: without a "
+     "copy of them (the directory of the issuer below the state directory) adopt says what will not be possible, and "
+     "exits with 10.\n"
+     "Refused with 5 if the store knows the cluster, and with 12 if what is there is not one cluster that was seen "
+     "whole, or if an operation is half done: a machine that is no member, a member without a machine, a learner, a "
+     "balancer beside a replica that holds the public address. With --force what is half done is taken as it is: hactl "
+     "plan shows what up would finish, and what it would remove."},
     {"status", NULL, NULL, "", 0, 0, 0, ha_cmd_status, "shows the whole cluster on one screen",
      "status\nstatus -o json | jq .etcd.tolerates",
      "Asks every plugin and shows the public endpoint and who holds it, each group's tolerance in words, the next "
@@ -46,13 +59,16 @@ const struct ha_command ha_commands[] = {
      "learner and becomes a voter once its own applied index has caught up; the second replica brings the balancer, "
      "which takes the public address over.\n"
      "With --name the request can be repeated: a replica of that name that is there already is not added again."},
-    {"replica", "remove", NULL, "NAME | --zone ZONE", 0, 1, HA_BIT(HA_OPTION_ZONE) | DETAILED, ha_cmd_replica_remove,
-     "removes a replica and its data", "replica remove demo-2\nreplica remove --zone b --accept-budget 0",
+    {"replica", "remove", NULL, "NAME [--zone ZONE] | --zone ZONE [--all]", 0, 1,
+     HA_BIT(HA_OPTION_ZONE) | HA_BIT(HA_OPTION_ALL) | DETAILED, ha_cmd_replica_remove, "removes a replica and its data",
+     "replica remove demo-2\nreplica remove --zone b --accept-budget 0\nreplica remove --zone b --all",
      "Takes it out of the balancer, moves leadership away, removes its members through a healthy other one, deletes "
      "the "
-     "instance and retires its certificates. With --zone that zone must have one replica and no more. The last but one "
-     "gives "
-     "the public address back to the one that stays. The last one is removed by hactl down only."},
+     "instance and retires its certificates. With --zone alone that zone must have one replica and no more, unless "
+     "--all "
+     "is given; with a name and --zone the replica must be in that zone. The last but one gives the public address "
+     "back "
+     "to the one that stays. The last one is removed by hactl down only."},
     {"replica", "replace", NULL, "NAME", 1, 1, DETAILED, ha_cmd_replica_replace,
      "puts a new replica in the place of one", "replica replace demo-2",
      "A dead member is removed before its successor joins; a live one stays until its successor has caught up. The "

@@ -36,7 +36,7 @@ int ha_help_print(const struct ha_cli *cli, const char *const *words, int count,
 void ha_help_mdoc(FILE *stream);
 void ha_help_complete(FILE *stream);
 
-ha_command_run ha_cmd_init, ha_cmd_up, ha_cmd_plan, ha_cmd_down, ha_cmd_status;
+ha_command_run ha_cmd_init, ha_cmd_up, ha_cmd_plan, ha_cmd_down, ha_cmd_adopt, ha_cmd_status;
 ha_command_run ha_cmd_replica_add, ha_cmd_replica_remove, ha_cmd_replica_replace, ha_cmd_replica_list;
 ha_command_run ha_cmd_endpoint_show, ha_cmd_endpoint_promote, ha_cmd_endpoint_demote;
 ha_command_run ha_cmd_etcd_members, ha_cmd_etcd_status, ha_cmd_etcd_snapshot, ha_cmd_etcd_move_leader,

@@ -20,7 +20,7 @@ static const struct {
     {HA_EXIT_TIMEOUT, "timed out; safe to resume"},
     {HA_EXIT_INTERRUPTED, "interrupted; safe to resume"},
     {HA_EXIT_UNHEALTHY, "check, pki check: something is critical"},
-    {HA_EXIT_WARNING, "check, pki check: warnings only"},
+    {HA_EXIT_WARNING, "check, pki check: warnings only; adopt: not all could be known"},
     {HA_EXIT_PLUGIN, "a plugin failed or does not fit"},
     {HA_EXIT_DECISION, "partly done, and a decision is needed: hactl op show"},
     {HA_EXIT_INTERNAL, "a defect in hactl"},

@@ -196,11 +196,32 @@ static void merge_leftovers(struct ha_model *model, const struct hactl_call *cal
             replica_or_leftover(model, call->addresses[i].name, NULL);
 }
 
+/* The same name in two zones: another cluster of this name is in the same
+ * project, and which of them is ours cannot be told. */
+static bool is_double(struct ha_model *model, const struct hactl_call *call, size_t index)
+{
+    const struct hactl_instance *found = &call->instances[index];
+    for (size_t i = 0; i < call->instance_count; i++) {
+        const struct hactl_instance *other = &call->instances[i];
+        struct ha_replica *r = i == index || strcmp(other->name, found->name) != 0
+                                   ? NULL
+                                   : replica_or_leftover(model, found->name, found->zone);
+        if (!r)
+            continue;
+        r->instance = HACTL_INSTANCE_UNKNOWN;
+        r->data = r->temporary_address = HACTL_UNKNOWN;
+        snprintf(r->detail, sizeof r->detail, "there are two machines of this name, in zones %.60s and %.60s",
+                 found->zone, other->zone);
+        return true;
+    }
+    return false;
+}
+
 static void merge_instances(struct ha_model *model, const struct hactl_call *call)
 {
     for (size_t i = 0; i < call->instance_count; i++) {
         const struct hactl_instance *found = &call->instances[i];
-        struct ha_replica *r = replica_or_leftover(model, found->name, found->zone);
+        struct ha_replica *r = is_double(model, call, i) ? NULL : replica_or_leftover(model, found->name, found->zone);
         if (!r)
             continue;
         r->instance = found->state;

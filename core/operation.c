@@ -12,7 +12,7 @@
 
 /* ---- which operation */
 
-static void name_operation(char out[64])
+void ha_operation_new_name(char out[64])
 {
     time_t now = time(NULL);
     struct tm tm;
@@ -194,7 +194,7 @@ int ha_change_find(struct change *c)
     if (asked)
         snprintf(c->operation, sizeof c->operation, "%s", asked);
     else
-        name_operation(c->operation);
+        ha_operation_new_name(c->operation);
     return 0;
 }
 
@@ -320,7 +320,13 @@ void ha_change_note_facts(struct change *c)
         all_formed &= ha_model_is_formed(group);
         bool known = false;
         for (int f = 0; f < c->wanted.formed_count; f++)
-            known |= strcmp(c->wanted.formed[f].group, group->name) == 0;
+            if (strcmp(c->wanted.formed[f].group, group->name) == 0) {
+                known = true;
+                /* Adopted when nobody answered. */
+                if (!c->wanted.formed[f].cluster_id[0] && group->formed == HACTL_YES && group->quorum == HACTL_YES)
+                    snprintf(c->wanted.formed[f].cluster_id, sizeof c->wanted.formed[f].cluster_id, "%s",
+                             group->cluster_id);
+            }
         if (known || group->formed != HACTL_YES || group->quorum != HACTL_YES || c->wanted.formed_count == HA_GROUPS)
             continue;
         snprintf(c->wanted.formed[c->wanted.formed_count].group, HA_NAME, "%s", group->name);

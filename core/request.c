@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/adopt.h"
 #include "core/asks.h"
 #include "core/observer.h"
 #include "core/session_internal.h"
@@ -134,72 +135,50 @@ static int want_listed(struct ha_session *session, struct ha_desired *desired, s
     return -1;
 }
 
-static void take_over_formed(const struct ha_model *model, struct ha_desired *desired)
+static int refuse_take_over(struct ha_session *session, const struct ha_adoption *adoption, struct ha_error *error)
 {
-    for (int g = 0; g < model->group_count; g++) {
-        snprintf(desired->formed[g].group, HA_NAME, "%s", model->groups[g].name);
-        snprintf(desired->formed[g].cluster_id, sizeof desired->formed[g].cluster_id, "%s",
-                 model->groups[g].cluster_id);
-    }
-    desired->formed_count = model->group_count;
-}
-
-/* Every member belongs to a machine that is there, every machine has its members. */
-static bool can_take_over(const struct ha_model *model)
-{
-    for (int g = 0; g < model->group_count; g++) {
-        const struct ha_group *group = &model->groups[g];
-        if (group->formed != HACTL_YES || group->quorum != HACTL_YES)
-            return false;
-        for (int m = 0; m < group->member_count; m++)
-            if (group->members[m].replica < 0 ||
-                model->replicas[group->members[m].replica].instance == HACTL_INSTANCE_ABSENT)
-                return false;
-        for (int i = 0; i < model->replica_count; i++)
-            if (model->replicas[i].instance != HACTL_INSTANCE_ABSENT && ha_model_member_of(group, i) < 0)
-                return false;
-    }
-    return model->group_count > 0;
-}
-
-static int refuse_take_over(struct ha_session *session, const char *names, struct ha_error *error)
-{
+    const struct ha_desired *found = &adoption->desired;
+    char names[200] = "";
+    for (int i = 0; i < found->replica_count; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", found->replicas[i].name);
     ha_fail(error, HA_EXIT_DECISION,
             "the store (%s) knows nothing of %s, but the cloud has %s: the store was lost, or somebody else made them",
             ha_store_directory(session->store), session->configuration->cluster_name, names);
-    ha_advise(error, "put desired.json back from a copy; or start them, so that `hactl up` can take them over; or "
-                     "`hactl down` removes them");
+    ha_advise(error, "put desired.json back from a copy; or `hactl adopt`, which says what is there and takes it up; "
+                     "or `hactl down`, which removes it");
     return -1;
 }
 
+static bool some_machine(const struct ha_model *model)
+{
+    for (int i = 0; i < model->replica_count; i++)
+        if (model->replicas[i].instance != HACTL_INSTANCE_ABSENT)
+            return true;
+    return false;
+}
+
 /* An empty store and a cloud that is not: the store was lost. What is there is
- * taken over as it is; nothing is ever deleted on the word of an empty store. */
+ * taken over as it is, if nothing about it is a guess, as by `hactl adopt`;
+ * nothing is ever deleted on the word of an empty store. */
 static int take_over(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
                      struct ha_error *error)
 {
-    const struct ha_model *model = &session->observed.model;
-    struct ha_desired found = *desired;
-    char names[300] = "";
-    if (ha_session_observe(session, HA_SCOPE_ALL, error))
-        return -1;
-    for (int i = 0; i < model->replica_count; i++) {
-        const struct ha_replica *r = &model->replicas[i];
-        if (r->instance == HACTL_INSTANCE_ABSENT)
-            continue;
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", r->name);
-        if (ha_desired_add(&found, NULL, r->name, r->zone, error) < 0)
-            return -1;
-        const char *number = strrchr(r->name, '-');
-        if (number && atoi(number + 1) > found.next_ordinal)
-            found.next_ordinal = atoi(number + 1);
+    struct ha_adoption *adoption = malloc(sizeof *adoption);
+    int rc = adoption ? 0 : ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
+    if (rc == 0)
+        rc = ha_session_observe(session, HA_SCOPE_ALL, error);
+    if (rc == 0)
+        rc = ha_adopt(session, adoption, error);
+    if (rc == 0 && some_machine(&session->observed.model)) {
+        bool whole = adoption->against.count + adoption->half_done.count + adoption->unknown.count == 0 &&
+                     ha_adopt_saw_members(session);
+        if (!whole || (request->replicas && request->replicas < adoption->desired.replica_count))
+            rc = refuse_take_over(session, adoption, error);
+        else
+            *desired = adoption->desired;
     }
-    if (!names[0])
-        return 0;
-    if (!can_take_over(model) || (request->replicas && request->replicas < found.replica_count))
-        return refuse_take_over(session, names, error);
-    take_over_formed(model, &found);
-    *desired = found;
-    return 0;
+    free(adoption);
+    return rc;
 }
 
 static int want_up(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
@@ -257,6 +236,17 @@ static int want_add(struct ha_session *session, const struct ha_request *request
     return ha_desired_add(desired, session->configuration->cluster_name, request->name, zone, error) < 0 ? -1 : 0;
 }
 
+static int refuse_empty_zone(const struct ha_desired *desired, const char *zone, struct ha_error *error)
+{
+    char list[300] = "";
+    for (int i = 0; i < desired->replica_count; i++)
+        if (!desired->replicas[i].leaving)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s in %s", list[0] ? ", " : "",
+                     desired->replicas[i].name, desired->replicas[i].zone);
+    return ha_fail(error, HA_EXIT_USAGE, "there is no replica in zone %s; there %s%s", zone,
+                   list[0] ? "is " : "is none", list);
+}
+
 static int in_zone(const struct ha_desired *desired, const char *zone, struct ha_error *error)
 {
     int found = -1;
@@ -269,7 +259,7 @@ static int in_zone(const struct ha_desired *desired, const char *zone, struct ha
         found = found < 0 ? i : HA_REPLICAS;
     }
     if (found < 0)
-        return ha_fail(error, HA_EXIT_USAGE, "there is no replica in zone %s", zone);
+        return refuse_empty_zone(desired, zone, error);
     if (found == HA_REPLICAS)
         return ha_fail(error, HA_EXIT_USAGE, "zone %s has more than one replica (%s): name the one that is to go", zone,
                        names);
@@ -291,13 +281,34 @@ static int find_present(const struct ha_desired *desired, const char *name, stru
                    names);
 }
 
-static int want_remove(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
-                       struct ha_error *error)
+/* Every replica of the zone; the last one of all is not removed that way either. */
+static int remove_zone(struct ha_desired *desired, const char *zone, struct ha_error *error)
 {
-    (void)session;
+    int there = replicas_in(desired, zone);
+    if (there == 0)
+        return refuse_empty_zone(desired, zone, error);
+    if (there == present(desired)) {
+        ha_fail(error, HA_EXIT_REFUSED,
+                "zone %s has all replicas that there are (%d): without them there is no cluster", zone, there);
+        ha_advise(error, "hactl down takes the whole cluster down");
+        return -1;
+    }
+    for (int i = 0; i < desired->replica_count; i++)
+        if (strcmp(desired->replicas[i].zone, zone) == 0)
+            desired->replicas[i].leaving = true;
+    return 0;
+}
+
+static int want_remove(const struct ha_request *request, struct ha_desired *desired, struct ha_error *error)
+{
+    if (request->all)
+        return remove_zone(desired, request->zone, error);
     int i = request->name ? find_present(desired, request->name, error) : in_zone(desired, request->zone, error);
     if (i < 0)
         return -1;
+    if (request->zone && strcmp(desired->replicas[i].zone, request->zone) != 0)
+        return ha_fail(error, HA_EXIT_USAGE, "replica %s is in zone %s, not in %s", request->name,
+                       desired->replicas[i].zone, request->zone);
     if (!desired->replicas[i].leaving && present(desired) == 1) {
         ha_fail(error, HA_EXIT_REFUSED, "%s is the last replica: without it there is no cluster",
                 desired->replicas[i].name);
@@ -410,7 +421,7 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
     case HA_REQUEST_ADD:
         return want_add(session, request, desired, error);
     case HA_REQUEST_REMOVE:
-        return want_remove(session, request, desired, error);
+        return want_remove(request, desired, error);
     case HA_REQUEST_REPLACE:
         return want_replace(session, request, desired, error);
     case HA_REQUEST_PROMOTE:
@@ -457,7 +468,7 @@ void ha_request_text(const struct ha_request *request, char *out, size_t size)
     if (request->rekey)
         used += snprintf(out + used, size - (size_t)used, " --rekey");
     if (request->zone)
-        used += snprintf(out + used, size - (size_t)used, " --zone %s", request->zone);
+        used += snprintf(out + used, size - (size_t)used, " --zone %s%s", request->zone, request->all ? " --all" : "");
     if (request->replicas)
         snprintf(out + used, size - (size_t)used, " --replicas %d", request->replicas);
 }

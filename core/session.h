@@ -98,6 +98,7 @@ struct ha_request {
     const char *zone;
     const char *phase; /* rotate: "trust", "back", ... */
     bool rekey;        /* renew */
+    bool all;          /* remove: every replica of the zone */
     int replicas;      /* up: how many; 0: as configured or stored */
 };
 

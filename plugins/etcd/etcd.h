@@ -95,6 +95,7 @@ void etcd_url_host(const char *url, char *out, size_t size);
 /* "https://[fd00::1]:2380"; caller frees. NULL: no memory. */
 char *etcd_url(const char *address, uint16_t port);
 /* NULL after host->fail(). */
+bool etcd_may_ask(const struct hactl_tls *tls); /* every file of it is named */
 struct ha_http_endpoint *etcd_endpoint(struct etcd *self, struct hactl_call *call, const struct hactl_reach *reach,
                                        const struct hactl_tls *tls);
 

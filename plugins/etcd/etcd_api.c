@@ -167,6 +167,11 @@ char *etcd_url(const char *address, uint16_t port)
     return url;
 }
 
+bool etcd_may_ask(const struct hactl_tls *tls)
+{
+    return tls && tls->authority_file && tls->certificate_file && tls->key_file;
+}
+
 struct ha_http_endpoint *etcd_endpoint(struct etcd *self, struct hactl_call *call, const struct hactl_reach *reach,
                                        const struct hactl_tls *tls)
 {
@@ -177,7 +182,7 @@ struct ha_http_endpoint *etcd_endpoint(struct etcd *self, struct hactl_call *cal
     };
     struct ha_http_endpoint *http;
 
-    if (!tls || !tls->authority_file || !tls->certificate_file || !tls->key_file) {
+    if (!etcd_may_ask(tls)) {
         self->host->fail(call, HACTL_E_INVALID, "etcd at %s: no certificate to ask it with", reach->host);
         return NULL;
     }

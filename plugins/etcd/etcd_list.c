@@ -146,12 +146,28 @@ int etcd_emit_peer(struct etcd *self, struct hactl_call *call, const struct etcd
     return self->host->emit_member(call, &member);
 }
 
+/* Whoever looks at a cluster whose keys are lost is to see the rest of it. */
+static int emit_unasked(struct etcd *self, struct hactl_call *call)
+{
+    struct hactl_group group = {
+        .struct_size = sizeof(group),
+        .formed = HACTL_UNKNOWN,
+        .quorum = HACTL_UNKNOWN,
+        .detail = "there is no certificate to ask it with",
+    };
+
+    return self->host->emit_group(call, &group);
+}
+
 int etcd_list(void *instance, struct hactl_call *call, const struct hactl_group_want *want)
 {
     struct etcd *self = instance;
     struct etcd_view view;
-    int code = etcd_observe(self, call, want, &view);
+    int code;
 
+    if (!etcd_may_ask(want->tls))
+        return emit_unasked(self, call);
+    code = etcd_observe(self, call, want, &view);
     if (code == HACTL_OK)
         code = emit_group(self, call, &view);
     for (size_t i = 0; code == HACTL_OK && i < view.peer_count; i++)

@@ -412,6 +412,25 @@ static void test_two_clusters(void **state)
     rig_free(other);
 }
 
+/* As when the keys are lost: nobody can be asked, which is told and is no failure. */
+static void test_no_certificate(void **state)
+{
+    struct rig *rig = rig_new(7, NULL);
+    struct hactl_call *call = fake_call_new(5000);
+
+    (void)state;
+    rig_found(rig, 1);
+    rig->want.tls = NULL;
+    assert_int_equal(OPS->list(rig->self, call, &rig->want), HACTL_OK);
+    assert_int_equal(call->group_count, 1);
+    assert_int_equal(call->groups[0].formed, HACTL_UNKNOWN);
+    assert_int_equal(call->member_count, 0);
+    assert_non_null(strstr(call->groups[0].detail, "no certificate"));
+    fake_call_free(call);
+    assert_int_equal(do_add(rig, 1), HACTL_E_INVALID);
+    rig_free(rig);
+}
+
 static void test_identity(void **state)
 {
     struct rig *rig = rig_new(9, NULL);
@@ -825,6 +844,7 @@ int main(void)
         cmocka_unit_test(test_no_quorum),
         cmocka_unit_test(test_remove_leader),
         cmocka_unit_test(test_two_clusters),
+        cmocka_unit_test(test_no_certificate),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_lagging_learner),
         cmocka_unit_test(test_snapshot),

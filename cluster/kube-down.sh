@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Takes a cluster on Google Compute Engine down, or, with KUBE_DELETE_NODES=false, masters of it: the one that
+# KUBE_REPLICA_NAME names, else those in KUBE_GCE_ZONE. A thin shell over hactl; kube-up(8) has all variables.
+set -eu
+
+# shellcheck source=cluster/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+case ${1-} in
+-h | --help)
+    cat <<'EOT'
+usage: [VARIABLE=VALUE...] cluster/kube-down.sh [OPTION OF HACTL...]
+
+  KUBE_DELETE_NODES=false KUBE_GCE_ZONE=ZONE cluster/kube-down.sh            removes the masters in that zone
+  KUBE_DELETE_NODES=false KUBE_REPLICA_NAME=NAME cluster/kube-down.sh        removes that master
+  cluster/kube-down.sh                                                       takes the cluster down, with all its data
+
+Options go to hactl, for example --dry-run, which shows the plan. man kube-up has all variables.
+EOT
+    exit 0
+    ;;
+esac
+
+# ---- masters
+
+# Asked for by name, so going down to two is agreed to; losing the quorum is not, and hactl refuses it.
+remove_masters() {
+    local zone=${KUBE_GCE_ZONE-} name=${KUBE_REPLICA_NAME-} status=0
+    is_made ||
+        die 3 "there is no cluster $cluster: this machine knows none ($directory)" \
+            "a cluster of another name: KUBE_GCE_INSTANCE_PREFIX"
+    check_project
+    if [ -n "$name" ]; then
+        run_hactl --accept-budget 0 "$@" replica remove "$name" ${zone:+--zone "$zone"} || status=$?
+    elif [ -n "$zone" ]; then
+        run_hactl --accept-budget 0 "$@" replica remove --zone "$zone" --all || status=$?
+    else
+        die 3 "which masters are to go? KUBE_GCE_ZONE=ZONE, those of a zone, or KUBE_REPLICA_NAME=NAME, one" \
+            "their names and zones: $hactl -c $configuration replica list"
+    fi
+    [ "$status" -ne 5 ] || say "(cluster/kube-down.sh without KUBE_DELETE_NODES=false takes the whole cluster down)"
+    return "$status"
+}
+
+# ---- all of it
+
+# One zone was named: whoever means that zone must not lose the masters in others.
+refuse_if_elsewhere() { # ZONE
+    local list others
+    list=$(run_hactl -o json replica list) || exit $?
+    others=$(grep -o '"zone": *"[^"]*"' <<<"$list" | cut -d'"' -f4 | grep -vxF -- "$1" | sort -u | paste -sd, -) || true
+    [ -z "$others" ] ||
+        die 5 "KUBE_GCE_ZONE=$1, but $cluster has masters elsewhere too ($others); nothing was changed" \
+            "KUBE_DELETE_NODES=false removes those in $1 and leaves the others" \
+            "without KUBE_GCE_ZONE the whole cluster is taken down, with all its data"
+}
+
+take_down() {
+    [ -z "${KUBE_REPLICA_NAME-}" ] ||
+        die 3 "KUBE_REPLICA_NAME names one master, but without KUBE_DELETE_NODES=false the whole cluster is taken down" \
+            "KUBE_DELETE_NODES=false KUBE_REPLICA_NAME=$KUBE_REPLICA_NAME cluster/kube-down.sh removes that one"
+    if [ ! -f "$configuration" ]; then
+        say "nothing to do: this machine knows no cluster $cluster ($directory); one made elsewhere is taken down there"
+        return
+    fi
+    check_project
+    [ -z "${KUBE_GCE_ZONE-}" ] || refuse_if_elsewhere "$KUBE_GCE_ZONE"
+    ! is_true KUBE_DELETE_NETWORK || say "KUBE_DELETE_NETWORK=true: the network was not made here, and is left"
+    run_hactl "$@" down
+}
+
+check_provider
+find_hactl
+name_cluster
+if is_true KUBE_DELETE_NODES true; then take_down "$@"; else remove_masters "$@"; fi
