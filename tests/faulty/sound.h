@@ -77,7 +77,7 @@ static int sound_probe(void *self, struct hactl_call *call, const struct hactl_p
 #endif
 
 static const struct hactl_payload_ops sound_payload = {
-    PAYLOAD_SIZE, PLUGIN_PORTS, PLUGIN_RENDER, sound_probe, NULL, NULL,
+    PAYLOAD_SIZE, PLUGIN_PORTS, PLUGIN_RENDER, sound_probe, NULL, NULL, NULL,
 };
 
 #ifndef PLUGIN_PAYLOAD
