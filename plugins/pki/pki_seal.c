@@ -93,7 +93,7 @@ static int read_recipient(const struct pki *pki, struct hactl_call *call, const 
         return result;
     certificate = pki_certificate_read(&pki->crypto, blob.content, blob.size);
     pki_blob_free(&blob);
-    if (certificate != NULL && pki_key_is_elliptic(X509_get0_pubkey(certificate))) {
+    if (certificate != NULL && EVP_PKEY_is_a(X509_get0_pubkey(certificate), "EC")) {
         *out = certificate;
         return HACTL_OK;
     }
