@@ -123,6 +123,8 @@ struct ha_model {
     struct ha_group groups[HA_GROUPS];
     int replica_count;
     struct ha_replica replicas[HA_REPLICAS];
+    int beyond;               /* machines and addresses that the cloud lists and for which there was no room */
+    char beyond_one[HA_NAME]; /* the first of them */
 };
 
 struct ha_budget {

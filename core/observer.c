@@ -183,17 +183,28 @@ static struct ha_replica *replica_or_leftover(struct ha_model *model, const char
     return i < 0 ? NULL : &model->replicas[i];
 }
 
-/* Everyone is known before anyone is judged absent. */
+static void note_beyond(struct ha_model *model, const char *name)
+{
+    if (model->beyond++ == 0)
+        SET(model->beyond_one, name);
+}
+
+/* Everyone is known before anyone is judged absent. For whom there is no room
+ * is dealt with once others have gone; until then that is said. */
 static void merge_leftovers(struct ha_model *model, const struct hactl_call *call)
 {
+    model->beyond = 0;
     for (size_t i = 0; i < call->instance_count; i++) {
         struct ha_replica *r = replica_or_leftover(model, call->instances[i].name, call->instances[i].zone);
-        if (r && !r->zone[0])
+        if (!r)
+            note_beyond(model, call->instances[i].name);
+        else if (!r->zone[0])
             SET(r->zone, call->instances[i].zone);
     }
     for (size_t i = 0; i < call->address_count; i++)
-        if (call->addresses[i].kind == HACTL_ADDRESS_INTERNAL)
-            replica_or_leftover(model, call->addresses[i].name, NULL);
+        if (call->addresses[i].kind == HACTL_ADDRESS_INTERNAL &&
+            !replica_or_leftover(model, call->addresses[i].name, NULL))
+            note_beyond(model, call->addresses[i].name);
 }
 
 /* The same name in two zones: another cluster of this name is in the same

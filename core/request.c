@@ -563,6 +563,12 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
 {
     int wanted = ha_model_wanted(end);
     *count = 0;
+    if (end->beyond)
+        snprintf(
+            warnings[(*count)++], 256,
+            "the cloud lists more of this cluster than the %d replicas that hactl handles: %s and %d more are left "
+            "alone until others have gone",
+            HA_REPLICAS, end->beyond_one, end->beyond - 1);
     if (end->destroy || end->group_count == 0)
         return;
     if (wanted > 0 && wanted % 2 == 0)

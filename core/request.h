@@ -17,7 +17,7 @@ int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, cons
                      struct ha_plan_scope *out, struct ha_error *error);
 /* Of `pki renew`: for the inventory that the issuer is given. */
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
-/* About even counts and zones; `warnings` holds HA_WARNINGS lines. */
+/* About even counts, zones, and what hactl has no room for; `warnings` holds HA_WARNINGS lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
 
 #endif

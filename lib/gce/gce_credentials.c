@@ -33,8 +33,23 @@ static void secret(char **text)
     *text = NULL;
 }
 
+/* Headers with which a subject token is asked for may hold another token. */
+static void forget_headers(const json_t *source)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(json_object_get(source, "headers"), name, value)
+    {
+        const char *text = json_string_value(value);
+        if (text)
+            explicit_bzero((char *)(uintptr_t)text, strlen(text));
+    }
+}
+
 void gce_credential_clear(struct gce_credential *credential)
 {
+    forget_headers(credential->source);
     secret(&credential->private_key);
     secret(&credential->client_secret);
     secret(&credential->refresh_token);
@@ -46,7 +61,10 @@ void gce_credential_clear(struct gce_credential *credential)
     free(credential->quota_project);
     free(credential->project);
     free(credential->impersonate);
+    free(credential->audience);
+    free(credential->subject_type);
     json_decref(credential->delegates);
+    json_decref(credential->source);
     memset(credential, 0, sizeof(*credential));
 }
 
@@ -75,6 +93,7 @@ static void forget_json(json_t *json)
         if (text)
             explicit_bzero((char *)(uintptr_t)text, strlen(text));
     }
+    forget_headers(json_object_get(json, "credential_source"));
     if (json && json_object_get(json, "source_credentials"))
         forget_json(json_incref(json_object_get(json, "source_credentials")));
     json_decref(json);
@@ -174,9 +193,12 @@ static int take_file(struct gce *gce, struct hactl_call *call, const json_t *jso
         return take_user(gce, call, json);
     if (type && !nested && strcmp(type, "impersonated_service_account") == 0)
         return take_impersonation(gce, call, json);
+    if (type && strcmp(type, "external_account") == 0)
+        return gce_federation_take(gce, call, json);
     return denied(gce, call,
-                  "credentials of type \"%.60s\" are not supported: use service_account, authorized_user or "
-                  "impersonated_service_account, or access_token_file with a token that something else keeps fresh",
+                  "credentials of type \"%.60s\" are not supported: use service_account, authorized_user, "
+                  "external_account or impersonated_service_account, or access_token_file with a token that something "
+                  "else keeps fresh",
                   type ? type : "(none)");
 }
 

@@ -9,6 +9,8 @@
 
 #include <limits.h>
 
+#define GCE_SCOPE "https://www.googleapis.com/auth/cloud-platform"
+
 enum { GCE_LANES = 8, GCE_UUID = 40, GCE_POLLED = 32 };
 
 struct gce_url {
@@ -23,7 +25,8 @@ enum gce_credential_kind {
     GCE_CREDENTIAL_TOKEN_FILE,
     GCE_CREDENTIAL_METADATA,
     GCE_CREDENTIAL_SERVICE_ACCOUNT,
-    GCE_CREDENTIAL_AUTHORIZED_USER
+    GCE_CREDENTIAL_AUTHORIZED_USER,
+    GCE_CREDENTIAL_EXTERNAL
 };
 
 /* Where tokens come from. Secrets are zeroized by gce_credential_clear. */
@@ -37,8 +40,10 @@ struct gce_credential {
     char *client_id, *client_secret, *refresh_token;
     char *token_url; /* of the credential file */
     char *quota_project, *project;
-    char *impersonate; /* e-mail */
-    json_t *delegates; /* optional */
+    char *impersonate;             /* e-mail */
+    json_t *delegates;             /* optional */
+    char *audience, *subject_type; /* of federation */
+    json_t *source;                /* where its subject token is had */
 };
 
 struct gce_token {
@@ -87,6 +92,14 @@ const char *gce_credentials_order(void);
 /* gce_token.c */
 int gce_token_fetch(struct gce *gce, struct hactl_call *call);
 void gce_token_clear(struct gce_token *token);
+
+/* A form to the token endpoint; what it answers becomes the token. */
+int gce_token_post_form(struct gce *gce, struct hactl_call *call, const char *body);
+void gce_forget_answer(json_t *json); /* tokens in it are zeroized */
+
+/* gce_federation.c */
+int gce_federation_take(struct gce *gce, struct hactl_call *call, const json_t *json);
+int gce_federation_fetch(struct gce *gce, struct hactl_call *call);
 
 /* gce_jwt.c */
 /* RS256; NULL with one line in `error`. Caller frees and zeroizes. */

@@ -16,7 +16,6 @@
 #include "lib/file.h"
 #include "lib/json.h"
 
-#define SCOPE            "https://www.googleapis.com/auth/cloud-platform"
 #define AUDIENCE         "https://oauth2.googleapis.com/token"
 #define EARLY_MS         225000
 #define TOKEN_FILE_MS    60000 /* whoever keeps the file fresh may do it at any time */
@@ -105,9 +104,9 @@ static int unreached(struct gce *gce, struct hactl_call *call, const struct ha_h
 }
 
 /* The body is zeroized with the response; jansson's copy goes here. */
-static void forget_answer(json_t *json)
+void gce_forget_answer(json_t *json)
 {
-    static const char *const names[] = {"access_token", "accessToken", "id_token"};
+    static const char *const names[] = {"access_token", "accessToken", "id_token", "saml_response"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const char *text = json_string_value(json_object_get(json, names[i]));
@@ -117,7 +116,7 @@ static void forget_answer(json_t *json)
     json_decref(json);
 }
 
-static int post_form(struct gce *gce, struct hactl_call *call, const char *body)
+int gce_token_post_form(struct gce *gce, struct hactl_call *call, const char *body)
 {
     struct gce_exchange ask = {
         .method = "POST", .path = "", .body = body, .content_type = "application/x-www-form-urlencoded"};
@@ -132,7 +131,7 @@ static int post_form(struct gce *gce, struct hactl_call *call, const char *body)
     gce_ask(gce, call, &ask, &response, &json);
     rc = response.code == HACTL_OK ? take_token(gce, call, ask.url.host, &response, json)
                                    : unreached(gce, call, &response);
-    forget_answer(json);
+    gce_forget_answer(json);
     ha_http_response_clear(&response);
     return rc;
 }
@@ -183,7 +182,7 @@ static int from_metadata(struct gce *gce, struct hactl_call *call)
         rc = denied(gce, call, "this VM has no service account: give it one, or set credentials_file");
     else
         rc = take_token(gce, call, gce->metadata.host, &response, json);
-    forget_answer(json);
+    gce_forget_answer(json);
     ha_http_response_clear(&response);
     return rc;
 }
@@ -192,8 +191,8 @@ static int from_service_account(struct gce *gce, struct hactl_call *call)
 {
     struct gce_credential *credential = &gce->credential;
     int64_t now_s = (int64_t)time(NULL);
-    json_t *claims = json_pack("{s:s, s:s, s:s, s:I, s:I}", "iss", credential->email, "scope", SCOPE, "aud", AUDIENCE,
-                               "iat", (json_int_t)now_s, "exp", (json_int_t)now_s + 3600);
+    json_t *claims = json_pack("{s:s, s:s, s:s, s:I, s:I}", "iss", credential->email, "scope", GCE_SCOPE, "aud",
+                               AUDIENCE, "iat", (json_int_t)now_s, "exp", (json_int_t)now_s + 3600);
     char *text = claims ? ha_json_text(claims) : NULL, *body = NULL, *jwt = NULL, error[120] = "no memory";
     int rc;
 
@@ -204,7 +203,7 @@ static int from_service_account(struct gce *gce, struct hactl_call *call)
                       jwt) < 0)
         rc = gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
     else
-        rc = post_form(gce, call, body);
+        rc = gce_token_post_form(gce, call, body);
     ha_secret_free(jwt, jwt ? strlen(jwt) : 0);
     ha_secret_free(body, body ? strlen(body) : 0);
     free(text);
@@ -224,7 +223,7 @@ static int from_user(struct gce *gce, struct hactl_call *call)
                  refresh) < 0)
         rc = gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
     else
-        rc = post_form(gce, call, body);
+        rc = gce_token_post_form(gce, call, body);
     free(id);
     ha_secret_free(secret, secret ? strlen(secret) : 0);
     ha_secret_free(refresh, refresh ? strlen(refresh) : 0);
@@ -267,7 +266,7 @@ static int take_impersonated(struct gce *gce, struct hactl_call *call, const str
 static int impersonate(struct gce *gce, struct hactl_call *call)
 {
     struct gce_credential *credential = &gce->credential;
-    json_t *wanted = json_pack("{s:[s], s:s}", "scope", SCOPE, "lifetime", "3600s"), *json = NULL;
+    json_t *wanted = json_pack("{s:[s], s:s}", "scope", GCE_SCOPE, "lifetime", "3600s"), *json = NULL;
     struct gce_exchange ask = {.url = gce->iam, .method = "POST", .bearer = gce->token.text};
     struct ha_http_response response = {0};
     char *path = NULL, *body = NULL;
@@ -286,7 +285,7 @@ static int impersonate(struct gce *gce, struct hactl_call *call)
         rc =
             response.code == HACTL_OK ? take_impersonated(gce, call, &response, json) : unreached(gce, call, &response);
     }
-    forget_answer(json);
+    gce_forget_answer(json);
     ha_http_response_clear(&response);
     json_decref(wanted);
     free(path);
@@ -313,6 +312,9 @@ int gce_token_fetch(struct gce *gce, struct hactl_call *call)
         break;
     case GCE_CREDENTIAL_AUTHORIZED_USER:
         rc = from_user(gce, call);
+        break;
+    case GCE_CREDENTIAL_EXTERNAL:
+        rc = gce_federation_fetch(gce, call);
         break;
     }
     if (rc == HACTL_OK && credential->impersonate)

@@ -16,12 +16,17 @@
 #include "store.h"
 #include "timers.h"
 
-#define KEY_ID        "0123456789abcdef0123456789abcdef01234567"
-#define CLIENT_ID     "emulator.apps.googleusercontent.com"
-#define CLIENT_SECRET "not-much-of-a-secret"
-#define REFRESH_TOKEN "1//refresh-emulator"
-#define GRANT_JWT     "urn:ietf:params:oauth:grant-type:jwt-bearer"
-#define GRANT_STS     "urn:ietf:params:oauth:grant-type:token-exchange"
+#define KEY_ID            "0123456789abcdef0123456789abcdef01234567"
+#define CLIENT_ID         "emulator.apps.googleusercontent.com"
+#define CLIENT_SECRET     "not-much-of-a-secret"
+#define REFRESH_TOKEN     "1//refresh-emulator"
+#define GRANT_JWT         "urn:ietf:params:oauth:grant-type:jwt-bearer"
+#define GRANT_STS         "urn:ietf:params:oauth:grant-type:token-exchange"
+
+#define ACCESS_TOKEN_TYPE "urn:ietf:params:oauth:token-type:access_token"
+#define EXTERNAL_AUDIENCE \
+    "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/emulated/providers/emulated"
+#define SUBJECT_TOKEN "token-of-another-identity-provider"
 
 static EVP_PKEY *key;
 static json_t *tokens; /* token -> {user, until_ms} */
@@ -153,6 +158,18 @@ static bool write_service_account(void)
     return good;
 }
 
+/* Workload identity federation, with a token that stands in a file. */
+static json_t *external_account(void)
+{
+    char *path = em_format("%s/subject-token", directory_of_files);
+    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:{s:s}}", "type", "external_account", "audience", EXTERNAL_AUDIENCE,
+                             "subject_token_type", "urn:ietf:params:oauth:token-type:jwt", "token_url", token_uri,
+                             "credential_source", "file", path);
+
+    free(path);
+    return json;
+}
+
 static json_t *authorized_user(void)
 {
     return json_pack("{s:s,s:s,s:s,s:s,s:s}", "type", "authorized_user", "client_id", CLIENT_ID, "client_secret",
@@ -171,7 +188,8 @@ bool em_auth_start(const char *directory, int port)
     good = write_token() && write_service_account() && write_json("authorized-user.json", authorized_user()) &&
            write_json("impersonated.json", json_pack("{s:s,s:s,s:o}", "type", "impersonated_service_account",
                                                      "service_account_impersonation_url", impersonation,
-                                                     "source_credentials", authorized_user()));
+                                                     "source_credentials", authorized_user())) &&
+           write_json("external-account.json", external_account()) && write_file("subject-token", SUBJECT_TOKEN "\n");
     free(impersonation);
     return good;
 }
@@ -411,6 +429,26 @@ static struct em_answer grant_refresh(const json_t *form)
     return em_ok(token_body("user@emulated.example"));
 }
 
+/* As sts.googleapis.com; an identity provider's token is whatever the file subject-token says. */
+static struct em_answer grant_exchange(const json_t *form)
+{
+    struct em_answer answer;
+
+    if (!is(form, "requested_token_type", ACCESS_TOKEN_TYPE) || em_text(form, "subject_token") == NULL ||
+        em_text(form, "subject_token_type") == NULL || em_text(form, "scope") == NULL) {
+        return token_error("invalid_request", "A required parameter is missing or wrong.");
+    }
+    if (!is(form, "audience", EXTERNAL_AUDIENCE)) {
+        return token_error("invalid_target", "The target service indicated by the \"audience\" parameters is invalid.");
+    }
+    if (!is(form, "subject_token", SUBJECT_TOKEN)) {
+        return token_error("invalid_grant", "The given credential is rejected by the attribute condition.");
+    }
+    answer = em_ok(token_body("federated@emulated.example"));
+    em_set(answer.body, "issued_token_type", ACCESS_TOKEN_TYPE);
+    return answer;
+}
+
 void em_auth_token(struct em_connection *connection)
 {
     json_t *form = read_form(connection->body);
@@ -422,9 +460,8 @@ void em_auth_token(struct em_connection *connection)
         answer = grant_jwt(form);
     } else if (is(form, "grant_type", "refresh_token")) {
         answer = grant_refresh(form);
-    } else if (is(form, "grant_type", GRANT_STS) && em_text(form, "subject_token") != NULL) {
-        answer = em_ok(token_body("federated@emulated.example"));
-        em_set(answer.body, "issued_token_type", "urn:ietf:params:oauth:token-type:access_token");
+    } else if (is(form, "grant_type", GRANT_STS)) {
+        answer = grant_exchange(form);
     } else {
         answer = token_error("unsupported_grant_type", "Invalid grant_type");
     }
