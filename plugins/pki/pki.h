@@ -14,6 +14,7 @@
  *   pki_memory      what was read before and has not changed since
  *   pki_check       what is on disk against what is wanted, with the reason
  *   pki_tree        what else a replica's tree holds: trust, service-account keys
+ *   pki_authority   authorities: made once, never replaced
  *   pki_batch       making a number of files durable and giving them their names
  *   pki_exchange    keys and certificates that are replaced in one instant
  *   pki_job         keys and certificates made on every processor
@@ -570,6 +571,7 @@ struct pki_batch {
 void pki_batch_open(struct pki_batch *batch, struct pki *pki, struct hactl_call *call, struct pki_store *store);
 /* Takes its place in the batch before it is staged, so that it is discarded with it. NULL: out of memory. */
 struct pki_item *pki_batch_add(struct pki_batch *batch, const struct pki_item *item);
+int pki_batch_out_of_memory(const struct pki_batch *batch); /* HACTL_E_INTERNAL */
 /* Stages one file alone, content given. */
 int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const char *content, size_t size, mode_t mode);
 /* Commits unless `result` is a failure; then discards. Returns how it went. */
@@ -650,7 +652,11 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs);
 /* After the batch: what was written need not be read again. */
 void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pki_batch *batch,
                        const struct pki_jobs *jobs);
+/* All of that: runs what was collected (unless `result` is a failure), puts it in place, and frees both. */
+int pki_jobs_finish(struct pki_batch *batch, struct pki_jobs *jobs, int result);
 void pki_jobs_free(struct pki_jobs *jobs);
+/* The service accounts' key pair, when there is none. */
+int pki_service_account_add(struct pki_batch *batch, struct pki_jobs *jobs);
 
 /* ---- audit ---- */
 
@@ -711,7 +717,7 @@ int pki_rotate(void *self, struct hactl_call *call, const struct hactl_inventory
 /* Overwrites the keys; not `keys_only`: removes all of it. */
 int pki_rotation_clear(struct pki_store *store, bool keys_only);
 
-/* ---- issue ---- */
+/* ---- authorities ---- */
 
 /* Ready to sign: its key is there, and decrypted if need be. */
 int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_store *store,
@@ -720,6 +726,9 @@ int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_st
 int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
                           const struct pki_profile *profile);
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
+
+/* ---- issue ---- */
+
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
               const struct hactl_request *const *requests, size_t request_count);
 

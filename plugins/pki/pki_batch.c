@@ -32,12 +32,17 @@ struct pki_item *pki_batch_add(struct pki_batch *batch, const struct pki_item *i
     return &batch->items[batch->count++];
 }
 
+int pki_batch_out_of_memory(const struct pki_batch *batch)
+{
+    return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
+}
+
 int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const char *content, size_t size, mode_t mode)
 {
     int error;
 
     if (pki_batch_add(batch, item) == NULL)
-        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
+        return pki_batch_out_of_memory(batch);
     error = pki_store_stage(batch->store, item->base, item->ending, content, size, mode);
     return error == 0 ? HACTL_OK : pki_store_fail(batch->pki, batch->call, error, item->base, item->ending);
 }
