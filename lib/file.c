@@ -245,7 +245,7 @@ int ha_directory_make(const char *path, mode_t mode)
     struct stat status;
     char *copy, *at;
     size_t length;
-    int result = 0;
+    int result;
 
     if (*path == '\0')
         return -ENOENT;
@@ -254,13 +254,17 @@ int ha_directory_make(const char *path, mode_t mode)
         return -ENOMEM;
     for (length = strlen(copy); length > 1 && copy[length - 1] == '/'; length--)
         copy[length - 1] = '\0';
-    for (at = copy + 1; result == 0 && (at = strchr(at, '/')) != NULL; at++) {
-        *at = '\0';
-        result = make_component(copy, 0700);
-        *at = '/';
+    result = make_component(copy, mode);
+    if (result == -ENOENT) { /* what is above it is not there either */
+        result = 0;
+        for (at = copy + 1; result == 0 && (at = strchr(at, '/')) != NULL; at++) {
+            *at = '\0';
+            result = make_component(copy, 0700);
+            *at = '/';
+        }
+        if (result == 0)
+            result = make_component(copy, mode);
     }
-    if (result == 0)
-        result = make_component(copy, mode);
     if (result == 0 && stat(copy, &status) == 0 && (status.st_mode & 07777) != mode && chmod(copy, mode) != 0)
         result = -errno;
     free(copy);

@@ -14,7 +14,9 @@
  *   pki_memory      what was read before and has not changed since
  *   pki_check       what is on disk against what is wanted, with the reason
  *   pki_tree        what else a replica's tree holds: trust, service-account keys
+ *   pki_authority   authorities: made once, never replaced
  *   pki_batch       making a number of files durable and giving them their names
+ *   pki_exchange    keys and certificates that are replaced in one instant
  *   pki_job         keys and certificates made on every processor
  *   pki_issue       making what is missing or not as wanted
  *   pki_foreign     requests of others, and certificates by others
@@ -281,6 +283,10 @@ int pki_store_remove(struct pki_store *store, const char *base, const char *endi
 int pki_store_restrict(struct pki_store *store, const char *base, const char *ending);
 /* Best effort: the bytes of a key, before it is removed. */
 void pki_store_overwrite(struct pki_store *store, const char *base, const char *ending);
+/* For the caller to close; "" is the top. */
+int pki_store_open_directory(struct pki_store *store, const char *path);
+/* Directories that were used may be others by now. */
+void pki_store_forget(struct pki_store *store);
 /* Removes the directory when it is empty. */
 int pki_store_remove_directory(struct pki_store *store, const char *path);
 /* Calls `each` with the names of directories in `path`. */
@@ -536,9 +542,19 @@ struct pki_item {
     bool secret;    /* its file holds a key itself */
     bool replaces;  /* there is one of that name */
     bool skipped;   /* it was not made after all */
+    bool exchanged; /* it took its name with its directory */
     bool copy;      /* of this file: */
     struct pki_identity original;
     char reason[PKI_REASON_SIZE];
+};
+
+/* A directory in which a pair is replaced, see pki_exchange.c. */
+struct pki_unit {
+    char path[PKI_PATH_SIZE];
+    size_t length;
+    size_t first, end; /* where its items stand */
+    char aside[24];    /* name of the other one */
+    bool ready;
 };
 
 struct pki_batch {
@@ -547,17 +563,27 @@ struct pki_batch {
     struct pki_store *store;
     struct pki_item *items;
     size_t count, room;
+    struct pki_unit *units;
+    size_t unit_count;
     bool placing; /* from here on what is staged is for the next run to finish */
 };
 
 void pki_batch_open(struct pki_batch *batch, struct pki *pki, struct hactl_call *call, struct pki_store *store);
 /* Takes its place in the batch before it is staged, so that it is discarded with it. NULL: out of memory. */
 struct pki_item *pki_batch_add(struct pki_batch *batch, const struct pki_item *item);
+int pki_batch_out_of_memory(const struct pki_batch *batch); /* HACTL_E_INTERNAL */
 /* Stages one file alone, content given. */
 int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const char *content, size_t size, mode_t mode);
 /* Commits unless `result` is a failure; then discards. Returns how it went. */
 int pki_batch_close(struct pki_batch *batch, int result);
 void pki_batch_free(struct pki_batch *batch);
+
+/* Before the batch's sync: makes the directories that are to take the place of those in which a pair is replaced. After
+ * it: they do. 0 or a negative errno; where it cannot be done, items are left to be placed one by one. */
+int pki_exchange_prepare(struct pki_batch *batch);
+int pki_exchange_run(struct pki_batch *batch);
+/* Removes what is left of it. */
+int pki_exchange_clear(struct pki_store *store);
 
 /* ---- tree ---- */
 
@@ -626,7 +652,11 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs);
 /* After the batch: what was written need not be read again. */
 void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pki_batch *batch,
                        const struct pki_jobs *jobs);
+/* All of that: runs what was collected (unless `result` is a failure), puts it in place, and frees both. */
+int pki_jobs_finish(struct pki_batch *batch, struct pki_jobs *jobs, int result);
 void pki_jobs_free(struct pki_jobs *jobs);
+/* The service accounts' key pair, when there is none. */
+int pki_service_account_add(struct pki_batch *batch, struct pki_jobs *jobs);
 
 /* ---- audit ---- */
 
@@ -687,7 +717,7 @@ int pki_rotate(void *self, struct hactl_call *call, const struct hactl_inventory
 /* Overwrites the keys; not `keys_only`: removes all of it. */
 int pki_rotation_clear(struct pki_store *store, bool keys_only);
 
-/* ---- issue ---- */
+/* ---- authorities ---- */
 
 /* Ready to sign: its key is there, and decrypted if need be. */
 int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_store *store,
@@ -696,6 +726,9 @@ int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_st
 int pki_authority_horizon(const struct pki *pki, struct hactl_call *call, const struct pki_authority *authority,
                           const struct pki_profile *profile);
 int pki_authority_ensure(void *self, struct hactl_call *call, const struct hactl_inventory *inventory);
+
+/* ---- issue ---- */
+
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
               const struct hactl_request *const *requests, size_t request_count);
 

@@ -3,8 +3,10 @@
  * Making files as one batch: every file of it is staged beside its final
  * name, one syncfs(2) makes them durable, then they take their names. A key
  * that is sound stays, so that renewing is one rename. Where the key changes,
- * the old certificate goes first: what a crash leaves is a pair that lacks its
- * certificate, which the next run makes, and never one that does not match.
+ * the directory is exchanged for another (pki_exchange.c). Where that cannot
+ * be done, the old certificate goes first: what a crash leaves then is a pair
+ * that lacks its certificate, which the next run makes, and never one that
+ * does not match.
  */
 #include "plugins/pki/pki.h"
 
@@ -30,12 +32,17 @@ struct pki_item *pki_batch_add(struct pki_batch *batch, const struct pki_item *i
     return &batch->items[batch->count++];
 }
 
+int pki_batch_out_of_memory(const struct pki_batch *batch)
+{
+    return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
+}
+
 int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const char *content, size_t size, mode_t mode)
 {
     int error;
 
     if (pki_batch_add(batch, item) == NULL)
-        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
+        return pki_batch_out_of_memory(batch);
     error = pki_store_stage(batch->store, item->base, item->ending, content, size, mode);
     return error == 0 ? HACTL_OK : pki_store_fail(batch->pki, batch->call, error, item->base, item->ending);
 }
@@ -114,12 +121,17 @@ static int commit(struct pki_batch *batch)
 
     if (batch->count == 0)
         return HACTL_OK;
-    error = pki_store_sync(batch->store);
+    error = pki_exchange_prepare(batch);
+    if (error == 0)
+        error = pki_store_sync(batch->store);
     if (error != 0)
         return pki_store_fail(batch->pki, batch->call, error, "", "");
     batch->placing = true;
+    error = pki_exchange_run(batch);
+    if (error != 0)
+        result = pki_store_fail(batch->pki, batch->call, error, "exchange of directories", "");
     for (size_t i = 0; result == HACTL_OK && i < batch->count; i++)
-        if (!batch->items[i].skipped)
+        if (!batch->items[i].skipped && !batch->items[i].exchanged)
             result = place(batch, &batch->items[i]);
     if (result == HACTL_OK)
         result = sync_directories(batch);
@@ -139,12 +151,17 @@ int pki_batch_close(struct pki_batch *batch, int result)
         result = commit(batch);
     if (result != HACTL_OK && !batch->placing)
         discard(batch);
+    if (batch->unit_count > 0)
+        pki_exchange_clear(batch->store); /* else the next one does */
     return result;
 }
 
 void pki_batch_free(struct pki_batch *batch)
 {
+    free(batch->units);
     free(batch->items);
+    batch->units = NULL;
+    batch->unit_count = 0;
     batch->items = NULL;
     batch->count = batch->room = 0;
 }

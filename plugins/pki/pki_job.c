@@ -350,7 +350,7 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
     struct worker *workers = calloc(wanted, sizeof *workers);
 
     if (workers == NULL)
-        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "out of memory");
+        return pki_batch_out_of_memory(batch);
     for (unsigned i = 0; i < wanted; i++)
         workers[i].run = &run;
     while (started < wanted && pthread_create(&workers[started].thread, NULL, thread_main, &workers[started]) == 0)
@@ -475,4 +475,27 @@ void pki_jobs_remember(struct pki *pki, struct pki_store *store, const struct pk
         if (job->kind == PKI_JOB_CERTIFICATE)
             remember_one(pki, store, item, ".crt", job, job->made == NULL ? take_leaf : take_authority);
     }
+}
+
+int pki_jobs_finish(struct pki_batch *batch, struct pki_jobs *jobs, int result)
+{
+    pki_store_looking(batch->store, false);
+    if (result == HACTL_OK)
+        result = pki_jobs_run(batch, jobs);
+    if (result == HACTL_OK)
+        result = pki_audit_jobs(batch, jobs);
+    result = pki_batch_close(batch, result);
+    if (result == HACTL_OK) {
+        pki_jobs_remember(batch->pki, batch->store, batch, jobs);
+        pki_tree_remember(batch);
+    }
+    /* What is there is there; the next call goes on with the rest. */
+    if (result == HACTL_OK && jobs->left > 0) {
+        batch->pki->host->retry_after(batch->call, 1);
+        result = batch->pki->host->fail(batch->call, HACTL_E_BUSY, "%zu of %zu keys are still to be made", jobs->left,
+                                        jobs->count);
+    }
+    pki_jobs_free(jobs);
+    pki_batch_free(batch);
+    return result;
 }

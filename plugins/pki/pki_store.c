@@ -283,13 +283,15 @@ static int lock_root(const struct pki *pki, struct hactl_call *call, bool write,
 
 int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
 {
-    int result;
+    int error, result;
 
     *store = (struct pki_store){
         .directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write, .user = geteuid()};
     result = open_root(pki, call, write, store);
     if (result == HACTL_OK)
         result = lock_root(pki, call, write, store);
+    if (result == HACTL_OK && write && (error = pki_exchange_clear(store)) != 0)
+        result = pki_store_fail(pki, call, error, "what is left of an exchange", "");
     if (result != HACTL_OK)
         pki_store_close(store);
     return result;
@@ -550,6 +552,16 @@ void pki_store_overwrite(struct pki_store *store, const char *base, const char *
         (void)written;
     }
     close(fd);
+}
+
+int pki_store_open_directory(struct pki_store *store, const char *path)
+{
+    return walk(store, path, strlen(path), false);
+}
+
+void pki_store_forget(struct pki_store *store)
+{
+    forget_parents(store);
 }
 
 int pki_store_remove_directory(struct pki_store *store, const char *path)

@@ -345,3 +345,26 @@ int pki_service_account_ensure(struct pki_batch *batch, bool *make)
         result = stage_public(batch, key, state.reason);
     return result;
 }
+
+int pki_service_account_add(struct pki_batch *batch, struct pki_jobs *jobs)
+{
+    struct pki_item item = {.base = PKI_ACCOUNT_FILE,
+                            .ending = ".pub",
+                            .purpose = PKI_SERVICE_ACCOUNT,
+                            .new_key = true,
+                            .authority = true,
+                            .reason = "missing"};
+    struct pki_job *job;
+    bool make;
+    int result = pki_service_account_ensure(batch, &make);
+
+    if (result != HACTL_OK || !make)
+        return result;
+    job = pki_jobs_add(jobs);
+    if (job == NULL || pki_batch_add(batch, &item) == NULL)
+        return pki_batch_out_of_memory(batch);
+    job->kind = PKI_JOB_ACCOUNT;
+    job->item = batch->count - 1;
+    job->key_type = batch->pki->key_type;
+    return HACTL_OK;
+}
