@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/call_internal.h"
+#include "core/delivery.h"
 #include "core/wants.h"
 #include "core/session_internal.h"
 
@@ -672,9 +673,10 @@ struct hactl_call *ha_ask_import(struct ha_session *session, const char *certifi
         pointers_;                                                                               \
     })
 
-struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica,
-                                  const struct hactl_call *rendered, const char *digest, int64_t timeout_ms)
+struct hactl_call *ha_ask_deliver(struct ha_session *session, const struct ha_delivery_work *work, int64_t timeout_ms)
 {
+    const struct hactl_call *rendered = work->rendered;
+    int payload = work->payload, replica = work->replica;
     struct arguments *a;
     char what[96];
     snprintf(what, sizeof what, "deliver to %.60s", session->observed.model.replicas[replica].name);
@@ -683,7 +685,8 @@ struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int r
     struct hactl_payload *want = ha_arena_take(a->arena, sizeof *want);
     want->struct_size = sizeof *want;
     want->name = ha_arena_string(a->arena, session->payloads[payload]->conf->instance);
-    want->digest = ha_arena_string(a->arena, digest);
+    want->digest = ha_arena_string(a->arena, work->digest);
+    want->keep_running = work->keep_running;
     want->files = POINTERS(a->arena, hactl_file, rendered->files, rendered->file_count);
     want->file_count = rendered->file_count;
     want->units = POINTERS(a->arena, hactl_unit, rendered->units, rendered->unit_count);

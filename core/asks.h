@@ -58,9 +58,9 @@ struct hactl_call *ha_ask_sign(struct ha_session *session, const char *replica, 
                                const char *request);
 struct hactl_call *ha_ask_request(struct ha_session *session, const char *replica);
 struct hactl_call *ha_ask_import(struct ha_session *session, const char *certificate);
-/* Delivers what `rendered` emitted; its files must all have content by now. */
-struct hactl_call *ha_ask_deliver(struct ha_session *session, int payload, int replica,
-                                  const struct hactl_call *rendered, const char *digest, int64_t timeout_ms);
+/* Delivers what was rendered; its files must all have content by now. */
+struct ha_delivery_work;
+struct hactl_call *ha_ask_deliver(struct ha_session *session, const struct ha_delivery_work *work, int64_t timeout_ms);
 struct hactl_call *ha_ask_ports(struct ha_session *session, int payload);
 /* NULL: the plugin cannot say. */
 struct hactl_call *ha_ask_programs(struct ha_session *session, int payload);

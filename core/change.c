@@ -86,7 +86,7 @@ static int judge_replan(struct change *c, const bool allowed[HA_STEP_KINDS], int
     int least = c->plan->count ? c->plan->steps[0].before.tolerates : allowed_least;
     kinds_of(c->plan, kinds, &least);
     for (int k = 0; k < HA_STEP_KINDS; k++) {
-        if (!kinds[k] || allowed[k] || !ha_step_types[k].changes)
+        if (!kinds[k] || allowed[k] || !ha_step_types[k].changes || ha_step_implied(allowed, (enum ha_step_kind)k))
             continue;
         ha_fail(c->error, HA_EXIT_DECISION,
                 "the cluster is not as it was when this was planned: it now needs `%s`, which was not in the plan",

@@ -10,13 +10,14 @@
 #include "core/session_internal.h"
 #include "core/wants.h"
 
-struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
+struct hactl_call *ha_delivery_begin(struct ha_session *session, const struct ha_step *step,
                                      struct ha_delivery_work *work, int64_t timeout_ms)
 {
     memset(work, 0, sizeof *work);
-    work->payload = payload;
-    work->replica = replica;
-    return ha_ask_render(session, payload, replica, timeout_ms);
+    work->payload = step->group;
+    work->replica = step->replica;
+    work->keep_running = step->kind == HA_STEP_CERTIFICATE_DELIVER;
+    return ha_ask_render(session, work->payload, work->replica, timeout_ms);
 }
 
 /* Each part with its length before it: no two renderings have the same bytes.
@@ -38,15 +39,44 @@ static bool mix_number(EVP_MD_CTX *digest, uint32_t number)
     return mix(digest, &number, sizeof number);
 }
 
+static bool mix_content(EVP_MD_CTX *digest, const struct hactl_file *file)
+{
+    return mix(digest, file->content ? file->content : "", file->content_size);
+}
+
+static bool is_key(const struct hactl_file *file)
+{
+    return file->part && strcmp(file->part, "key") == 0;
+}
+
 static bool mix_files(EVP_MD_CTX *digest, const struct hactl_call *rendered)
 {
     bool ok = mix_number(digest, (uint32_t)rendered->file_count);
     for (size_t i = 0; ok && i < rendered->file_count; i++) {
         const struct hactl_file *file = &rendered->files[i];
-        ok = mix_text(digest, file->path) && mix_number(digest, file->mode) &&
-             mix(digest, file->content ? file->content : "", file->content_size);
+        ok = mix_text(digest, file->path) && mix_number(digest, file->mode) && mix_number(digest, file->reread != 0) &&
+             (file->reread || mix_content(digest, file));
     }
     return ok;
+}
+
+static bool mix_some(EVP_MD_CTX *digest, const struct hactl_call *rendered, bool keys)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < rendered->file_count; i++)
+        ok = !rendered->files[i].reread || is_key(&rendered->files[i]) != keys ||
+             mix_content(digest, &rendered->files[i]);
+    return ok;
+}
+
+static bool mix_reread(EVP_MD_CTX *digest, const struct hactl_call *rendered)
+{
+    return mix_some(digest, rendered, false);
+}
+
+static bool mix_keys(EVP_MD_CTX *digest, const struct hactl_call *rendered)
+{
+    return mix_some(digest, rendered, true);
 }
 
 static bool mix_unit(EVP_MD_CTX *digest, const struct hactl_unit *unit)
@@ -73,27 +103,38 @@ static bool mix_how(EVP_MD_CTX *digest, const struct hactl_call *rendered)
     return ok;
 }
 
-static bool half(const struct hactl_call *rendered, bool (*mix_part)(EVP_MD_CTX *, const struct hactl_call *),
-                 char out[HA_DIGEST_FILES + 1])
+static bool part(const struct hactl_call *rendered, bool (*mix_part)(EVP_MD_CTX *, const struct hactl_call *),
+                 char out[HA_DIGEST_PART + 1])
 {
-    unsigned char sum[HA_DIGEST_FILES / 2];
+    unsigned char sum[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     bool ok = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 && mix_part(digest, rendered) &&
               EVP_DigestFinal_ex(digest, sum, NULL) == 1;
     EVP_MD_CTX_free(digest);
-    for (size_t i = 0; ok && i < sizeof sum; i++)
+    for (size_t i = 0; ok && i < HA_DIGEST_PART / 2; i++)
         snprintf(out + 2 * i, 3, "%02x", sum[i]);
     return ok;
 }
 
 bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST])
 {
-    return half(rendered, mix_files, out) && half(rendered, mix_how, out + HA_DIGEST_FILES);
+    static bool (*const parts[HA_DIGEST_PARTS])(EVP_MD_CTX *, const struct hactl_call *) = {
+        [HA_DIGEST_FILES] = mix_files,
+        [HA_DIGEST_REREAD] = mix_reread,
+        [HA_DIGEST_KEYS] = mix_keys,
+        [HA_DIGEST_HOW] = mix_how,
+    };
+    bool ok = true;
+    for (size_t i = 0; ok && i < HA_DIGEST_PARTS; i++)
+        ok = part(rendered, parts[i], out + i * HA_DIGEST_PART);
+    return ok;
 }
 
-bool ha_delivery_same_files(const char *digest, const char *other)
+bool ha_delivery_same(const char *digest, const char *other, int which)
 {
-    return strncmp(digest, other, HA_DIGEST_FILES) == 0;
+    size_t before = (size_t)which * HA_DIGEST_PART;
+    return strlen(digest) == HA_DIGEST - 1 && strlen(other) == HA_DIGEST - 1 &&
+           memcmp(digest + before, other + before, HA_DIGEST_PART) == 0;
 }
 
 /* A key that is not the replica's own is shared by all. One that its issuer knows nothing of is refused by it. */
@@ -217,7 +258,7 @@ struct hactl_call *ha_delivery_next(struct ha_session *session, struct ha_delive
     if (next || work->why)
         return next;
     *last = true;
-    return ha_ask_deliver(session, work->payload, work->replica, work->rendered, work->digest, timeout_ms);
+    return ha_ask_deliver(session, work, timeout_ms);
 }
 
 void ha_delivery_end(struct ha_delivery_work *work)

@@ -7,11 +7,14 @@
 
 #include "core/asks.h"
 
-/* SHA-256 in hexadecimal: of the files first, then of units and ports. */
-enum { HA_DIGEST_FILES = 64, HA_DIGEST = 2 * HA_DIGEST_FILES + 1 };
+/* The first half of SHA-256 in hexadecimal, of each part: files; the contents
+ * of those that are read again, but for keys; such keys; units and ports. */
+enum { HA_DIGEST_FILES, HA_DIGEST_REREAD, HA_DIGEST_KEYS, HA_DIGEST_HOW, HA_DIGEST_PARTS };
+enum { HA_DIGEST_PART = 32, HA_DIGEST = HA_DIGEST_PARTS * HA_DIGEST_PART + 1 };
 
 struct ha_delivery_work {
     int payload, replica;
+    bool keep_running;
     struct hactl_call *rendered; /* owned */
     size_t file;                 /* the next one that may lack its content, or is to be sealed */
     bool sealing;
@@ -20,7 +23,8 @@ struct ha_delivery_work {
     char digest[HA_DIGEST];
 };
 
-struct hactl_call *ha_delivery_begin(struct ha_session *session, int payload, int replica,
+/* Of a step that has its payload as its group. */
+struct hactl_call *ha_delivery_begin(struct ha_session *session, const struct ha_step *step,
                                      struct ha_delivery_work *work, int64_t timeout_ms);
 /* Takes over `finished` (render, credential or seal, gone well) and makes the
  * next call; *last is set when that is the delivery itself. NULL: see `why`. */
@@ -35,8 +39,7 @@ enum ha_file_source {
 };
 enum ha_file_source ha_file_source(const struct ha_session *session, const struct hactl_file *file);
 void ha_delivery_end(struct ha_delivery_work *work);
-/* The same files, whatever the rest: arguments follow how a member begins. */
-bool ha_delivery_same_files(const char *digest, const char *other);
+bool ha_delivery_same(const char *digest, const char *other, int part);
 /* Of something rendered whose files have their contents, none of them sealed
  * yet: sealed twice, the same has other bytes. */
 bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST]);

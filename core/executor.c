@@ -284,7 +284,8 @@ static void start_checked(struct ha_execution *x, struct ha_task *task)
 static bool leaves_service(const struct ha_execution *x, const struct ha_step *step)
 {
     const struct ha_model *model = &x->session->observed.model;
-    return (step->kind == HA_STEP_MEMBER_START || step->kind == HA_STEP_COMPONENTS_START) &&
+    return (step->kind == HA_STEP_MEMBER_START || step->kind == HA_STEP_COMPONENTS_START ||
+            step->kind == HA_STEP_CERTIFICATE_DELIVER) &&
            model->holder == HA_HOLDER_BALANCER && model->replicas[step->replica].backend == HA_BACKEND_NONE &&
            model->replicas[step->replica].deliveries[step->group] != HA_DELIVERY_NONE;
 }

@@ -25,7 +25,7 @@ bool ha_step_is_release(enum ha_step_kind kind)
 
 static bool is_delivery(enum ha_step_kind kind)
 {
-    return kind == HA_STEP_MEMBER_START || kind == HA_STEP_COMPONENTS_START;
+    return kind == HA_STEP_MEMBER_START || kind == HA_STEP_COMPONENTS_START || kind == HA_STEP_CERTIFICATE_DELIVER;
 }
 
 /* A replica that makes its own keys hands out requests first. */
@@ -58,8 +58,7 @@ void ha_task_call(struct ha_execution *x, struct ha_task *task)
     if (is_delivery(step->kind)) {
         ha_delivery_end(&task->delivery);
         task->delivering = false;
-        submit(x, task, ha_delivery_begin(x->session, step->group, step->replica, &task->delivery, call_ms(x, task)),
-               task->intent);
+        submit(x, task, ha_delivery_begin(x->session, step, &task->delivery, call_ms(x, task)), task->intent);
         return;
     }
     if (is_certification(x, step)) {

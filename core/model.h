@@ -63,8 +63,12 @@ struct ha_replica {
     enum ha_backend backend;
     enum hactl_tristate temporary_address; /* a public address of its own, while it does not hold the cluster's */
     uint8_t unproved;                      /* bit: payload of which nobody can say what it runs on */
-    uint8_t spared;                        /* bit: payload that uses none of the certificates that are to be issued */
-    char detail[192];                      /* for people: why it is not well */
+    /* Bits, one for each payload. Of the certificates that are to be issued: it
+     * uses none; reads again by itself all that it uses; one gets another key. */
+    uint8_t spared, rereads, rekeys;
+    /* It runs, and files that it reads again are not as wanted; a key among them. */
+    uint8_t outdated, rekeyed;
+    char detail[192]; /* for people: why it is not well */
 };
 
 struct ha_member {
@@ -105,6 +109,7 @@ struct ha_model {
     enum ha_certificates operator_certificates;
     enum hactl_rotation rotation_found;
     uint8_t rotation_payloads;                  /* bit: payload that has certificates of that authority */
+    uint8_t rotation_rereads;                   /* bit: of those, one that reads them again by itself */
     bool rotation_of_cluster, rotation_of_each; /* it signs for the cluster, for replicas */
     bool rotation_of_key;                       /* no authority, but a key that those payloads hold themselves */
     bool rotation_early;                        /* what the old one signed may still be in use */

@@ -390,6 +390,7 @@ static void keep_certificate(struct ha_observation *observed, const struct hactl
     c->rotates = found->rotates;
     c->carries_trust = found->carries_trust;
     c->revocations = found->revocations;
+    c->new_key = found->new_key;
 }
 
 static void count(struct tally *tally, const struct hactl_certificate *found)

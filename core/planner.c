@@ -60,6 +60,8 @@ static const struct touch_rule {
     [HA_STEP_AUTHORITY_CREATE] = {.writes = {.things = HA_THING_AUTHORITY}},
     [HA_STEP_CERTIFICATE_ISSUE] = {.reads = {.addresses = R, .things = HA_THING_ADDRESS | HA_THING_AUTHORITY},
                                    .writes = {.certificates = R}},
+    [HA_STEP_CERTIFICATE_DELIVER] = {.reads = {.addresses = ALL, .certificates = R, .things = HA_THING_ADDRESS},
+                                     .writes = {.instances = R}},
     [HA_STEP_AUTHORITY_ROTATE] = {.reads = {.addresses = ALL, .ready = ALL, .groups = ALL, .backends = ALL},
                                   .writes = {.certificates = ALL,
                                              .instances = ALL,
@@ -156,7 +158,7 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
         step->reads.certificates |= spread(R, r);
         step->reads.instances |= spread(R, r);
     }
-    if (ha_step_restarts(model, step)) {
+    if (ha_step_interrupts(model, step)) {
         step->reads.ready = UINT16_MAX;
         step->reads.things |= HA_THING_BALANCER;
         step->writes.ready |= spread(R, r);
@@ -239,7 +241,7 @@ bool ha_step_suits(const struct ha_model *model, enum ha_step_kind kind)
 {
     return model->destroy || !ha_quorum_missing(model) || kind == HA_STEP_INSTANCE_START ||
            kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_START || kind == HA_STEP_CERTIFICATE_ISSUE ||
-           kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM ||
+           kind == HA_STEP_CERTIFICATE_DELIVER || kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM ||
            kind == HA_STEP_TEMPORARY_ADDRESS_ATTACH ||
            (kind == HA_STEP_TEMPORARY_ADDRESS_DETACH && model->holder == HA_HOLDER_NONE);
 }
@@ -327,14 +329,18 @@ void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS])
         kinds[plan->steps[i].kind] = true;
 }
 
+bool ha_step_implied(const bool agreed[HA_STEP_KINDS], enum ha_step_kind kind)
+{
+    return (kind == HA_STEP_LEADER_MOVE && agreed[HA_STEP_MEMBER_REMOVE]) ||
+           (kind == HA_STEP_TEMPORARY_ADDRESS_ATTACH && agreed[HA_STEP_TEMPORARY_ADDRESS_DETACH]) || /* back again */
+           (kind == HA_STEP_CERTIFICATE_DELIVER && (agreed[HA_STEP_MEMBER_START] || agreed[HA_STEP_COMPONENTS_START]));
+}
+
 enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struct ha_plan *again)
 {
     for (int i = 0; i < again->count; i++) {
         enum ha_step_kind kind = again->steps[i].kind;
-        bool implied =
-            (kind == HA_STEP_LEADER_MOVE && agreed[HA_STEP_MEMBER_REMOVE]) ||
-            (kind == HA_STEP_TEMPORARY_ADDRESS_ATTACH && agreed[HA_STEP_TEMPORARY_ADDRESS_DETACH]); /* back again */
-        if (ha_step_types[kind].changes && !agreed[kind] && !implied)
+        if (ha_step_types[kind].changes && !agreed[kind] && !ha_step_implied(agreed, kind))
             return kind;
     }
     return HA_STEP_KINDS;

@@ -82,9 +82,11 @@ bool ha_step_still_planned(const struct ha_model *now, const struct ha_step *ste
 bool ha_step_holds(const struct ha_model *model, const struct ha_step *step);
 /* Promise 4: the first kind of step of `again` that changes something and that
  * nobody has agreed to; HA_STEP_KINDS when there is none. Waiting needs no
- * consent, nor does moving leadership before a removal: a group may elect a
- * new leader at any time. */
+ * consent. */
 enum ha_step_kind ha_plan_surprise(const bool agreed[HA_STEP_KINDS], const struct ha_plan *again);
+/* Nor does moving leadership before a removal (a group may elect a new leader at
+ * any time), or giving files to something that was to be restarted with them. */
+bool ha_step_implied(const bool agreed[HA_STEP_KINDS], enum ha_step_kind kind);
 void ha_plan_kinds(const struct ha_plan *plan, bool kinds[HA_STEP_KINDS]);
 /* The wanted state, and nothing left to do. */
 bool ha_model_converged(const struct ha_model *model, const struct ha_plan_scope *scope);
@@ -134,8 +136,10 @@ bool ha_replica_cut_off(const struct ha_model *model, const struct ha_plan_scope
 bool ha_replica_out(const struct ha_model *model, const struct ha_plan_scope *scope, int replica);
 /* The address is where it is to be, and was seen to answer there: what could take it back may go. */
 bool ha_endpoint_settled(const struct ha_model *model, const struct ha_plan_scope *scope);
-/* Does the step interrupt something that runs? */
+/* Does the step restart something that runs? */
 bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step);
+/* Or may somebody who connects meanwhile be turned away? */
+bool ha_step_interrupts(const struct ha_model *model, const struct ha_step *step);
 /* ---- planner_rotation.c */
 bool ha_rotation_done(const struct ha_model *model);
 /* The first known consumer that keeps the rotation from going on, in words; false: none. */

@@ -185,6 +185,47 @@ bool ha_rule_certificate_issue(RULE_ARGUMENTS)
     return model->address == HACTL_YES && first_replica(model, lacks_certificates, out);
 }
 
+/* One whose key changes has two files to read, and somebody who connects between
+ * the two is turned away: while it serves it waits until no other is on its way back. */
+static bool key_must_wait(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    bool serves = model->replicas[i].backend == HA_BACKEND_SERVING || ha_replica_may_hold(model, i);
+    return serves && ha_service_recovering(model, scope, i);
+}
+
+/* The first payload of it that can be given what it reads again; -1: none. */
+static int payload_to_update(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    const struct ha_replica *r = &model->replicas[i];
+    if (!ha_replica_needed(model, i) || r->instance != HACTL_INSTANCE_RUNNING || r->data == HACTL_NO ||
+        r->address != HACTL_YES || r->certificates != HA_CERTIFICATES_READY)
+        return -1;
+    for (int p = 0; p < model->payload_count; p++)
+        if (r->deliveries[p] == HA_DELIVERY_RUNNING && r->outdated >> p & 1 &&
+            !(r->rekeyed >> p & 1 && key_must_wait(model, scope, i)))
+            return p;
+    return -1;
+}
+
+static bool has_key_to_update(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+{
+    int p = scope->enabled[HA_STEP_CERTIFICATE_DELIVER] ? payload_to_update(model, scope, i) : -1;
+    return p >= 0 && model->replicas[i].rekeyed >> p & 1;
+}
+
+bool ha_rule_certificate_deliver(RULE_ARGUMENTS)
+{
+    for (int i = 0; i < model->replica_count; i++) {
+        int p = payload_to_update(model, scope, i);
+        if (p < 0 || (model->replicas[i].rekeyed >> p & 1 && ha_drain_first(model, scope, i)))
+            continue;
+        out->replica = i;
+        out->group = p;
+        return true;
+    }
+    return false;
+}
+
 static bool has_unused_certificates(const struct ha_model *model, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
@@ -300,7 +341,7 @@ static int component_due(const struct ha_model *model, const struct ha_plan_scop
 
 bool ha_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope, int replica)
 {
-    if (ha_member_restart_due(model, scope, replica))
+    if (ha_member_restart_due(model, scope, replica) || has_key_to_update(model, scope, replica))
         return true;
     int p = scope->enabled[HA_STEP_COMPONENTS_START] ? component_due(model, scope, replica) : -1;
     return p >= 0 && model->replicas[replica].deliveries[p] == HA_DELIVERY_STALE;

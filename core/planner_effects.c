@@ -111,12 +111,17 @@ static void start_instance(struct ha_model *model, struct ha_replica *r)
             r->deliveries[p] = HA_DELIVERY_RUNNING;
 }
 
+static void forget_files(struct ha_replica *r)
+{
+    r->unproved = r->spared = r->rereads = r->rekeys = r->outdated = r->rekeyed = 0;
+}
+
 static void create_instance(const struct ha_model *model, struct ha_replica *r)
 {
     r->instance = HACTL_INSTANCE_RUNNING;
     r->data = HACTL_YES;
     r->ready = HACTL_NO;
-    r->unproved = r->spared = 0;
+    forget_files(r);
     r->temporary_address = model->has_temporary_addresses ? HACTL_YES : HACTL_NO;
     for (int p = 0; p < model->payload_count; p++)
         r->deliveries[p] = HA_DELIVERY_NONE;
@@ -127,7 +132,7 @@ static void delete_instance(struct ha_model *model, struct ha_replica *r)
     r->instance = HACTL_INSTANCE_ABSENT;
     r->ready = HACTL_NO;
     r->data = HACTL_YES;
-    r->unproved = r->spared = 0;
+    forget_files(r);
     r->temporary_address = HACTL_NO;
     for (int p = 0; p < model->payload_count; p++)
         r->deliveries[p] = HA_DELIVERY_NONE;
@@ -137,7 +142,7 @@ static void delete_instance(struct ha_model *model, struct ha_replica *r)
     }
 }
 
-/* Whatever ran on the old certificates has to be started anew. */
+/* Whatever runs on the old certificates has to be started anew, unless it reads the new ones by itself. */
 static void issue(struct ha_model *model, const struct ha_step *step)
 {
     if (step->replica < 0) {
@@ -149,10 +154,18 @@ static void issue(struct ha_model *model, const struct ha_step *step)
     }
     struct ha_replica *r = replica_of(model, step);
     r->certificates = HA_CERTIFICATES_READY;
-    for (int p = 0; p < model->payload_count; p++)
-        if ((r->deliveries[p] == HA_DELIVERY_RUNNING || r->deliveries[p] == HA_DELIVERY_DEAD) && !(r->spared >> p & 1))
+    for (int p = 0; p < model->payload_count; p++) {
+        uint8_t bit = (uint8_t)(1u << p);
+        if ((r->deliveries[p] != HA_DELIVERY_RUNNING && r->deliveries[p] != HA_DELIVERY_DEAD) || r->spared & bit)
+            continue;
+        if (!(r->rereads & bit)) {
             r->deliveries[p] = HA_DELIVERY_STALE;
-    r->spared = 0;
+            continue;
+        }
+        r->outdated |= bit;
+        r->rekeyed |= (uint8_t)(r->rekeys & bit);
+    }
+    r->spared = r->rereads = r->rekeys = 0;
 }
 
 /* One that an earlier step adds has no id yet; its name is known. */
@@ -194,13 +207,20 @@ static void hold(struct ha_model *model, enum ha_holder holder, int replica)
     model->endpoint_answers = HACTL_UNKNOWN;
 }
 
+static void update_files(struct ha_replica *r, int payload)
+{
+    r->unproved &= (uint8_t) ~(1u << payload);
+    r->outdated &= (uint8_t) ~(1u << payload);
+    r->rekeyed &= (uint8_t) ~(1u << payload);
+}
+
 /* The process is started, anew if it ran: then it serves nobody until it answers again. */
 static bool start_unit(struct ha_model *model, const struct ha_step *step)
 {
     struct ha_replica *r = replica_of(model, step);
     bool fresh = r->deliveries[step->group] == HA_DELIVERY_NONE;
     r->deliveries[step->group] = HA_DELIVERY_RUNNING;
-    r->unproved &= (uint8_t) ~(1u << step->group);
+    update_files(r, step->group);
     if (!fresh) {
         r->ready = HACTL_NO;
         r->backend = r->backend == HA_BACKEND_SERVING ? HA_BACKEND_WAITING : r->backend;
@@ -223,6 +243,12 @@ bool ha_step_restarts(const struct ha_model *model, const struct ha_step *step)
 {
     return (step->kind == HA_STEP_MEMBER_START || step->kind == HA_STEP_COMPONENTS_START) &&
            model->replicas[step->replica].deliveries[step->group] == HA_DELIVERY_STALE;
+}
+
+bool ha_step_interrupts(const struct ha_model *model, const struct ha_step *step)
+{
+    return ha_step_restarts(model, step) ||
+           (step->kind == HA_STEP_CERTIFICATE_DELIVER && model->replicas[step->replica].rekeyed >> step->group & 1);
 }
 
 void ha_step_apply(struct ha_model *model, const struct ha_step *step)
@@ -258,6 +284,9 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step)
         break;
     case HA_STEP_CERTIFICATE_ISSUE:
         issue(model, step);
+        break;
+    case HA_STEP_CERTIFICATE_DELIVER:
+        update_files(replica_of(model, step), step->group);
         break;
     case HA_STEP_AUTHORITY_ROTATE:
         ha_rotation_apply(model, step);
@@ -414,6 +443,8 @@ static bool replica_holds(const struct ha_model *model, const struct ha_step *st
         return r->address == HACTL_NO;
     case HA_STEP_CERTIFICATE_ISSUE:
         return r->certificates == HA_CERTIFICATES_READY;
+    case HA_STEP_CERTIFICATE_DELIVER:
+        return r->deliveries[step->group] == HA_DELIVERY_RUNNING && !(r->outdated >> step->group & 1);
     case HA_STEP_CERTIFICATE_RETIRE:
         return r->certificates == HA_CERTIFICATES_NONE;
     case HA_STEP_INSTANCE_CREATE:

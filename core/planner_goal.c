@@ -55,6 +55,15 @@ static bool certificates_missing(const struct ha_model *model, int i, char *why,
                : false;
 }
 
+static bool files_outdated(const struct ha_model *model, int i, char *why, size_t size)
+{
+    const struct ha_replica *r = &model->replicas[i];
+    for (int p = 0; p < model->payload_count && r->wanted && !model->destroy; p++)
+        if (r->instance == HACTL_INSTANCE_RUNNING && r->deliveries[p] == HA_DELIVERY_RUNNING && r->outdated >> p & 1)
+            return SAY("%s has not got its new certificates yet", r->name);
+    return false;
+}
+
 static bool operator_certificates_missing(const struct ha_model *model, int i, char *why, size_t size)
 {
     (void)i;
@@ -249,6 +258,7 @@ static const struct check checks[] = {
     {HA_STEP_MEMBER_ADD, member_troubled, false},
     {HA_STEP_MEMBER_START, member_unit_wrong, true},
     {HA_STEP_COMPONENTS_START, component_wrong, true},
+    {HA_STEP_CERTIFICATE_DELIVER, files_outdated, true},
     {HA_STEP_REPLICA_AWAIT, not_ready, true},
     {HA_STEP_BALANCER_BUILD, balancer_wrong, false},
     {HA_STEP_BACKEND_ADD, backend_wrong, true},

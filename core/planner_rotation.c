@@ -52,14 +52,15 @@ static bool is_gated(const struct ha_model *model, int next)
 static bool holds_up(const struct ha_model *model, const struct ha_replica *r, int payload, char *why, size_t size)
 {
     enum ha_delivery delivery = r->deliveries[payload];
+    bool outdated = delivery == HA_DELIVERY_STALE || (r->outdated >> payload & 1) != 0;
     bool unproved = (r->unproved >> payload & 1) != 0, seen = r->instance == HACTL_INSTANCE_RUNNING;
 
     if (delivery == HA_DELIVERY_NONE)
         return false;
-    if (delivery == HA_DELIVERY_RUNNING && seen && !unproved)
+    if (delivery == HA_DELIVERY_RUNNING && seen && !unproved && !outdated)
         return false;
     snprintf(why, size, "%s %s, so the rotation of %s waits", r->name,
-             delivery == HA_DELIVERY_STALE                         ? "still runs on what it had before this phase"
+             outdated                                              ? "still runs on what it had before this phase"
              : delivery == HA_DELIVERY_DEAD                        ? "has something that does not run"
              : seen && delivery == HA_DELIVERY_RUNNING && unproved ? "does not tell what it runs on"
                                                                    : "could not be asked about",
@@ -187,10 +188,11 @@ static void make_anew(struct ha_model *model, bool of_cluster, bool of_each)
 
         if (r->certificates == HA_CERTIFICATES_READY) {
             r->certificates = HA_CERTIFICATES_STALE;
-            r->spared = (uint8_t)~model->rotation_payloads;
-        } else {
-            r->spared &= (uint8_t)~model->rotation_payloads;
+            r->spared = UINT8_MAX;
+            r->rekeys = 0;
         }
+        r->rereads = (uint8_t)((r->rereads | r->spared) & (~model->rotation_payloads | model->rotation_rereads));
+        r->spared &= (uint8_t)~model->rotation_payloads;
     }
 }
 

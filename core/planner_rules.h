@@ -11,8 +11,8 @@
 
 ha_rule ha_rule_address_reserve, ha_rule_internal_address_reserve, ha_rule_internal_address_delete,
     ha_rule_address_delete, ha_rule_firewall_ensure, ha_rule_firewall_delete, ha_rule_authority_create,
-    ha_rule_certificate_issue, ha_rule_certificate_retire, ha_rule_authority_delete, ha_rule_instance_create,
-    ha_rule_instance_start, ha_rule_instance_delete, ha_rule_components_start,
+    ha_rule_certificate_issue, ha_rule_certificate_deliver, ha_rule_certificate_retire, ha_rule_authority_delete,
+    ha_rule_instance_create, ha_rule_instance_start, ha_rule_instance_delete, ha_rule_components_start,
     ha_rule_replica_await;        /* planner_base.c */
 ha_rule ha_rule_authority_rotate; /* planner_rotation.c */
 ha_rule ha_rule_member_add, ha_rule_member_start, ha_rule_group_await, ha_rule_member_catch_up, ha_rule_member_promote,

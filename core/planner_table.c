@@ -10,6 +10,7 @@ ha_rule *const ha_rules[HA_STEP_KINDS] = {
     [HA_STEP_FIREWALL_DELETE] = ha_rule_firewall_delete,
     [HA_STEP_AUTHORITY_CREATE] = ha_rule_authority_create,
     [HA_STEP_CERTIFICATE_ISSUE] = ha_rule_certificate_issue,
+    [HA_STEP_CERTIFICATE_DELIVER] = ha_rule_certificate_deliver,
     [HA_STEP_AUTHORITY_ROTATE] = ha_rule_authority_rotate,
     [HA_STEP_CERTIFICATE_RETIRE] = ha_rule_certificate_retire,
     [HA_STEP_AUTHORITY_DELETE] = ha_rule_authority_delete,

@@ -38,7 +38,7 @@ struct ha_certificate {
     int64_t not_before_s, not_after_s, due_s, retire_s;
     enum hactl_tristate ready;
     enum hactl_rotation rotation;
-    bool is_authority, revocations, rotates, carries_trust;
+    bool is_authority, revocations, rotates, carries_trust, new_key;
 };
 
 struct ha_observation {

@@ -37,6 +37,12 @@ struct ha_payload_facts {
     bool tls_known;
 };
 
+/* A certificate that a payload's files name. */
+struct ha_use {
+    char purpose[HA_NAME]; /* "": none */
+    bool restarts;         /* it, its key or its kubeconfig is in a file that is not read again */
+};
+
 struct ha_session_private {
     struct ha_reach reaches[HA_REPLICAS * HA_PAYLOADS * 2];
     int reach_count;
@@ -49,8 +55,8 @@ struct ha_session_private {
     char cluster_ids[HA_GROUPS][24];
     char digests[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST]; /* of what runs there; "": not known */
     char wanted[HA_REPLICAS][HA_PAYLOADS][HA_DIGEST];  /* of what would be delivered now; "": not known */
-    char purposes[HA_PAYLOADS][HA_PURPOSES][HA_NAME];  /* of the credentials that a payload's files name */
-    int held_by_replica;                               /* -1: by none */
+    struct ha_use uses[HA_PAYLOADS][HA_PURPOSES];
+    int held_by_replica; /* -1: by none */
     bool held_by_balancer, held_by_other;
     char holder_words[HA_DETAIL]; /* the cloud's, about who else has it */
     unsigned calls;

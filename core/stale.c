@@ -14,26 +14,41 @@ void ha_stale_judge(struct ha_session *session, int replica, int payload)
     const struct ha_session_private *private = session->private;
     struct ha_replica *r = &session->observed.model.replicas[replica];
     const char *runs = private->digests[replica][payload], *wanted = private->wanted[replica][payload];
-    bool known = runs[0] != '\0' && wanted[0] != '\0';
+    bool known = runs[0] != '\0' && wanted[0] != '\0', same_keys;
+    uint8_t bit = (uint8_t)(1u << payload);
 
-    if (known)
-        r->unproved &= (uint8_t) ~(1u << payload);
-    else
-        r->unproved |= (uint8_t)(1u << payload);
-    if (known && r->deliveries[payload] == HA_DELIVERY_RUNNING && !ha_delivery_same_files(runs, wanted))
+    r->unproved = (uint8_t)(known ? r->unproved & ~bit : r->unproved | bit);
+    r->outdated &= (uint8_t)~bit;
+    r->rekeyed &= (uint8_t)~bit;
+    if (!known || r->deliveries[payload] != HA_DELIVERY_RUNNING)
+        return;
+    if (!ha_delivery_same(runs, wanted, HA_DIGEST_FILES)) {
         r->deliveries[payload] = HA_DELIVERY_STALE;
+        return;
+    }
+    same_keys = ha_delivery_same(runs, wanted, HA_DIGEST_KEYS);
+    if (!same_keys || !ha_delivery_same(runs, wanted, HA_DIGEST_REREAD))
+        r->outdated |= bit;
+    if (!same_keys)
+        r->rekeyed |= bit;
 }
 
-static void learn_purpose(struct ha_session_private *private, int payload, const char *purpose)
+/* What is renewed with a certificate; trust and revocations are not. */
+static bool is_renewed(const struct hactl_file *file)
 {
-    char(*purposes)[HA_NAME] = private->purposes[payload];
+    return file->part == NULL || (strcmp(file->part, "authority") != 0 && strcmp(file->part, "revocations") != 0);
+}
+
+static void learn_use(struct ha_session_private *private, int payload, const struct hactl_file *file)
+{
+    struct ha_use *uses = private->uses[payload];
 
     for (int i = 0; i < HA_PURPOSES; i++) {
-        if (strcmp(purposes[i], purpose) == 0)
-            return;
-        if (purposes[i][0] != '\0')
+        if (uses[i].purpose[0] == '\0')
+            snprintf(uses[i].purpose, HA_NAME, "%s", file->purpose);
+        if (strcmp(uses[i].purpose, file->purpose) != 0)
             continue;
-        snprintf(purposes[i], HA_NAME, "%s", purpose);
+        uses[i].restarts |= is_renewed(file) && !file->reread;
         return;
     }
 }
@@ -74,7 +89,7 @@ static void render(struct ha_session *session, int replica, int payload)
     if (ha_call_wait(call) == HACTL_OK) {
         for (size_t i = 0; i < call->file_count; i++)
             if (call->files[i].purpose != NULL)
-                learn_purpose(private, payload, call->files[i].purpose);
+                learn_use(private, payload, &call->files[i]);
         /* Certificates that are to be issued anew would tell nothing. */
         if (private->digests[replica][payload][0] != '\0' && r->certificates == HA_CERTIFICATES_READY &&
             (!fill_in(session, call, r->name) || !ha_delivery_digest(call, private->wanted[replica][payload])))
@@ -87,12 +102,13 @@ static void render(struct ha_session *session, int replica, int payload)
 
 /* ---- who uses which certificate */
 
-static bool uses(const struct ha_session_private *private, int payload, const char *purpose)
+/* NULL: it uses none of that purpose. */
+static const struct ha_use *use_of(const struct ha_session_private *private, int payload, const char *purpose)
 {
     for (int i = 0; i < HA_PURPOSES; i++)
-        if (strcmp(private->purposes[payload][i], purpose) == 0)
-            return true;
-    return false;
+        if (strcmp(private->uses[payload][i].purpose, purpose) == 0)
+            return &private->uses[payload][i];
+    return NULL;
 }
 
 void ha_rotation_observe(struct ha_session *session)
@@ -100,6 +116,7 @@ void ha_rotation_observe(struct ha_session *session)
     struct ha_model *model = &session->observed.model;
 
     model->rotation_payloads = 0;
+    model->rotation_rereads = UINT8_MAX;
     model->rotation_of_cluster = model->rotation_of_each = false;
     model->trust_of_cluster = model->trust_of_each = model->rotation_of_key = false;
     for (size_t i = 0; model->rotation[0] != '\0' && i < session->observed.certificate_count; i++) {
@@ -118,30 +135,42 @@ void ha_rotation_observe(struct ha_session *session)
             *(of_each ? &model->trust_of_each : &model->trust_of_cluster) = true;
         if (by_it && !certificate->is_authority)
             *(of_each ? &model->rotation_of_each : &model->rotation_of_cluster) = true;
-        for (int p = 0; (by_it || itself) && p < model->payload_count; p++)
-            if (uses(session->private, p, certificate->purpose))
-                model->rotation_payloads |= (uint8_t)(1u << p);
+        for (int p = 0; (by_it || itself) && p < model->payload_count; p++) {
+            const struct ha_use *use = use_of(session->private, p, certificate->purpose);
+
+            if (use == NULL)
+                continue;
+            model->rotation_payloads |= (uint8_t)(1u << p);
+            if (use->restarts)
+                model->rotation_rereads &= (uint8_t) ~(1u << p);
+        }
     }
 }
 
-/* Payloads that use none of what is to be issued are left alone. */
-static void find_spared(struct ha_session *session, int replica)
+/* Payloads that use none of what is to be issued are left alone, and those that
+ * read all of it again are not restarted. */
+static void foresee(struct ha_session *session, int replica)
 {
     struct ha_model *model = &session->observed.model;
     struct ha_replica *r = &model->replicas[replica];
 
-    r->spared = 0;
+    r->spared = r->rereads = r->rekeys = 0;
     for (int p = 0; p < model->payload_count; p++) {
-        bool touched = session->private->purposes[p][0][0] == '\0';
+        bool touched = session->private->uses[p][0].purpose[0] == '\0', restarts = touched, rekeys = false;
 
         for (size_t i = 0; i < session->observed.certificate_count; i++) {
             const struct ha_certificate *certificate = &session->observed.certificates[i];
+            const struct ha_use *use = use_of(session->private, p, certificate->purpose);
 
-            touched |= certificate->ready != HACTL_YES && strcmp(certificate->replica, r->name) == 0 &&
-                       uses(session->private, p, certificate->purpose);
+            if (use == NULL || certificate->ready == HACTL_YES || strcmp(certificate->replica, r->name) != 0)
+                continue;
+            touched = true;
+            restarts |= use->restarts;
+            rekeys |= certificate->new_key;
         }
-        if (!touched)
-            r->spared |= (uint8_t)(1u << p);
+        r->spared |= (uint8_t)((touched ? 0u : 1u) << p);
+        r->rereads |= (uint8_t)((restarts ? 0u : 1u) << p);
+        r->rekeys |= (uint8_t)((rekeys ? 1u : 0u) << p);
     }
 }
 
@@ -159,6 +188,6 @@ void ha_stale_observe(struct ha_session *session)
         }
     for (int i = 0; i < model->replica_count; i++)
         if (model->replicas[i].certificates != HA_CERTIFICATES_READY)
-            find_spared(session, i);
+            foresee(session, i);
     ha_rotation_observe(session);
 }

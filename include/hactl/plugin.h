@@ -244,6 +244,7 @@ struct hactl_certificate {
     int carries_trust;            /* it holds what is to be trusted: `authority`, or (NULL) all of them */
     int64_t retire_s;             /* of one in phase SWITCH: not to be retired before; 0: at any time */
     int revocations;              /* of an authority: it has a list of what it revoked */
+    int new_key;                  /* of one that is not ready: it is to have another key than the one in use */
 };
 
 /* A credential as content, and as a file of the operator's machine where the
@@ -312,6 +313,8 @@ struct hactl_file {
     /* Optional, only in `deliver`: the content is a CMS message in PEM, sealed to the key that the machine made for
      * this purpose; the machine opens it. */
     const char *sealed_to;
+    /* 1: whoever uses it reads it again by itself, so a change of its content restarts nothing. */
+    int reread;
 };
 
 enum hactl_restart { HACTL_RESTART_NEVER = 0, HACTL_RESTART_ON_FAILURE = 1 };
@@ -437,6 +440,9 @@ struct hactl_payload {
     size_t unit_count;
     const struct hactl_port *const *ports;
     size_t port_count;
+    /* 1: nothing has changed but the content of files that are read again, so
+     * units that run are left alone, whatever they were started with. */
+    int keep_running;
 };
 
 struct hactl_balancer_want {
@@ -537,7 +543,9 @@ struct hactl_cloud_ops {
     /* There and running; a stopped one starts again with all it was delivered. */
     int (*instance_ensure)(void *self, struct hactl_call *call, const struct hactl_instance_want *want);
     int (*instance_destroy)(void *self, struct hactl_call *call, const char *name);
-    /* Writes the files, starts the units; those unchanged are left running. */
+    /* Writes the files, starts the units; those unchanged are left running.
+     * Files get their names together, once all are written: a certificate and
+     * its key may be read at any moment. */
     int (*deliver)(void *self, struct hactl_call *call, const char *instance, const struct hactl_payload *payload);
     /* The external address answers at this instance's `port`, respectively no
      * longer does; connections made before a release may finish. `claim` never
@@ -599,7 +607,8 @@ struct hactl_payload_ops {
     /* Emits the ports; the same for every replica. */
     int (*ports)(void *self, struct hactl_call *call);
     /* Emits files, units and ports. Changes nothing. Files that differ from
-     * those that were delivered have the units restarted, so they follow the
+     * those that were delivered have the units restarted (but for the content
+     * of those that are read again), so they follow the
      * want's replica and its certificates, never peers or members; arguments
      * may follow those. */
     int (*render)(void *self, struct hactl_call *call, const struct hactl_payload_want *want);

@@ -63,17 +63,21 @@ static int etcd_ports(void *instance, struct hactl_call *call)
 /* ---- files --------------------------------------------------------------- */
 
 /* The authority of the servers' certificates is that of etcd's clients too;
- * peers have their own, so that no client's certificate makes a peer. */
+ * peers have their own, so that no client's certificate makes a peer. etcd
+ * reads certificates and keys again at every handshake, whom to trust only at
+ * its start. */
 static const struct {
     const char *path, *purpose, *part;
     uint32_t mode;
+    int reread;
 } files[] = {
-    {"client-ca.pem", "etcd-server", "authority", 0644}, {"server.pem", "etcd-server", "certificate", 0644},
-    {"server-key.pem", "etcd-server", "key", 0600},      {"peer-ca.pem", "etcd-peer", "authority", 0644},
-    {"peer.pem", "etcd-peer", "certificate", 0644},      {"peer-key.pem", "etcd-peer", "key", 0600},
+    {"client-ca.pem", "etcd-server", "authority", 0644, 0}, {"server.pem", "etcd-server", "certificate", 0644, 1},
+    {"server-key.pem", "etcd-server", "key", 0600, 1},      {"peer-ca.pem", "etcd-peer", "authority", 0644, 0},
+    {"peer.pem", "etcd-peer", "certificate", 0644, 1},      {"peer-key.pem", "etcd-peer", "key", 0600, 1},
 };
 
-/* There only once something was revoked; etcd reads them at every handshake. */
+/* There only once something was revoked, which takes a restart for the argument;
+ * etcd reads them at every handshake. */
 static const struct revocations {
     const char *path, *purpose, *argument;
 } revocations[] = {
@@ -94,7 +98,7 @@ static int emit_revocations(const struct etcd *self, struct hactl_call *call, co
     int code = HACTL_OK;
 
     for (size_t i = 0; code == HACTL_OK && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
-        struct hactl_file file = {.struct_size = sizeof(file), .mode = 0644, .part = "revocations"};
+        struct hactl_file file = {.struct_size = sizeof(file), .mode = 0644, .part = "revocations", .reread = 1};
 
         file.path = revocations[i].path;
         file.purpose = revocations[i].purpose;
@@ -115,6 +119,7 @@ static int emit_files(const struct etcd *self, struct hactl_call *call)
         file.mode = files[i].mode;
         file.purpose = files[i].purpose;
         file.part = files[i].part;
+        file.reread = files[i].reread;
         code = self->host->emit_file(call, &file);
     }
     return code;

@@ -4,6 +4,7 @@
  *
  *     payload NAME
  *     digest DIGEST
+ *     keep-running                what runs is left alone: only files that it reads again have changed
  *     file MODE PATH BASE64       a file; nothing after PATH: empty
  *     key MODE PATH PURPOSE       the key that the machine made for that purpose goes there
  *     sealed MODE PATH PURPOSE BASE64     a CMS message in PEM, that the machine opens with that key
@@ -273,7 +274,8 @@ static int write_all(const struct writer *writer)
     const struct hactl_payload *payload = writer->payload;
     int rc = gce_name_check(writer->cloud->gce, writer->call, "payload", payload->name);
 
-    fprintf(writer->out, "payload %s\ndigest %s\n", payload->name, payload->digest ? payload->digest : "-");
+    fprintf(writer->out, "payload %s\ndigest %s\n%s", payload->name, payload->digest ? payload->digest : "-",
+            payload->keep_running ? "keep-running\n" : "");
     for (size_t i = 0; rc == HACTL_OK && i < payload->file_count; i++)
         rc = write_file(writer, payload->files[i]);
     for (size_t i = 0; rc == HACTL_OK && i < payload->unit_count; i++)

@@ -173,18 +173,25 @@ fetch_programs() {
 
 # ---- payloads ----
 
-# Written beside and renamed, so that a program never reads half a file.
-install_file() { # MODE PATH, content on standard input
-    case $2 in
-    "$directory"/*) mkdir -p "${2%/*}" ;;
-    *) (umask 022 && mkdir -p "${2%/*}") ;;
+# Written beside and renamed, so that a program never reads half a file; the names are given when all are written, since
+# a certificate and its key may be read at any moment.
+stage_file() { # PAYLOAD MODE PATH, content on standard input
+    case $3 in
+    "$directory"/*) mkdir -p "${3%/*}" ;;
+    *) (umask 022 && mkdir -p "${3%/*}") ;;
     esac
-    cat >"$2.hactl-new" && chmod "$1" "$2.hactl-new" || return 1
-    if cmp -s "$2.hactl-new" "$2"; then
-        chmod "$1" "$2" && rm -f "$2.hactl-new"
+    cat >"$3.hactl-new" && chmod "$2" "$3.hactl-new" || return 1
+    if cmp -s "$3.hactl-new" "$3"; then
+        chmod "$2" "$3" && rm -f "$3.hactl-new"
     else
-        mv "$2.hactl-new" "$2"
+        echo "$3" >>"$run/$1.staged"
     fi
+}
+
+place_files() { # PAYLOAD
+    while read -r path; do
+        mv "$path.hactl-new" "$path" || return 1
+    done <"$run/$1.staged"
 }
 
 # What replicas share comes encrypted for one of the keys that were made here. A word of it that was changed on the way
@@ -200,29 +207,38 @@ open_sealed() { # PURPOSE BASE64
 write_payload() { # PAYLOAD
     : >"$run/$1.files"
     : >"$run/$1.units"
+    : >"$run/$1.staged"
     while read -r word first second third; do
         case $word in
         file)
-            printf '%s' "$third" | base64 -d | install_file "$first" "$root$second" || return 1
+            printf '%s' "$third" | base64 -d | stage_file "$1" "$first" "$root$second" || return 1
             echo "$second" >>"$run/$1.files"
             ;;
         key)
             make_key "$third" || return 1
-            install_file "$first" "$root$second" <"$directory/data/.hactl-keys/$third.key" || return 1
+            stage_file "$1" "$first" "$root$second" <"$directory/data/.hactl-keys/$third.key" || return 1
             echo "$second" >>"$run/$1.files"
             ;;
         sealed)
             open_sealed "${third%% *}" "${third#* }" || return 2
-            install_file "$first" "$root$second" <"$run/opened" || return 1
+            stage_file "$1" "$first" "$root$second" <"$run/opened" || return 1
             rm -f "$run/opened"
             echo "$second" >>"$run/$1.files"
             ;;
         unit)
-            printf '%s' "$second" | base64 -d | install_file 644 "$systemd/hactl-$1-$first.service" || return 1
             echo "$first" >>"$run/$1.units"
+            if ! keeps_running "$1" || [ ! -e "$systemd/hactl-$1-$first.service" ]; then
+                printf '%s' "$second" | base64 -d | stage_file "$1" 644 "$systemd/hactl-$1-$first.service" || return 1
+            fi
             ;;
         esac
     done <"$run/$1.payload"
+    place_files "$1"
+}
+
+# Only files that their users read again by themselves have changed.
+keeps_running() { # PAYLOAD
+    grep -qx keep-running "$run/$1.payload"
 }
 
 # What the payload had before and has no more: units first, then files.
@@ -249,6 +265,10 @@ EOF
 start_units() { # PAYLOAD FINGERPRINT
     while read -r unit; do
         [ "$(cat "$run/$1-$unit.started" 2>/dev/null)" = "$2" ] && continue
+        if keeps_running "$1" && [ -e "$run/$1-$unit.started" ]; then
+            echo "$2" >"$run/$1-$unit.started"
+            continue
+        fi
         log "starting $unit of $1"
         systemctl restart "hactl-$1-$unit.service" || log "$unit of $1 could not be started"
         echo "$2" >"$run/$1-$unit.started"

@@ -80,6 +80,8 @@ static int validate(const struct lb_haproxy *lb, struct hactl_call *call, const 
     rc = ha_program_run(argv, START_TIMEOUT_MS, 1u << 16, &output, &status);
     if (rc == -ENOENT)
         return lb->host->fail(call, HACTL_E_INVALID, "%s", package);
+    if (rc == -ETIMEDOUT)
+        return lb->host->fail(call, HACTL_E_BUSY, "haproxy -c %s did not end within %d ms", path, START_TIMEOUT_MS);
     if (rc < 0)
         return internal(lb, call, "haproxy -c", rc);
     first_alert(output, words, sizeof(words));

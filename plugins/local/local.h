@@ -92,8 +92,9 @@ int local_deliver(struct local *local, struct hactl_call *call, const char *inst
                   const struct hactl_payload *payload);
 
 /* local_units.c */
+/* `keep_running`: one that runs is left alone, whatever it was started with. */
 int local_units_start(struct local *local, struct hactl_call *call, const struct local_instance *instance,
-                      const char *payload, const json_t *record);
+                      const char *payload, const json_t *record, bool keep_running);
 int local_unit_stop(struct local *local, const char *instance, const char *unit, unsigned timeout_ms, unsigned wait_ms);
 int local_units_kill(struct local *local, struct hactl_call *call, const char *instance);
 int local_deliveries_list(struct local *local, struct hactl_call *call, const char *instance, size_t *units,

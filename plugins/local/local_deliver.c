@@ -17,7 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define STAGED ".hactl-new"
 
 struct delivery {
     struct local *local;
@@ -193,6 +196,19 @@ static json_t *unit_record(const struct delivery *delivery, const struct hactl_u
                      unit->package ? unit->package : "", "stop_timeout_ms", (json_int_t)unit->stop_timeout_ms);
 }
 
+/* What runs was started from the record before, and is to be known by it. */
+static bool keep_units(struct delivery *delivery)
+{
+    static const char *const kept[] = {"fingerprint", "units", "ports"};
+    bool ok = true;
+
+    for (size_t i = 0; ok && delivery->before && i < sizeof(kept) / sizeof(kept[0]); i++) {
+        json_t *value = json_object_get(delivery->before, kept[i]);
+        ok = !value || json_object_set(delivery->record, kept[i], value) == 0;
+    }
+    return ok;
+}
+
 static int record_make(struct delivery *delivery)
 {
     const struct hactl_payload *payload = delivery->payload;
@@ -215,6 +231,8 @@ static int record_make(struct delivery *delivery)
     json_decref(files);
     json_decref(units);
     json_decref(ports);
+    if (ok && delivery->record && delivery->payload->keep_running)
+        ok = keep_units(delivery);
     if (ok && delivery->record)
         return HACTL_OK;
     return local_error(delivery->local, delivery->call, -ENOMEM, "payload %s", payload->name);
@@ -222,29 +240,100 @@ static int record_make(struct delivery *delivery)
 
 /* ---- files ----------------------------------------------------------------------- */
 
-static int write_files(struct delivery *delivery)
+/* Where a file is and where it is written before it takes its name, with the
+ * directory of both. */
+struct place {
+    char path[PATH_MAX], staged[PATH_MAX + sizeof(STAGED)], parent[PATH_MAX];
+};
+
+static int find_place(const struct delivery *delivery, const struct hactl_file *file, struct place *out)
 {
-    char path[PATH_MAX], parent[PATH_MAX];
-    int rc = ha_directory_make(delivery->directory, 0700);
+    int rc = file_path(delivery, file->path, out->path);
 
     if (rc < 0)
-        return local_error(delivery->local, delivery->call, rc, "%s", delivery->directory);
-    for (size_t i = 0; i < delivery->payload->file_count; i++) {
-        const struct hactl_file *file = delivery->payload->files[i];
-        bool changed;
-        rc = file_path(delivery, file->path, path);
-        if (rc == 0) {
-            memcpy(parent, path, sizeof(parent));
-            *strrchr(parent, '/') = '\0';
-            rc = ha_directory_make(parent, 0700);
-        }
-        if (rc == 0)
-            rc = ha_file_update(path, file->content, file->content_size, file->mode ? file->mode : 0600, &changed);
-        if (rc < 0)
-            return local_error(delivery->local, delivery->call, rc, "file %s of replica %s", path,
-                               delivery->instance->name);
+        return rc;
+    snprintf(out->staged, sizeof(out->staged), "%s" STAGED, out->path);
+    memcpy(out->parent, out->path, sizeof(out->parent));
+    *strrchr(out->parent, '/') = '\0';
+    return 0;
+}
+
+static bool is_same(const char *path, const struct hactl_file *file, mode_t mode)
+{
+    struct stat status;
+    char *content = NULL;
+    size_t size = 0;
+    bool same = lstat(path, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 07777) == mode &&
+                ha_file_read(path, file->content_size + 1, &content, &size) == 0 && size == file->content_size &&
+                (size == 0 || memcmp(content, file->content, size) == 0);
+
+    ha_secret_free(content, size);
+    return same;
+}
+
+static int stage_file(const struct delivery *delivery, const struct hactl_file *file, bool *staged)
+{
+    mode_t mode = file->mode ? (mode_t)file->mode : 0600;
+    struct place place;
+    int rc = find_place(delivery, file, &place);
+
+    *staged = false;
+    if (rc == 0)
+        rc = ha_directory_make(place.parent, 0700);
+    if (rc < 0)
+        return rc;
+    if (is_same(place.path, file, mode))
+        return unlink(place.staged) < 0 && errno != ENOENT ? -errno : 0;
+    rc = ha_file_replace(place.staged, file->content, file->content_size, mode, true);
+    *staged = rc == 0;
+    return rc;
+}
+
+/* A certificate and its key may be read at any moment: nothing comes between
+ * the names that files get. */
+static int place_files(const struct delivery *delivery, const bool *staged, size_t *failed)
+{
+    struct place place;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < delivery->payload->file_count; i++) {
+        *failed = i;
+        if (!staged[i])
+            continue;
+        rc = find_place(delivery, delivery->payload->files[i], &place);
+        if (rc == 0 && rename(place.staged, place.path) < 0)
+            rc = -errno;
     }
-    return HACTL_OK;
+    for (size_t i = 0; rc == 0 && i < delivery->payload->file_count; i++) {
+        *failed = i;
+        rc = staged[i] ? find_place(delivery, delivery->payload->files[i], &place) : 0;
+        if (rc == 0 && staged[i])
+            rc = ha_directory_sync(place.parent);
+    }
+    return rc;
+}
+
+static int write_files(struct delivery *delivery)
+{
+    size_t count = delivery->payload->file_count, failed = 0;
+    bool *staged = calloc(count + 1, sizeof(*staged));
+    int rc = ha_directory_make(delivery->directory, 0700);
+
+    if (rc < 0 || !staged) {
+        free(staged);
+        return local_error(delivery->local, delivery->call, rc < 0 ? rc : -ENOMEM, "%s", delivery->directory);
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        failed = i;
+        rc = stage_file(delivery, delivery->payload->files[i], &staged[i]);
+    }
+    if (rc == 0)
+        rc = place_files(delivery, staged, &failed);
+    free(staged);
+    if (rc == 0)
+        return HACTL_OK;
+    return local_error(delivery->local, delivery->call, rc, "file %s of payload %s of replica %s",
+                       delivery->payload->files[failed]->path, delivery->payload->name, delivery->instance->name);
 }
 
 static bool holds_text(const json_t *array, const char *key, const char *text)
@@ -306,9 +395,9 @@ static int deliver(struct delivery *delivery)
         return rc;
     if ((rc = local_data_ensure(local, delivery->call, instance, name, delivery->token)) != HACTL_OK)
         return rc;
+    delivery->before = local_json_read(path);
     if ((rc = fingerprint(delivery)) != HACTL_OK || (rc = record_make(delivery)) != HACTL_OK)
         return rc;
-    delivery->before = local_json_read(path);
     if (!json_equal(delivery->before, delivery->record)) {
         if ((rc = drop_old(delivery)) != HACTL_OK)
             return rc;
@@ -320,7 +409,8 @@ static int deliver(struct delivery *delivery)
         if (rc < 0)
             return local_error(local, delivery->call, rc, "%s", path);
     }
-    return local_units_start(local, delivery->call, delivery->instance, name, delivery->record);
+    return local_units_start(local, delivery->call, delivery->instance, name, delivery->record,
+                             delivery->payload->keep_running);
 }
 
 int local_deliver(struct local *local, struct hactl_call *call, const char *instance,

@@ -166,7 +166,7 @@ static int start_delivered(struct local *local, struct hactl_call *call, const s
         json_t *record =
             local_json_read(local_path(local, path, "instances/%s/delivered/%s", instance->name, names[i]));
         if (record)
-            rc = local_units_start(local, call, instance, local_json_text(record, "payload"), record);
+            rc = local_units_start(local, call, instance, local_json_text(record, "payload"), record, false);
         json_decref(record);
     }
     local_names_free(names, count);

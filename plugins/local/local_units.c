@@ -245,7 +245,7 @@ static int unit_start(struct local *local, struct hactl_call *call, const char *
 }
 
 int local_units_start(struct local *local, struct hactl_call *call, const struct local_instance *instance,
-                      const char *payload, const json_t *record)
+                      const char *payload, const json_t *record, bool keep_running)
 {
     const char *fingerprint = local_json_text(record, "fingerprint");
     const json_t *units = json_object_get(record, "units");
@@ -257,7 +257,8 @@ int local_units_start(struct local *local, struct hactl_call *call, const struct
     json_array_foreach(units, index, unit)
     {
         const char *name = local_json_text(unit, "name");
-        if (!is_running(local, instance->name, payload, unit) || started_with(local, instance->name, name, fingerprint))
+        if (keep_running || !is_running(local, instance->name, payload, unit) ||
+            started_with(local, instance->name, name, fingerprint))
             continue;
         rc = local_unit_stop(local, instance->name, name,
                              (unsigned)json_integer_value(json_object_get(unit, "stop_timeout_ms")), LOCAL_STEP_MS);

@@ -323,6 +323,8 @@ static int list_leaf(struct pki *pki, struct hactl_call *call, struct pki_store 
     pki_leaf_check(pki, store, &want, authority, &state);
     snprintf(subject, sizeof subject, "CN=%s%s%s", want.common_name, profile->organization != NULL ? ",O=" : "",
              profile->organization != NULL ? profile->organization : "");
+    record.new_key =
+        state.ready != HACTL_YES && !want.keyless && !pki_key_is_kept(pki, &want, &state, inventory->rekey);
     result = emit_state(pki, call, &record, &state, want.base, pki_ending(want.form), &want);
     pki_state_free(&state);
     pki_want_free(&want);

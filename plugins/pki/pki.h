@@ -518,6 +518,8 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
 /* The same judgement of a certificate that is not on disk yet. */
 void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struct pki_authority *authority,
                        STACK_OF(X509) * chain, EVP_PKEY *key, struct pki_state *state);
+/* Issued anew it would have the same key; `rekey`: a new one is asked for. */
+bool pki_key_is_kept(const struct pki *pki, const struct pki_want *want, const struct pki_state *state, bool rekey);
 void pki_state_free(struct pki_state *state);
 struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
                                          const char *purpose);

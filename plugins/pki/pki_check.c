@@ -254,6 +254,13 @@ static void check_validity(struct pki_state *state, int64_t now_s)
         finding(state, "expired on %s", date_text(state->not_after_s, date));
 }
 
+bool pki_key_is_kept(const struct pki *pki, const struct pki_want *want, const struct pki_state *state, bool rekey)
+{
+    return state->key != NULL &&
+           (want->keyless ||
+            (!rekey && !state->exposed && pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile))));
+}
+
 void pki_state_free(struct pki_state *state)
 {
     sk_X509_pop_free(state->chain, X509_free);

@@ -69,9 +69,7 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     struct pki *pki = issue->batch.pki;
     int64_t now_s = (int64_t)time(NULL);
     const char *key_type = pki_profile_key_type(pki, want->profile);
-    bool keep_key =
-        state->key != NULL &&
-        (want->keyless || (!issue->inventory->rekey && !state->exposed && pki_key_has_type(state->key, key_type)));
+    bool keep_key = pki_key_is_kept(pki, want, state, issue->inventory->rekey);
     size_t which = pki_authority_find(want->profile->authority);
     struct pki_item item;
     struct pki_job *job = pki_jobs_add(&issue->jobs);

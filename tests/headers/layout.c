@@ -96,6 +96,7 @@ PIN(certificate, rotation, 116);
 PIN(certificate, carries_trust, 120);
 PIN(certificate, retire_s, 128);
 PIN(certificate, revocations, 136);
+PIN(certificate, new_key, 140);
 SIZE(certificate, 144);
 
 PIN(credential, struct_size, 0);
@@ -150,7 +151,8 @@ PIN(file, content_size, 32);
 PIN(file, purpose, 40);
 PIN(file, part, 48);
 PIN(file, sealed_to, 56);
-SIZE(file, 64);
+PIN(file, reread, 64);
+SIZE(file, 72);
 
 PIN(unit, struct_size, 0);
 PIN(unit, name, 8);
@@ -247,7 +249,8 @@ PIN(payload, units, 40);
 PIN(payload, unit_count, 48);
 PIN(payload, ports, 56);
 PIN(payload, port_count, 64);
-SIZE(payload, 72);
+PIN(payload, keep_running, 72);
+SIZE(payload, 80);
 
 PIN(balancer_want, struct_size, 0);
 PIN(balancer_want, name, 8);

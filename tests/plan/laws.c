@@ -50,6 +50,8 @@ static const char *without_quorum(const struct ha_model *before, const struct ha
         return before->holder == HA_HOLDER_NONE ? NULL : "takes an address away without a quorum";
     case HA_STEP_CERTIFICATE_ISSUE:
         return step->replica < 0 || has_delivery(before, step->replica) ? NULL : "builds something without a quorum";
+    case HA_STEP_CERTIFICATE_DELIVER:
+        return NULL;
     case HA_STEP_MEMBER_START:
         return before->replicas[step->replica].deliveries[step->group] == HA_DELIVERY_STALE
                    ? NULL
@@ -222,6 +224,25 @@ static const char *starts(const struct ha_model *before, const struct ha_step *s
     return r->founding ? NULL : "starts one that is no founder";
 }
 
+/* What reads its files again is given them as it runs: nothing is restarted, and
+ * the failure budget stays what it is. */
+static const char *deliveries(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
+{
+    if (step->kind != HA_STEP_CERTIFICATE_DELIVER)
+        return NULL;
+    const struct ha_replica *r = &before->replicas[step->replica];
+    if (r->instance != HACTL_INSTANCE_RUNNING || r->deliveries[step->group] != HA_DELIVERY_RUNNING)
+        return "delivers certificates to what does not run";
+    if (r->certificates != HA_CERTIFICATES_READY)
+        return "delivers certificates that are to be issued anew";
+    if (!(r->outdated >> step->group & 1))
+        return "delivers certificates that are there";
+    for (int g = 0; g < before->group_count; g++)
+        if (ha_group_budget(&before->groups[g]).healthy != ha_group_budget(&after->groups[g]).healthy)
+            return "delivering certificates took a member";
+    return NULL;
+}
+
 static int serving(const struct ha_model *model)
 {
     int count = 0;
@@ -280,7 +301,7 @@ static const char *endpoint(const struct ha_model *before, const struct ha_step 
 static bool is_stale(const struct ha_model *model, int replica)
 {
     for (int p = 0; p < model->payload_count; p++)
-        if (model->replicas[replica].deliveries[p] == HA_DELIVERY_STALE)
+        if (model->replicas[replica].deliveries[p] == HA_DELIVERY_STALE || model->replicas[replica].rekeyed >> p & 1)
             return true;
     return false;
 }
@@ -293,9 +314,9 @@ static const char *draining(const struct ha_model *before, const struct ha_step 
     if (before->holder != HA_HOLDER_BALANCER || before->balancer != HACTL_YES || before->destroy || step->replica < 0)
         return NULL;
     const struct ha_replica *r = &before->replicas[step->replica];
-    if (ha_step_restarts(before, step))
+    if (ha_step_interrupts(before, step))
         return r->wanted && r->backend == HA_BACKEND_SERVING && serving(before) > 1
-                   ? "restarts one that serves behind the balancer"
+                   ? "interrupts one that serves behind the balancer"
                    : NULL;
     if (step->kind != HA_STEP_BACKEND_REMOVE || !r->wanted || ha_replica_lost(before, step->replica))
         return NULL;
@@ -333,6 +354,8 @@ static const char *rotation(const struct ha_model *before, const struct ha_step 
                 continue;
             if (r->instance != HACTL_INSTANCE_RUNNING || r->deliveries[p] != HA_DELIVERY_RUNNING)
                 return "a rotation goes on while a replica has not what it needs";
+            if (r->outdated >> p & 1)
+                return "a rotation goes on while a replica has the certificates of before";
             if (r->unproved >> p & 1)
                 return "a rotation goes on while nobody knows what a replica runs on";
         }
@@ -374,6 +397,7 @@ static const char *nothing_on_unknown(const struct ha_model *before, const struc
         break;
     case HA_STEP_COMPONENTS_START:
     case HA_STEP_MEMBER_START:
+    case HA_STEP_CERTIFICATE_DELIVER:
         unknown = r->deliveries[step->group] == HA_DELIVERY_UNKNOWN || r->instance == HACTL_INSTANCE_UNKNOWN;
         break;
     case HA_STEP_BACKEND_ADD:
@@ -398,10 +422,9 @@ static const char *effect_is_seen(const struct ha_model *before, const struct ha
 
 const char *law_of_step(const struct ha_model *before, const struct ha_step *step, const struct ha_model *after)
 {
-    static law *const laws[] = {without_quorum, quorum_is_kept, one_learner,        guards,
-                                removal,        deletion,       changes_of_members, starts,
-                                endpoint,       draining,       rotation,           nothing_on_unknown,
-                                effect_is_seen};
+    static law *const laws[] = {without_quorum,     quorum_is_kept, one_learner, guards,   removal,  deletion,
+                                changes_of_members, starts,         deliveries,  endpoint, draining, rotation,
+                                nothing_on_unknown, effect_is_seen};
     for (size_t i = 0; i < sizeof laws / sizeof *laws; i++) {
         const char *broken = laws[i](before, step, after);
         if (broken)
@@ -487,13 +510,26 @@ static bool learner_serves(const struct ha_model *model)
     return false;
 }
 
+/* A rotation waits for whoever does not tell what he runs on, and until tokens of
+ * the old key have expired; it begins with the first phase, and ends from the third on. */
+static bool rotation_can_end(const struct ha_model *model)
+{
+    int found = (int)model->rotation_found;
+    if (model->rotation[0] == '\0' || found == HACTL_ROTATION_NONE)
+        return model->rotation[0] == '\0' || model->rotation_goal <= HA_ROTATE_PREPARE;
+    for (int i = 0; i < model->replica_count; i++)
+        if (model->replicas[i].unproved & model->rotation_payloads)
+            return false;
+    return model->rotation_goal == HA_ROTATE_RETIRE ? found >= HACTL_ROTATION_SWITCH && !model->rotation_early
+                                                    : (int)model->rotation_goal <= found + 1;
+}
+
 bool must_converge(const struct ha_model *model)
 {
     bool some = false;
     if (learner_serves(model) && !model->destroy)
         return false;
-    /* A rotation waits for whatever is not proved; its own law says when it may go on. */
-    if (model->rotation[0] != '\0' && !model->destroy)
+    if (!model->destroy && !rotation_can_end(model))
         return false;
     if (model->holder == HA_HOLDER_UNKNOWN || model->balancer == HACTL_UNKNOWN || model->address == HACTL_UNKNOWN ||
         model->authority == HACTL_UNKNOWN)
@@ -569,6 +605,10 @@ static void put_replica(const struct ha_model *model, int i, bool leaders, unsig
     out[n++] = (unsigned char)((unsigned)r->data | (unsigned)r->ready << 2 | (unsigned)r->backend << 4);
     out[n++] = r->unproved;
     out[n++] = r->spared;
+    out[n++] = r->rereads;
+    out[n++] = r->rekeys;
+    out[n++] = r->outdated;
+    out[n++] = r->rekeyed;
     for (int p = 0; p < model->payload_count; p++)
         out[n++] = (unsigned char)r->deliveries[p];
     for (int g = 0; g < model->group_count; g++, n += 2) {
@@ -596,7 +636,7 @@ size_t signature_of(const struct ha_model *model, bool sorted, bool leaders, uns
                     model->holder,           model->balancer,         model->balancer_present,
                     model->balancer_proved,  model->endpoint_answers, model->rotation[0] != 0,
                     model->rotation_goal,    model->rotation_found,   model->rotation_payloads,
-                    model->trust_of_each};
+                    model->rotation_rereads, model->trust_of_each};
     for (size_t i = 0; i < sizeof things / sizeof *things; i++)
         out[n++] = (unsigned char)things[i];
     for (int g = 0; g < model->group_count; g++) {

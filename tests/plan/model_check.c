@@ -461,7 +461,9 @@ static void wild(unsigned long count)
                                       .rotation = chance(3) ? 0 : 1 + (int)chance(5),
                                       .rotation_found = (enum hactl_rotation)chance(5),
                                       .rotation_of_key = !chance(4),
-                                      .rotation_unproved = !chance(6)};
+                                      .rotation_unproved = !chance(6),
+                                      .rotation_restarts = chance(2),
+                                      .files = chance(3) ? RESTARTS : (enum files)chance(5)};
         shuffle_stages();
         try_cluster(chosen, replicas, around, 1);
     }
@@ -491,7 +493,8 @@ static void rotations(void)
                                                       .rotation = 1 + goal,
                                                       .rotation_found = (enum hactl_rotation)found,
                                                       .rotation_of_key = !chance(4),
-                                                      .rotation_unproved = !chance(8)};
+                                                      .rotation_unproved = !chance(8),
+                                                      .rotation_restarts = chance(2)};
                         try_cluster(chosen, count, around, 1);
                     }
 }

@@ -34,6 +34,8 @@ static const struct mutation {
     {"internal-address-reserve never", HA_STEP_INTERNAL_ADDRESS_RESERVE, NEVER},
     {"internal-address-delete never", HA_STEP_INTERNAL_ADDRESS_DELETE, NEVER},
     {"certificate-issue never", HA_STEP_CERTIFICATE_ISSUE, NEVER},
+    {"certificate-deliver never", HA_STEP_CERTIFICATE_DELIVER, NEVER},
+    {"authority-rotate never", HA_STEP_AUTHORITY_ROTATE, NEVER},
     {"certificate-retire never", HA_STEP_CERTIFICATE_RETIRE, NEVER},
     {"instance-create never", HA_STEP_INSTANCE_CREATE, NEVER},
     {"instance-start never", HA_STEP_INSTANCE_START, NEVER},

@@ -18,63 +18,73 @@
 /* The core first: with these every count up to five is exhausted, up to seven with --all. */
 const struct situation formed_situations[] = {
     /* wanted: there and well, on its way, dead in several ways */
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(NONE)},
-    {1, 0, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, YES, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(DEAD), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING)},
-    {1, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_VOTER, NO, NO, NO, B(WAITING)},
-    {1, 0, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_VOTER, DUNNO, DUNNO, DUNNO, B(WAITING)},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(NONE), RESTARTS},
+    {1, 0, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, YES, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(DEAD), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_VOTER, DUNNO, DUNNO, DUNNO, B(WAITING),
+     RESTARTS},
     /* not wanted */
-    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING)},
-    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(NONE)},
-    {0, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_VOTER, NO, NO, NO, B(NONE)},
-    {0, 0, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_VOTER, DUNNO, DUNNO, DUNNO, B(NONE)},
-    {0, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_LEARNER, NO, NO, NO, B(NONE)},
+    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_VOTER, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_VOTER, DUNNO, DUNNO, DUNNO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_LEARNER, NO, NO, NO, B(NONE), RESTARTS},
+    /* certificates that are read again as they run */
+    {1, 0, YES, C(STALE), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), REREADS},
+    {1, 0, YES, C(STALE), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), REKEYS},
+    {1, 0, YES, C(STALE), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), REREADS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), OUTDATED},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), REKEYED},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(NONE), REKEYED},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), REKEYED},
+    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), OUTDATED},
     /* the rest */
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(WAITING)},
-    {1, 0, YES, C(READY), RUNS, YES, D(STALE), D(STALE), M_VOTER, YES, YES, YES, B(SERVING)},
-    {1, 0, YES, C(STALE), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING)},
-    {1, 0, YES, C(READY), RUNS, YES, D(STALE), D(STALE), M_VOTER, NO, NO, NO, B(WAITING)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_VOTER, YES, YES, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING)},
-    {1, 0, YES, C(READY), STOPPED, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING)},
-    {1, 0, YES, C(READY), RUNS, NO, D(DEAD), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, DUNNO, DUNNO, DUNNO, B(UNKNOWN)},
-    {1, 0, YES, C(NONE), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), HACTL_INSTANCE_STARTING, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(DEAD), D(RUNNING), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_LEARNER, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_LEARNER, DUNNO, DUNNO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, YES, YES, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, NO, YES, NO, B(NONE)},
-    {1, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_LEARNER, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(WAITING)},
-    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(SERVING)},
-    {0, 0, YES, C(READY), STOPPED, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING)},
-    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, YES, YES, NO, B(NONE)},
-    {0, 0, YES, C(READY), RUNS, YES, D(DEAD), D(RUNNING), M_NONE, NO, NO, NO, B(NONE)},
-    {0, 0, YES, C(READY), RUNS, NO, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {0, 0, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_NONE, NO, NO, DUNNO, B(NONE)},
-    {0, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {0, 0, NO, C(READY), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {0, 1, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_VOTER, YES, YES, NO, B(NONE)},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(STALE), D(STALE), M_VOTER, YES, YES, YES, B(SERVING), RESTARTS},
+    {1, 0, YES, C(STALE), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, YES, YES, YES, B(SERVING), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(STALE), D(STALE), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_VOTER, YES, YES, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), STOPPED, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, NO, D(DEAD), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, DUNNO, DUNNO, DUNNO, B(UNKNOWN), RESTARTS},
+    {1, 0, YES, C(NONE), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), HACTL_INSTANCE_STARTING, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(DEAD), D(RUNNING), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_LEARNER, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_LEARNER, DUNNO, DUNNO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, YES, YES, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, NO, YES, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_LEARNER, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(WAITING), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(SERVING), RESTARTS},
+    {0, 0, YES, C(READY), STOPPED, YES, D(RUNNING), D(RUNNING), M_VOTER, NO, NO, NO, B(WAITING), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_LEARNER, YES, YES, NO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, YES, D(DEAD), D(RUNNING), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, NO, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_NONE, NO, NO, DUNNO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 0, NO, C(READY), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 1, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_VOTER, YES, YES, NO, B(NONE), RESTARTS},
 };
 const int formed_count = (int)(sizeof formed_situations / sizeof *formed_situations), formed_core_count = 12;
 
 const struct situation unformed_situations[] = {
-    {1, 1, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 1, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 1, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 1, YES, C(READY), RUNS, YES, D(DEAD), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 1, YES, C(STALE), STOPPED, YES, D(RUNNING), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 1, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_NONE, NO, NO, DUNNO, B(NONE)},
-    {0, 1, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {0, 1, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 0, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {0, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
-    {1, 1, YES, C(READY), RUNS, NO, D(DEAD), D(NONE), M_NONE, NO, NO, NO, B(NONE)},
+    {1, 1, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 1, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 1, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 1, YES, C(READY), RUNS, YES, D(DEAD), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 1, YES, C(STALE), STOPPED, YES, D(RUNNING), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 1, YES, C(READY), LOST_SIGHT, DUNNO, D(UNKNOWN), D(UNKNOWN), M_NONE, NO, NO, DUNNO, B(NONE), RESTARTS},
+    {0, 1, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 1, YES, C(READY), RUNS, YES, D(RUNNING), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, NO, C(NONE), ABSENT, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {0, 0, YES, C(READY), RUNS, YES, D(NONE), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
+    {1, 1, YES, C(READY), RUNS, NO, D(DEAD), D(NONE), M_NONE, NO, NO, NO, B(NONE), RESTARTS},
 };
 const int unformed_count = (int)(sizeof unformed_situations / sizeof *unformed_situations);
 
@@ -114,8 +124,8 @@ int every_situation(struct situation *out, int room)
     int count = 0, digit[12] = {0};
     for (bool more = true; more;) {
         struct situation s = {
-            digit[0], 0,        digit[1], digit[2],  digit[3], digit[4], digit[5], components[digit[6]],
-            digit[7], digit[8], digit[9], digit[10], digit[11]};
+            digit[0], 0,        digit[1], digit[2],  digit[3],  digit[4], digit[5], components[digit[6]],
+            digit[7], digit[8], digit[9], digit[10], digit[11], RESTARTS};
         if (can_be(&s) && count < room)
             out[count++] = s;
         int at = 0;
@@ -124,6 +134,17 @@ int every_situation(struct situation *out, int room)
         more = at < 12;
     }
     return count;
+}
+
+static void put_files(struct ha_model *model, struct ha_replica *r, enum files files)
+{
+    r->rereads = files == REREADS || files == REKEYS ? UINT8_MAX : 0;
+    r->rekeys = files == REKEYS ? UINT8_MAX : 0;
+    for (int p = 0; p < model->payload_count; p++) {
+        uint8_t bit = (uint8_t)(r->deliveries[p] == D(RUNNING) ? 1u << p : 0);
+        r->outdated |= files == OUTDATED || files == REKEYED ? bit : 0;
+        r->rekeyed |= files == REKEYED ? bit : 0;
+    }
 }
 
 static void put_replica(struct ha_model *model, const struct situation *s, int zones)
@@ -142,6 +163,7 @@ static void put_replica(struct ha_model *model, const struct situation *s, int z
     r->deliveries[model->payload_count - 1] = s->component;
     r->ready = s->ready;
     r->backend = s->backend;
+    put_files(model, r, s->files);
 }
 
 static struct ha_member *put_member(struct ha_group *group, int replica, bool voter, enum hactl_tristate healthy)
@@ -247,6 +269,7 @@ static void put_rotation(struct ha_model *model, const struct surroundings *arou
     model->rotation_payloads = 1;
     model->rotation_of_key = around->rotation_of_key;
     model->rotation_of_cluster = model->rotation_of_each = !around->rotation_of_key;
+    model->rotation_rereads = around->rotation_restarts ? 0 : UINT8_MAX;
     model->trust_of_each = around->rotation % 2;
     model->replicas[0].unproved = around->rotation_unproved && model->replicas[0].deliveries[0] != D(NONE);
 }
@@ -266,6 +289,8 @@ bool build_model(const struct situation *const *situations, int count, const str
     out->endpoint_want = around->want;
     for (int i = 0; i < count; i++)
         put_replica(out, situations[i], around->zones);
+    if (around->files)
+        put_files(out, &out->replicas[0], around->files);
     put_rotation(out, around);
     bool sound = (around->destroy || ha_model_wanted(out) > 0) && put_endpoint(out, around);
     for (int g = 0; g < out->group_count; g++)

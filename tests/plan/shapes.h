@@ -7,6 +7,10 @@
 
 enum shape_member { M_NONE, M_LEARNER, M_VOTER };
 
+/* What its certificates call for: those to be issued are read again as it runs, or
+ * have another key besides; or they are issued and it has not got them. */
+enum files { RESTARTS, REREADS, REKEYS, OUTDATED, REKEYED };
+
 struct situation {
     bool wanted, founding;
     enum hactl_tristate address;
@@ -17,6 +21,7 @@ struct situation {
     enum shape_member member;
     enum hactl_tristate healthy, caught_up, ready;
     enum ha_backend backend;
+    enum files files;
 };
 
 /* What clusters are made of: of a formed group, and of one not yet formed. The first
@@ -43,6 +48,8 @@ struct surroundings {
     enum hactl_rotation rotation_found;
     bool rotation_of_key;   /* it is no authority's, but that of a key */
     bool rotation_unproved; /* nobody can say what the first replica runs on */
+    bool rotation_restarts; /* what uses its certificates does not read them again */
+    enum files files;       /* of the first replica; 0: as its situation says */
 };
 
 /* False: such a cluster cannot be. */

@@ -29,29 +29,36 @@ static const struct {
     const char *word;
     struct situation is;
 } words[] = {
-    {"serving", {1, 0, HELD, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING}},
-    {"lone", {1, 0, HELD, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_NONE}},
+    {"serving", {1, 0, HELD, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING, RESTARTS}},
+    {"lone", {1, 0, HELD, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_NONE, RESTARTS}},
     {"new",
-     {1, 0, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
+     {1, 0, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE,
+      RESTARTS}},
     {"founder",
-     {1, 1, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
-    {"created", {1, 1, HELD, RUNS, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
-    {"started", {1, 1, HELD, RUNS, HA_DELIVERY_RUNNING, HA_DELIVERY_NONE, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
-    {"stopped", {1, 0, HELD, HACTL_INSTANCE_STOPPED, YES, RUNNING_UNITS, DEAD_VOTER, HA_BACKEND_NONE}},
-    {"dead", {1, 0, HELD, RUNS, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING}},
-    {"hung", {1, 0, HELD, RUNS, RUNNING_UNITS, DEAD_VOTER, HA_BACKEND_WAITING}},
-    {"gone", {1, 0, HELD, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, DEAD_VOTER, HA_BACKEND_WAITING}},
+     {1, 1, NO, HA_CERTIFICATES_NONE, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE,
+      RESTARTS}},
+    {"created", {1, 1, HELD, RUNS, ABSENT_UNITS, M_NONE, NO, NO, NO, HA_BACKEND_NONE, RESTARTS}},
+    {"started",
+     {1, 1, HELD, RUNS, HA_DELIVERY_RUNNING, HA_DELIVERY_NONE, M_NONE, NO, NO, NO, HA_BACKEND_NONE, RESTARTS}},
+    {"stopped", {1, 0, HELD, HACTL_INSTANCE_STOPPED, YES, RUNNING_UNITS, DEAD_VOTER, HA_BACKEND_NONE, RESTARTS}},
+    {"dead", {1, 0, HELD, RUNS, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING, RESTARTS}},
+    {"hung", {1, 0, HELD, RUNS, RUNNING_UNITS, DEAD_VOTER, HA_BACKEND_WAITING, RESTARTS}},
+    {"gone", {1, 0, HELD, HACTL_INSTANCE_ABSENT, YES, ABSENT_UNITS, DEAD_VOTER, HA_BACKEND_WAITING, RESTARTS}},
     {"wiped",
-     {1, 0, HELD, HACTL_INSTANCE_RUNNING, NO, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING}},
+     {1, 0, HELD, HACTL_INSTANCE_RUNNING, NO, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, DEAD_VOTER, HA_BACKEND_WAITING,
+      RESTARTS}},
     {"unseen",
      {1, 0, HELD, HACTL_INSTANCE_UNKNOWN, DUNNO, HA_DELIVERY_UNKNOWN, HA_DELIVERY_UNKNOWN, M_VOTER, DUNNO, DUNNO, DUNNO,
-      HA_BACKEND_WAITING}},
+      HA_BACKEND_WAITING, RESTARTS}},
     {"unseen-dead",
      {1, 0, HELD, HACTL_INSTANCE_UNKNOWN, DUNNO, HA_DELIVERY_UNKNOWN, HA_DELIVERY_UNKNOWN, DEAD_VOTER,
-      HA_BACKEND_WAITING}},
-    {"added", {1, 0, HELD, RUNS, ABSENT_UNITS, M_LEARNER, NO, NO, NO, HA_BACKEND_NONE}},
-    {"expired", {1, 0, YES, HA_CERTIFICATES_STALE, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING}},
-    {"former", {1, 0, HELD, RUNS, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, M_NONE, NO, NO, NO, HA_BACKEND_NONE}},
+      HA_BACKEND_WAITING, RESTARTS}},
+    {"added", {1, 0, HELD, RUNS, ABSENT_UNITS, M_LEARNER, NO, NO, NO, HA_BACKEND_NONE, RESTARTS}},
+    {"expired", {1, 0, YES, HA_CERTIFICATES_STALE, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING, RESTARTS}},
+    {"renewed", {1, 0, YES, HA_CERTIFICATES_STALE, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING, REREADS}},
+    {"rekeyed", {1, 0, YES, HA_CERTIFICATES_STALE, RUNS, RUNNING_UNITS, VOTER, HA_BACKEND_SERVING, REKEYS}},
+    {"former",
+     {1, 0, HELD, RUNS, HA_DELIVERY_DEAD, HA_DELIVERY_RUNNING, M_NONE, NO, NO, NO, HA_BACKEND_NONE, RESTARTS}},
 };
 
 struct scenario {
@@ -148,6 +155,7 @@ static void rotation_to(struct ha_model *model, enum ha_rotation_goal goal, enum
     model->rotation_goal = goal;
     model->rotation_found = found;
     model->rotation_payloads = 1;
+    model->rotation_rereads = 0;
     model->rotation_of_each = true;
 }
 
@@ -161,6 +169,13 @@ static void to_switch(struct ha_model *model, struct ha_plan_scope *scope)
 {
     (void)scope;
     rotation_to(model, HA_ROTATE_SWITCH, HACTL_ROTATION_TRUST);
+}
+
+static void to_switch_rereading(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    (void)scope;
+    rotation_to(model, HA_ROTATE_SWITCH, HACTL_ROTATION_TRUST);
+    model->rotation_rereads = UINT8_MAX;
 }
 
 static void to_switch_unproved(struct ha_model *model, struct ha_plan_scope *scope)

@@ -33,12 +33,19 @@ static int prepare(void **state)
     return 0;
 }
 
-static void check(bool files_differ, bool rest_differs)
+static void check_parts(bool files_differ, bool reread_differs, bool keys_differ, bool rest_differs)
 {
     char now[HA_DIGEST];
     assert_true(ha_delivery_digest(&rendered, now));
-    assert_int_equal(strncmp(before, now, HA_DIGEST_FILES) != 0, files_differ);
-    assert_int_equal(strcmp(before + HA_DIGEST_FILES, now + HA_DIGEST_FILES) != 0, rest_differs);
+    assert_int_equal(ha_delivery_same(before, now, HA_DIGEST_FILES), !files_differ);
+    assert_int_equal(ha_delivery_same(before, now, HA_DIGEST_REREAD), !reread_differs);
+    assert_int_equal(ha_delivery_same(before, now, HA_DIGEST_KEYS), !keys_differ);
+    assert_int_equal(ha_delivery_same(before, now, HA_DIGEST_HOW), !rest_differs);
+}
+
+static void check(bool files_differ, bool rest_differs)
+{
+    check_parts(files_differ, false, false, rest_differs);
 }
 
 static void test_same(void **state)
@@ -88,6 +95,63 @@ static void test_files_fewer(void **state)
     check(true, false);
 }
 
+static void reread_both(void)
+{
+    files[0].reread = files[1].reread = 1;
+    assert_true(ha_delivery_digest(&rendered, before));
+}
+
+static void test_reread_content(void **state)
+{
+    (void)state;
+    reread_both();
+    files[0].content = "two";
+    check_parts(false, true, false, false);
+}
+
+static void test_reread_key(void **state)
+{
+    (void)state;
+    reread_both();
+    files[1].content = "yek";
+    check_parts(false, false, true, false);
+}
+
+/* Only what is in it is read again: a file more needs an argument that names it. */
+static void test_reread_path(void **state)
+{
+    (void)state;
+    reread_both();
+    files[0].path = "b";
+    check_parts(true, false, false, false);
+}
+
+static void test_reread_file_more(void **state)
+{
+    (void)state;
+    reread_both();
+    rendered.file_count = 1;
+    check_parts(true, false, true, false);
+}
+
+static void test_no_longer_reread(void **state)
+{
+    (void)state;
+    reread_both();
+    files[0].reread = 0;
+    check_parts(true, true, false, false);
+}
+
+/* As an older hactl wrote it. */
+static void test_other_length(void **state)
+{
+    char now[HA_DIGEST];
+    (void)state;
+    assert_true(ha_delivery_digest(&rendered, now));
+    now[HA_DIGEST - 2] = '\0';
+    assert_false(ha_delivery_same(before, now, HA_DIGEST_FILES));
+}
+
 static void test_argument(void **state)
 {
     (void)state;
@@ -130,8 +194,8 @@ static void test_is_sha256(void **state)
     rendered = (struct hactl_call){.files = files};
     char now[HA_DIGEST];
     assert_true(ha_delivery_digest(&rendered, now));
-    /* printf '\4\0\0\0\0\0\0\0\0\0\0\0' | sha256sum */
-    assert_memory_equal(now, "1acd855e4657b0c3f4e203d3452dbfd1cf66eff0101b0ac539f0570f06990f9c", HA_DIGEST_FILES);
+    /* The first half of: printf '\4\0\0\0\0\0\0\0\0\0\0\0' | sha256sum */
+    assert_memory_equal(now, "1acd855e4657b0c3f4e203d3452dbfd1", HA_DIGEST_PART);
 }
 
 #define CASE(name) cmocka_unit_test_setup(name, prepare)
@@ -139,9 +203,24 @@ static void test_is_sha256(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_same),    CASE(test_content),     CASE(test_key),       CASE(test_mode),
-        CASE(test_lengths), CASE(test_files_fewer), CASE(test_argument),  CASE(test_restart),
-        CASE(test_port),    CASE(test_port_flags),  CASE(test_is_sha256), CASE(test_stop_timeout),
+        CASE(test_same),
+        CASE(test_content),
+        CASE(test_key),
+        CASE(test_mode),
+        CASE(test_lengths),
+        CASE(test_files_fewer),
+        CASE(test_argument),
+        CASE(test_restart),
+        CASE(test_port),
+        CASE(test_port_flags),
+        CASE(test_is_sha256),
+        CASE(test_stop_timeout),
+        CASE(test_reread_content),
+        CASE(test_reread_key),
+        CASE(test_reread_path),
+        CASE(test_reread_file_more),
+        CASE(test_no_longer_reread),
+        CASE(test_other_length),
     };
     return cmocka_run_group_tests_name("delivery", tests, NULL, NULL);
 }

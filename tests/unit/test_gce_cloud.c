@@ -658,6 +658,7 @@ static void test_firewall(void **state)
 /* ---- deliver -------------------------------------------------------------------------------------------- */
 
 static const char *sealed; /* a third file's content */
+static int keep_running;   /* as in struct hactl_payload */
 
 static int deliver(const char *digest, const char *content, size_t size, bool with_key)
 {
@@ -689,6 +690,7 @@ static int deliver(const char *digest, const char *content, size_t size, bool wi
     struct hactl_payload payload = {.struct_size = sizeof(payload),
                                     .name = "etcd",
                                     .digest = digest,
+                                    .keep_running = keep_running,
                                     .files = file_list,
                                     .file_count = sealed ? 3 : 2,
                                     .units = units,
@@ -732,6 +734,21 @@ static void test_deliver_sealed(void **state)
     sealed = NULL;
     assert_int_equal(deliver("d2", "hello", 5, false), HACTL_OK);
     assert_null(strstr(payload_lines(), "shared.key"));
+}
+
+/* What the agent is told of a delivery that restarts nothing. */
+static void test_keep_running(void **state)
+{
+    const char *text;
+
+    (void)state;
+    make("demo-1", "us-central1-b");
+    keep_running = 1;
+    assert_int_equal(deliver("d1", "hello", 5, false), HACTL_OK);
+    keep_running = 0;
+    text = of_instance("us-central1-b", "instances/demo-1",
+                       ".metadata.items[]|select(.key==\"hactl-payload-etcd\").value|split(\"\\n\")[:3]|tostring");
+    assert_string_equal(text, "[\"payload etcd\",\"digest d1\",\"keep-running\"]");
 }
 
 static void test_deliver(void **state)
@@ -966,11 +983,11 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_zones_and_check),   EACH(test_addresses),    EACH(test_instances),  EACH(test_lone_disk),
-        EACH(test_inheritance),       EACH(test_side_by_side), EACH(test_claim),      EACH(test_reach),
-        EACH(test_temporary_address), EACH(test_tunnel),       EACH(test_firewall),   EACH(test_deliver),
-        EACH(test_deliver_sealed),    EACH(test_requests),     EACH(test_unit_log),   EACH(test_dead_zone),
-        EACH(test_stock_and_quota),   EACH(test_lost_replies), EACH(test_whole_life),
+        EACH(test_zones_and_check),   EACH(test_addresses),       EACH(test_instances),    EACH(test_lone_disk),
+        EACH(test_inheritance),       EACH(test_side_by_side),    EACH(test_claim),        EACH(test_reach),
+        EACH(test_temporary_address), EACH(test_tunnel),          EACH(test_firewall),     EACH(test_deliver),
+        EACH(test_deliver_sealed),    EACH(test_keep_running),    EACH(test_requests),     EACH(test_unit_log),
+        EACH(test_dead_zone),         EACH(test_stock_and_quota), EACH(test_lost_replies), EACH(test_whole_life),
     };
 
     if (argc > 3 && strcmp(argv[1], "tunnel") == 0)

@@ -187,9 +187,10 @@ static int ensure_again(const char *name)
 
 /* What a test changes of the payload that all of them deliver. */
 struct order {
-    const char *mode, *content, *path, *program, *unit;
+    const char *mode, *content, *path, *program, *unit, *digest;
     uint16_t port;
     uint32_t stop_timeout_ms;
+    bool keep_running;
 };
 
 static int deliver(const char *instance, const char *address, struct order order)
@@ -221,6 +222,8 @@ static int deliver(const char *instance, const char *address, struct order order
     const struct hactl_port *ports[] = {&listening};
     struct hactl_payload payload = {.struct_size = sizeof(payload),
                                     .name = "greeter",
+                                    .digest = order.digest,
+                                    .keep_running = order.keep_running,
                                     .files = files,
                                     .file_count = 1,
                                     .units = units,
@@ -469,6 +472,55 @@ static void test_deliver(void **state)
     assert_int_equal(access(below("instances/%s/payloads/greeter/greeting", "demo-1"), F_OK), -1);
     assert_int_equal(access(below("instances/%s/payloads/greeter/sub/new", "demo-1"), F_OK), 0);
     assert_int_equal(unit_pid("demo-1"), 0);
+}
+
+static const char *told_digest(void)
+{
+    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
+    assert_int_equal(world.call->delivery_count, 1);
+    return world.call->deliveries[0].digest ? world.call->deliveries[0].digest : "";
+}
+
+static void read_greeting(char out[16])
+{
+    FILE *file = fopen(below("instances/%s/payloads/greeter/greeting", "demo-1"), "r");
+    assert_non_null(file);
+    out[fread(out, 1, 15, file)] = '\0';
+    fclose(file);
+}
+
+/* Only files change: what runs is left alone though its arguments are others by
+ * now, and is known by the new digest. */
+static void test_keep_running(void **state)
+{
+    const struct order renewed = {.content = "renewed", .digest = "two", .port = 2380, .keep_running = true};
+    char content[16];
+    pid_t pid;
+    (void)state;
+
+    make_instance("demo-1");
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.digest = "one"}), HACTL_OK);
+    pid = unit_pid("demo-1");
+    assert_int_equal(deliver("demo-1", at(11), renewed), HACTL_OK);
+    assert_int_equal(unit_pid("demo-1"), pid);
+    read_greeting(content);
+    assert_string_equal(content, "renewed");
+    assert_string_equal(told_digest(), "two");
+    assert_int_equal(access(below("instances/%s/payloads/greeter/greeting.hactl-new", "demo-1"), F_OK), -1);
+
+    /* What does not run is started, as it was before. */
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    wait_until_gone(pid);
+    assert_int_equal(deliver("demo-1", at(11), renewed), HACTL_OK);
+    assert_int_not_equal(unit_pid("demo-1"), pid);
+    assert_true(ask_soon(at(11), PORT, "renewed"));
+
+    /* Without the word the new arguments count. */
+    pid = unit_pid("demo-1");
+    assert_int_equal(deliver("demo-1", at(11), (struct order){.content = "renewed", .digest = "two", .port = 2380}),
+                     HACTL_OK);
+    assert_int_not_equal(unit_pid("demo-1"), pid);
+    assert_true(ask_soon(at(11), 2380, "renewed"));
 }
 
 static void test_refusals(void **state)
@@ -804,9 +856,9 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_addresses), EACH(test_networks),         EACH(test_settings),        EACH(test_deliver),
-        EACH(test_refusals),  EACH(test_dead_and_stopped), EACH(test_lost_data),       EACH(test_relay),
-        EACH(test_destroy),   EACH(test_lost_pid_file),    EACH(test_killed_anywhere),
+        EACH(test_addresses),    EACH(test_networks), EACH(test_settings),         EACH(test_deliver),
+        EACH(test_keep_running), EACH(test_refusals), EACH(test_dead_and_stopped), EACH(test_lost_data),
+        EACH(test_relay),        EACH(test_destroy),  EACH(test_lost_pid_file),    EACH(test_killed_anywhere),
     };
     ssize_t length;
 
