@@ -118,6 +118,8 @@ int cloud_temporary_address_destroy(struct cloud *cloud, struct hactl_call *call
 /* cloud_firewall.c */
 int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const struct hactl_firewall_want *want);
 int cloud_firewall_destroy(struct cloud *cloud, struct hactl_call *call);
+/* The list of those that are, or bear the names of, the cluster's. */
+void cloud_firewall_list_prepare(const struct cloud *cloud, struct gce_list *list);
 /* Emits the firewall, if any rule of it is among those of the project. */
 int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json_t *rules);
 

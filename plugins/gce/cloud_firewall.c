@@ -224,6 +224,19 @@ int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json
     return cloud->host->emit_firewall(call, &firewall);
 }
 
+void cloud_firewall_list_prepare(const struct cloud *cloud, struct gce_list *list)
+{
+    char names[RULES][GCE_NAME];
+
+    for (int i = 0; i < RULES; i++)
+        gce_name(names[i], cloud->cluster, rules[i].suffix);
+    gce_list_prepare(
+        list,
+        "global/firewalls?filter=%%28name%%3D%s%%29%%20OR%%20%%28name%%3D%s%%29%%20OR%%20%%28name%%3D%s%%29"
+        "%%20OR%%20%%28name%%3D%s%%29",
+        names[API], names[PEERS], names[OPERATOR], names[HEALTH]);
+}
+
 static int ask(struct cloud *cloud, struct hactl_call *call, struct gce_request found[RULES])
 {
     char name[GCE_NAME];

@@ -310,6 +310,20 @@ static int emit_lone_disks(struct look *look)
 
 /* ---- the look --------------------------------------------------------------------------- */
 
+/* Other clusters of the project are not ours to read through. Names that had to
+ * be shortened are looked for among all. */
+static void prepare_addresses(struct look *look, const char *region)
+{
+    const char *cluster = look->cloud->cluster;
+
+    if (strlen(cluster) + sizeof("-0000000000-internal-ip") > GCE_NAME)
+        gce_list_prepare(&look->lists[ADDRESSES], "regions/%s/addresses", region);
+    else
+        gce_list_prepare(&look->lists[ADDRESSES],
+                         "regions/%s/addresses?filter=name%%20eq%%20%%22%s-%%28ip%%7C.%%2A-internal-ip%%29%%22", region,
+                         cluster);
+}
+
 static int ask_lists(struct look *look)
 {
     struct cloud *cloud = look->cloud;
@@ -325,8 +339,8 @@ static int ask_lists(struct look *look)
     gce_list_prepare(&look->lists[DISKS],
                      "aggregated/disks?returnPartialSuccess=true&filter=labels." GCE_LABEL_CLUSTER "%%3D%s",
                      cloud->cluster);
-    gce_list_prepare(&look->lists[ADDRESSES], "regions/%s/addresses", region);
-    gce_list_prepare(&look->lists[FIREWALLS], "global/firewalls");
+    prepare_addresses(look, region);
+    cloud_firewall_list_prepare(cloud, &look->lists[FIREWALLS]);
     rc = gce_list_run(cloud->gce, look->call, look->lists, LISTS);
     for (size_t i = 0; rc == HACTL_OK && i < LISTS; i++)
         if (look->lists[i].code != HACTL_OK)

@@ -113,10 +113,10 @@ static bool prepare_member(const struct lb_gce *lb, const struct lb_gce_seen *se
     return body != NULL;
 }
 
-/* The service's backends as they are, with that group or without it. */
-static bool prepare_attach(const struct lb_gce_seen *seen, const char *link, bool attach, struct gce_request *request)
+/* The service's backends as they are, without that group. */
+static json_t *other_backends(const struct lb_gce_seen *seen, const char *link)
 {
-    json_t *backends = json_array(), *body, *entry;
+    json_t *backends = json_array(), *entry;
     size_t index;
 
     json_array_foreach(json_object_get(seen->service, "backends"), index, entry)
@@ -124,8 +124,46 @@ static bool prepare_attach(const struct lb_gce_seen *seen, const char *link, boo
         if (!gce_link_same(lb_gce_text(entry, "group"), link))
             json_array_append(backends, entry);
     }
-    if (attach)
-        json_array_append_new(backends, json_pack("{s:s, s:s}", "group", link, "balancingMode", "CONNECTION"));
+    return backends;
+}
+
+static void add_backend(json_t *backends, const char *link)
+{
+    json_array_append_new(backends, json_pack("{s:s, s:s}", "group", link, "balancingMode", "CONNECTION"));
+}
+
+/* Made just now for a replica that is about to follow. One with somebody in it
+ * may be on its way out. */
+static bool is_empty(const struct lb_gce_groups *groups, const struct lb_gce_group *group)
+{
+    json_t *names = lb_gce_group_names(groups, group);
+    bool empty = names && group->members->code == HACTL_OK && json_array_size(names) == 0;
+
+    json_decref(names);
+    return empty;
+}
+
+/* With the other zones' new groups: where several replicas come at once the
+ * service is changed once, and not by one after the other. */
+static json_t *more_backends(const struct lb_gce_seen *seen, const struct lb_gce_groups *groups, const char *link)
+{
+    json_t *backends = other_backends(seen, link);
+
+    add_backend(backends, link);
+    for (size_t i = 0; i < groups->count; i++) {
+        const struct lb_gce_group *group = &groups->list[i];
+
+        if (!group->attached && !gce_link_same(group->link, link) && is_empty(groups, group))
+            add_backend(backends, group->link);
+    }
+    return backends;
+}
+
+/* Takes `backends`. */
+static bool prepare_backends(const struct lb_gce_seen *seen, json_t *backends, struct gce_request *request)
+{
+    json_t *body;
+
     body = json_pack("{s:s, s:o}", "fingerprint", lb_gce_text(seen->service, "fingerprint"), "backends", backends);
     gce_prepare(request, "PATCH", body, "regions/%s/backendServices/%s", seen->region, seen->balancer);
     return body != NULL;
@@ -150,7 +188,7 @@ static int prepare_backend(struct lb_gce *lb, struct hactl_call *call, const str
         else if (!lb_gce_group_has(&groups, group, backend->name))
             ready = prepare_member(lb, seen, "addInstances", backend->zone, backend->name, &changes[(*used)++]);
         if (rc == HACTL_OK && ready && !group->attached)
-            ready = prepare_attach(seen, link, true, &changes[(*used)++]);
+            ready = prepare_backends(seen, more_backends(seen, &groups, link), &changes[(*used)++]);
     }
     lb_gce_groups_clear(&groups);
     return rc == HACTL_OK && !ready ? lb_gce_no_memory(lb, call) : rc;
@@ -203,7 +241,7 @@ static int detach(struct lb_gce *lb, struct hactl_call *call, const struct lb_gc
     struct gce_request request;
     int rc;
 
-    if (!prepare_attach(seen, group->link, false, &request))
+    if (!prepare_backends(seen, other_backends(seen, group->link), &request))
         return lb_gce_no_memory(lb, call);
     rc = gce_change(lb->gce, call, &request, 1, "backend service %s", seen->balancer);
     gce_request_clear(&request);

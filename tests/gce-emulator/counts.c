@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "latency.h"
 #include "timers.h"
 
 static json_t *by_method;
@@ -13,6 +14,7 @@ static const struct em_call_count *in_effect; /* whose operation changes somethi
 static unsigned long totals[4];               /* by enum em_group */
 static unsigned ended, changing_ended;        /* deepest call that was answered, change that was done */
 static unsigned longest, changing_longest;
+static unsigned long modelled_ended, modelled_longest; /* as that chain, in milliseconds of realistic latency */
 
 static void note_in_the_dark(const struct em_method *method)
 {
@@ -36,6 +38,9 @@ void em_counts_done(const struct em_call_count *call)
 {
     if (call->changing_depth > changing_ended) {
         changing_ended = call->changing_depth;
+    }
+    if (call->modelled_ms > modelled_ended) {
+        modelled_ended = call->modelled_ms;
     }
 }
 
@@ -70,6 +75,10 @@ void em_counts_begin(struct em_call_count *call, const struct em_method *method)
     call->method = method;
     call->depth = ended + 1;
     call->changing_depth = changing_ended + (method->group == EM_CHANGE ? 1 : 0);
+    call->modelled_ms = modelled_ended + (method->group == EM_CHANGE ? em_latency_modelled_ms(method->id) : 0);
+    if (call->modelled_ms > modelled_longest) {
+        modelled_longest = call->modelled_ms;
+    }
     if (call->depth > longest) {
         longest = call->depth;
     }
@@ -102,11 +111,11 @@ void em_counts_end(const struct em_call_count *call, int status)
 
 json_t *em_counts_get(void)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:o}", "calls",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:o,s:o}", "calls",
                      (json_int_t)(totals[EM_CHANGE] + totals[EM_READ] + totals[EM_LIST] + totals[EM_OPERATION_READ]),
                      "changing", (json_int_t)totals[EM_CHANGE], "reading", (json_int_t)totals[EM_READ], "listing",
                      (json_int_t)totals[EM_LIST], "operations", (json_int_t)totals[EM_OPERATION_READ], "chain",
-                     (int)longest, "changing_chain", (int)changing_longest, "methods",
+                     (int)longest, "changing_chain", (int)changing_longest, "modelled_ms", (json_int_t)modelled_longest, "methods",
                      by_method == NULL ? json_object() : json_deep_copy(by_method), "dark",
                      darkness == NULL ? json_array() : json_deep_copy(darkness));
 }
@@ -155,4 +164,5 @@ void em_counts_reset(void)
     by_method = darkness = NULL;
     memset(totals, 0, sizeof(totals));
     ended = changing_ended = longest = changing_longest = 0;
+    modelled_ended = modelled_longest = 0;
 }

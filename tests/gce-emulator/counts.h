@@ -15,6 +15,7 @@
 struct em_call_count {
     const struct em_method *method;
     unsigned depth, changing_depth;
+    unsigned long modelled_ms; /* of the chain of changes up to this one */
 };
 
 void em_counts_begin(struct em_call_count *call, const struct em_method *method);

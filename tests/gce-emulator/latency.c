@@ -44,7 +44,20 @@ void em_latency_set(const char *glob, int request_ms, int operation_ms)
         settings, json_pack("{s:s,s:i,s:i}", "method", glob, "request_ms", request_ms, "operation_ms", operation_ms));
 }
 
-int em_latency_preset(const char *name)
+unsigned em_latency_modelled_ms(const char *method)
+{
+    unsigned request_ms = 0, operation_ms = 0;
+
+    for (size_t i = 0; i < sizeof(realistic) / sizeof(realistic[0]); i++) {
+        if (fnmatch(realistic[i].glob, method, 0) == 0) {
+            request_ms = (unsigned)realistic[i].request_ms;
+            operation_ms = realistic[i].operation_ms < 0 ? operation_ms : (unsigned)realistic[i].operation_ms;
+        }
+    }
+    return request_ms + operation_ms;
+}
+
+int em_latency_preset(const char *name, int percent)
 {
     if (strcmp(name, "none") == 0) {
         em_latency_clear();
@@ -55,7 +68,8 @@ int em_latency_preset(const char *name)
     }
     em_latency_clear();
     for (size_t i = 0; i < sizeof(realistic) / sizeof(realistic[0]); i++) {
-        em_latency_set(realistic[i].glob, realistic[i].request_ms, realistic[i].operation_ms);
+        em_latency_set(realistic[i].glob, realistic[i].request_ms * percent / 100,
+                       realistic[i].operation_ms < 0 ? -1 : realistic[i].operation_ms * percent / 100);
     }
     return 1;
 }

@@ -181,7 +181,7 @@ static bool start(struct em_server **api, struct em_server **metadata)
     if (em_options.schema == NULL) {
         em_log(0, "no --schema: nothing is checked against Google's schema");
     }
-    if (!em_latency_preset(latency)) {
+    if (!em_latency_preset(latency, 100)) {
         em_log(0, "--latency is none or realistic");
         return false;
     }

@@ -32,7 +32,8 @@ static bool has_delivery(const struct ha_model *model, int replica)
 }
 
 /* Lost quorum: what has stopped is started and waited for, on new certificates
- * if need be, and an address that nobody has goes to somebody who answers. */
+ * if need be, the ways to it are opened, and an address that nobody has goes to
+ * somebody who answers. */
 static const char *without_quorum(const struct ha_model *before, const struct ha_step *step,
                                   const struct ha_model *after)
 {
@@ -45,6 +46,7 @@ static const char *without_quorum(const struct ha_model *before, const struct ha
     case HA_STEP_REPLICA_CLAIM:
     case HA_STEP_BALANCER_CLAIM:
     case HA_STEP_TEMPORARY_ADDRESS_ATTACH:
+    case HA_STEP_FIREWALL_ENSURE:
         return NULL;
     case HA_STEP_TEMPORARY_ADDRESS_DETACH:
         return before->holder == HA_HOLDER_NONE ? NULL : "takes an address away without a quorum";

@@ -111,6 +111,15 @@ static void cut_off_alone(struct ha_model *model, struct ha_plan_scope *scope)
     model->groups[0].member_count = 0;
 }
 
+/* Somebody took away the rule by which hactl reaches the replicas. */
+static void shut_out(struct ha_model *model, struct ha_plan_scope *scope)
+{
+    cut_off_alone(model, scope);
+    model->has_temporary_addresses = false;
+    model->has_firewall = true;
+    model->firewall = NO;
+}
+
 /* A claim makes room for itself, or replicas have no addresses of their own. */
 static void temporary_addresses_in_nobodys_way(struct ha_model *model, struct ha_plan_scope *scope)
 {

@@ -491,6 +491,30 @@ static void test_side_by_side(void **state)
     assert_int_equal(world.call->backend_count, 2);
 }
 
+/* Who comes first puts the others' new groups behind the service as well; a
+ * group that is on its way out stays out. */
+static void test_groups_in_one_change(void **state)
+{
+    (void)state;
+    assert_int_equal(DO(ENSURE()), HACTL_OK);
+    api_change("POST", "zones/us-central1-c/instanceGroups",
+               "{\"name\":\"demo-balancer\",\"description\":\"hactl cluster demo\"}");
+    api_change("POST", "zones/us-central1-f/instanceGroups",
+               "{\"name\":\"demo-balancer\",\"description\":\"hactl cluster demo\"}");
+    api_change("POST", "zones/us-central1-f/instanceGroups/demo-balancer/addInstances",
+               "{\"instances\":[{\"instance\":\"zones/us-central1-f/instances/demo-3\"}]}");
+    assert_int_equal(DO(IN(1)), HACTL_OK);
+    assert_string_equal(get("regions/us-central1/backendServices/demo-balancer",
+                            "[.backends[].group | split(\"/\")[-3]] | sort | join(\" \")"),
+                        "us-central1-b us-central1-c");
+    assert_int_equal(DO(IN(2)), HACTL_OK);
+    assert_int_equal(calls_of("regionBackendServices.patch"), 1);
+    assert_int_equal(DO(IN(3)), HACTL_OK);
+    assert_int_equal(calls_of("regionBackendServices.patch"), 2);
+    assert_non_null(listed());
+    assert_int_equal(world.call->backend_count, 3);
+}
+
 /* Unknown is not absent. */
 static void test_what_cannot_be_asked(void **state)
 {
@@ -607,6 +631,7 @@ int main(int argc, char **argv)
         EACH(test_strangers),
         EACH(test_fingerprints),
         EACH(test_side_by_side),
+        EACH(test_groups_in_one_change),
         EACH(test_what_cannot_be_asked),
         EACH(test_dead_zone),
         EACH(test_lost_replies),
