@@ -4,12 +4,15 @@
  * API: it stands between hactl and the emulator, so it knows each call. Then
  * the same operation is asked for again, and has to lead to the resources of
  * an undisturbed run, with the operations of an undisturbed run: nothing is
- * done twice. Asked once more it makes no changing call.
+ * done twice. Asked once more it makes no changing call. In other runs a zone
+ * dies at such a call: hactl is given a while, is then asked to stop, and has to
+ * lead to the same end once the zone is back.
  *
  *   kill_calls HACTL GROUP.so SAMPLE [VERB POINT]
  *
- * SAMPLE points of each verb, by CRASH_SEED; 0: all. One point alone: 2 * (call - 1), and one more for after the call.
- * No machine runs: what machines would tell is told here, and the group is tests/gce/group.c.
+ * SAMPLE points of each verb, by CRASH_SEED; 0: all. One point alone: 3 * (call - 1), one more for after the call, two
+ * more for the death of the zone. No machine runs: what machines would tell is told here, and the group is
+ * tests/gce/group.c.
  */
 #include <curl/curl.h>
 #include <jansson.h>
@@ -30,7 +33,11 @@
 
 extern char **environ;
 
-enum { MACHINES = 16, WORDS = 24, BODY = 1 << 20 };
+enum { MACHINES = 16, WORDS = 24, BODY = 1 << 20, PATIENCE_MS = 4000 };
+
+enum strike { BEFORE, AFTER, ZONE, STRIKES };
+
+#define ZONE_THAT_DIES "us-central1-c"
 
 static const struct verb {
     const char *name, *prepare, *command;
@@ -198,8 +205,8 @@ static void play_machines(CURL *curl, struct reply *reply, const struct gce_stub
 static struct {
     CURL *curl; /* of the server's threads, one at a time */
     struct reply reply, told;
-    atomic_int pid, passed, strike; /* the call at which to kill; 0: none */
-    atomic_bool after;
+    atomic_int pid, passed, strike; /* the call at which to strike; 0: none */
+    atomic_int how;
     char struck[600];
 } between;
 
@@ -211,14 +218,25 @@ static void header_of(const struct gce_stub_request *request, const char *name, 
 }
 
 /* The process is gone when this returns. */
-static void kill_it(const struct gce_stub_request *request, struct gce_stub_answer *answer)
+static void kill_it(struct gce_stub_answer *answer)
 {
-    snprintf(between.struck, sizeof(between.struck), "%s the call %d, %s %.*s", between.after ? "after" : "before",
-             between.passed, request->method, (int)strcspn(request->path, "?"), request->path);
     while (between.pid == 0)
         usleep(1000);
     kill(between.pid, SIGKILL);
     answer->drop = true;
+}
+
+static void note_strike(const struct gce_stub_request *request)
+{
+    static const char *const words[] = {"killed before", "killed after", "a zone died at"};
+
+    snprintf(between.struck, sizeof(between.struck), "%s the call %d, %s %.*s", words[between.how], between.passed,
+             request->method, (int)strcspn(request->path, "?"), request->path);
+}
+
+static bool set_zone(CURL *curl, struct reply *reply, bool down)
+{
+    return control(curl, "POST", "zone", json_pack("{s:s, s:b}", "zone", ZONE_THAT_DIES, "down", down), reply);
 }
 
 static void answer_it(const struct gce_stub_request *request, struct gce_stub_answer *answer)
@@ -227,10 +245,14 @@ static void answer_it(const struct gce_stub_request *request, struct gce_stub_an
     bool strikes = changes && ++between.passed == between.strike;
     char authorization[4096];
 
-    if (strikes && !between.after) {
-        kill_it(request, answer);
+    if (strikes)
+        note_strike(request);
+    if (strikes && between.how == BEFORE) {
+        kill_it(answer);
         return;
     }
+    if (strikes && between.how == ZONE)
+        set_zone(between.curl, &between.told, true);
     tell_of_boots(between.curl, &between.told);
     header_of(request, "Authorization:", authorization);
     if (!ask(between.curl, request->method, request->path, request->body, authorization, &between.reply)) {
@@ -241,8 +263,8 @@ static void answer_it(const struct gce_stub_request *request, struct gce_stub_an
     memcpy(answer->body, between.reply.text, between.reply.size + 1);
     if (answer->status == 200)
         play_machines(between.curl, &between.told, request);
-    if (strikes)
-        kill_it(request, answer);
+    if (strikes && between.how == AFTER)
+        kill_it(answer);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------- */
@@ -284,12 +306,26 @@ static void write_configuration(const char *plugin, uint16_t port)
     fclose(file);
 }
 
+/* Until it has ended; where it waits for a zone it is asked to stop after a while. */
+static int await(pid_t pid, bool patient)
+{
+    int status = 0;
+
+    for (int i = 0; patient && i < PATIENCE_MS / 10; i++, usleep(10000))
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return status;
+    if (patient)
+        kill(pid, SIGINT);
+    waitpid(pid, &status, 0);
+    return status;
+}
+
 /* Its wait status. */
-static int run_hactl(const char *command, const char *operation, int strike, bool after)
+static int run_hactl(const char *command, const char *operation, int strike, enum strike how)
 {
     char line[512], config[PATH_MAX + 16], log[PATH_MAX + 16], *rest = NULL, *argv[WORDS + 8];
     posix_spawn_file_actions_t actions;
-    int argc = 0, status = 0;
+    int argc = 0;
     pid_t pid;
 
     snprintf(line, sizeof(line), "%s", command);
@@ -306,7 +342,7 @@ static int run_hactl(const char *command, const char *operation, int strike, boo
     argv[argc] = NULL;
     between.pid = 0;
     between.passed = 0;
-    between.after = after;
+    between.how = (int)how;
     between.strike = strike;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -317,8 +353,7 @@ static int run_hactl(const char *command, const char *operation, int strike, boo
     }
     between.pid = pid;
     posix_spawn_file_actions_destroy(&actions);
-    waitpid(pid, &status, 0);
-    return status;
+    return await(pid, strike > 0 && how == ZONE);
 }
 
 static bool is_killed(int status)
@@ -332,7 +367,7 @@ static void prepare(CURL *curl, struct reply *reply, const struct verb *verb)
     run_shell("rm -rf '%s/now' && mkdir -p '%s/now/group'", base, base);
     memset(machines, 0, sizeof(machines));
     if (!control(curl, "POST", "reset", NULL, reply) ||
-        (verb->prepare && run_hactl(verb->prepare, "prepare", 0, false) != 0)) {
+        (verb->prepare && run_hactl(verb->prepare, "prepare", 0, BEFORE) != 0)) {
         run_shell("cat '%s/output' >&2", base);
         fprintf(stderr, "Bail out! cannot prepare: %s\n", verb->prepare ? verb->prepare : "reset");
         exit(1);
@@ -482,7 +517,7 @@ static void complain(const char *where, const char *why, const json_t *got, cons
     static const char *const parts[] = {"resources", "operations", "group"};
 
     failures++;
-    printf("# killed %s: %s\n", where, why);
+    printf("# %s: %s\n", where, why);
     for (size_t i = 0; got && want && i < sizeof(parts) / sizeof(*parts); i++) {
         print_difference("got ", json_object_get(got, parts[i]), json_object_get(want, parts[i]));
         print_difference("want", json_object_get(want, parts[i]), json_object_get(got, parts[i]));
@@ -494,18 +529,21 @@ static void complain(const char *where, const char *why, const json_t *got, cons
 
 /* ---- points ----------------------------------------------------------------------------------------- */
 
-static void try_point(CURL *curl, struct reply *reply, const struct verb *verb, int strike, bool after,
+static void try_point(CURL *curl, struct reply *reply, const struct verb *verb, int strike, enum strike how,
                       const json_t *want)
 {
     json_t *got;
+    int status;
 
     prepare(curl, reply, verb);
-    if (!is_killed(run_hactl(verb->command, "the-operation", strike, after))) {
-        snprintf(between.struck, sizeof(between.struck), "%s the call %d", after ? "after" : "before", strike);
-        complain(between.struck, "it was not killed, though an undisturbed run makes as many calls", NULL, NULL);
+    snprintf(between.struck, sizeof(between.struck), "call %d", strike);
+    status = run_hactl(verb->command, "the-operation", strike, how);
+    if (how == ZONE ? !WIFEXITED(status) : !is_killed(status)) {
+        complain(between.struck, "it should have been struck, and was not; or it died of it", NULL, NULL);
         return;
     }
-    if (run_hactl(verb->command, "the-operation", 0, false) != 0) {
+    set_zone(curl, reply, false);
+    if (run_hactl(verb->command, "the-operation", 0, BEFORE) != 0) {
         complain(between.struck, "asked again, it fails", NULL, NULL);
         return;
     }
@@ -513,8 +551,16 @@ static void try_point(CURL *curl, struct reply *reply, const struct verb *verb, 
     if (!json_equal(got, want))
         complain(between.struck, "the end is another one, or something was done twice", got, want);
     json_decref(got);
-    if (run_hactl(verb->command, "the-operation", 0, false) != 0 || between.passed > 0)
+    if (run_hactl(verb->command, "the-operation", 0, BEFORE) != 0 || between.passed > 0)
         complain(between.struck, "asked once more, it fails or changes something", NULL, NULL);
+}
+
+/* The first is after the last call but one: what it has done was then undone once and has to be done again. */
+static int sampled(int calls, int i)
+{
+    int call = i == 0 && calls > 1 ? calls - 2 : rand() % calls;
+
+    return call * STRIKES + (int)(i == 0 ? AFTER : (enum strike)(i % 2 ? ZONE : BEFORE));
 }
 
 /* `only`: that point; -1: see above. */
@@ -524,19 +570,19 @@ static void try_verb(CURL *curl, struct reply *reply, const struct verb *verb, i
     json_t *want;
 
     prepare(curl, reply, verb);
-    if (run_hactl(verb->command, "the-operation", 0, false) != 0)
-        complain("nowhere", "undisturbed, it fails", NULL, NULL);
+    if (run_hactl(verb->command, "the-operation", 0, BEFORE) != 0)
+        complain("struck nowhere", "it fails", NULL, NULL);
     calls = between.passed;
     want = take_state(curl, reply);
     if (failures > before_failures)
         calls = 0;
-    for (int i = 0; calls && i < (only >= 0 ? 1 : sample ? sample : 2 * calls); i++, tried++) {
-        int point = only >= 0 ? only : sample ? rand() % (2 * calls) : i;
+    for (int i = 0; calls && i < (only >= 0 ? 1 : sample ? sample : STRIKES * calls); i++, tried++) {
+        int point = only >= 0 ? only : sample ? sampled(calls, i) : i;
 
-        try_point(curl, reply, verb, point / 2 + 1, point % 2, want);
+        try_point(curl, reply, verb, point / STRIKES + 1, (enum strike)(point % STRIKES), want);
     }
     json_decref(want);
-    printf("%sok %d - %s: %d changing calls, killed at %d points\n", failures == before_failures && calls ? "" : "not ",
+    printf("%sok %d - %s: %d changing calls, struck at %d points\n", failures == before_failures && calls ? "" : "not ",
            ++tests, verb->name, calls, tried);
     fflush(stdout);
 }
