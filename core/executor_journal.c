@@ -56,8 +56,32 @@ static bool is_same_operation(const char *name, enum ha_step_kind kind)
                        strcmp(name, ha_step_types[HA_STEP_INSTANCE_START].name) == 0));
 }
 
+static const enum ha_step_kind opposites[][2] = {
+    {HA_STEP_ADDRESS_RESERVE, HA_STEP_ADDRESS_DELETE},
+    {HA_STEP_INTERNAL_ADDRESS_RESERVE, HA_STEP_INTERNAL_ADDRESS_DELETE},
+    {HA_STEP_FIREWALL_ENSURE, HA_STEP_FIREWALL_DELETE},
+    {HA_STEP_INSTANCE_CREATE, HA_STEP_INSTANCE_DELETE},
+    {HA_STEP_BALANCER_BUILD, HA_STEP_BALANCER_DELETE},
+    {HA_STEP_BACKEND_ADD, HA_STEP_BACKEND_REMOVE},
+    {HA_STEP_REPLICA_CLAIM, HA_STEP_REPLICA_RELEASE},
+    {HA_STEP_BALANCER_CLAIM, HA_STEP_BALANCER_RELEASE},
+    {HA_STEP_TEMPORARY_ADDRESS_ATTACH, HA_STEP_TEMPORARY_ADDRESS_DETACH},
+};
+
+/* Whether the step of that name undoes what this kind does. */
+static bool is_opposite(const char *name, enum ha_step_kind kind)
+{
+    for (size_t i = 0; i < sizeof opposites / sizeof opposites[0]; i++)
+        for (int side = 0; side < 2; side++)
+            if (is_same_operation(ha_step_types[opposites[i][side]].name, kind) &&
+                strcmp(name, ha_step_types[opposites[i][!side]].name) == 0)
+                return true;
+    return false;
+}
+
 /* An intent whose outcome is not known is the same intent when it is
- * repeated. `token`: optional; of what was begun under it, if it was told. */
+ * repeated, unless its opposite was begun since: an API that knows the
+ * request already would answer it, and do nothing. `token`: optional; of what was begun under it, if it was told. */
 static bool find_intent(const struct ha_run *run, const struct ha_step *step, char out[40], struct record *token)
 {
     bool open = false;
@@ -74,6 +98,10 @@ static bool find_intent(const struct ha_run *run, const struct ha_step *step, ch
             snprintf(out, 40, "%s", r.intent);
             seq = r.seq;
             open = true;
+        } else if (strcmp(r.type, "intent") == 0 && is_opposite(r.step, step->kind) &&
+                   strcmp(r.subject, step->subject) == 0) {
+            seq = -1;
+            open = false;
         } else if (r.seq != seq || r.seq < 0) {
             continue;
         } else if (strcmp(r.type, "intent") == 0) {

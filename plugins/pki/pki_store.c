@@ -189,6 +189,7 @@ static int open_parent(struct pki_store *store, const char *path, bool make, con
     const char *slash = strrchr(path, '/');
     size_t length = slash != NULL ? (size_t)(slash - path) : 0;
     struct pki_parent *parent;
+    int fd;
 
     *name = slash != NULL ? slash + 1 : path;
     if (length >= sizeof parent->path)
@@ -200,11 +201,13 @@ static int open_parent(struct pki_store *store, const char *path, bool make, con
             return parent->fd;
     }
     parent = &store->parents[store->next_parent++ % PKI_PARENTS];
-    if (parent->used && parent->fd >= 0)
-        close(parent->fd);
     if (make)
         forget_absent(store);
-    parent->fd = walk(store, path, length, make);
+    /* The one that has to make room may be the nearest on the way. */
+    fd = walk(store, path, length, make);
+    if (parent->used && parent->fd >= 0)
+        close(parent->fd);
+    parent->fd = fd;
     parent->used = parent->fd >= 0 || (parent->fd == -ENOENT && store->reads_only);
     parent->length = length;
     memcpy(parent->path, path, length);

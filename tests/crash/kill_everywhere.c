@@ -207,6 +207,7 @@ static json_t *take_state(void)
     snprintf(path, sizeof path, "%s/now/state/fake/desired.json", base);
     json_t *desired = json_load_file(path, 0, NULL);
     json_object_del(world, "asked");
+    json_object_del(world, "requests");
     json_object_set_new(world, "log", sorted(json_object_get(world, "log")));
     json_object_del(desired, "generation");
     if (!desired)

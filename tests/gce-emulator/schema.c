@@ -49,11 +49,29 @@ bool em_schema_loaded(void)
     return document != NULL;
 }
 
+/* The document says itself that it lacks that collection, so nothing is known of its methods. */
+static bool is_lacking(const struct em_method *method)
+{
+    size_t index;
+    json_t *collection;
+
+    json_array_foreach(json_object_get(document, "lacks"), index, collection)
+    {
+        const char *name = json_string_value(collection);
+        size_t length = name == NULL ? 0 : strlen(name);
+
+        if (length > 0 && strncmp(method->id, name, length) == 0 && method->id[length] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
 char *em_schema_method_wrong(const struct em_method *method)
 {
     const json_t *known = json_object_get(methods, method->id);
 
-    if (document == NULL) {
+    if (document == NULL || is_lacking(method)) {
         return NULL;
     }
     if (known == NULL) {
@@ -353,7 +371,7 @@ char *em_schema_query_wrong(const struct em_request *request)
     json_t *parameter;
     char *wrong;
 
-    if (document == NULL) {
+    if (document == NULL || is_lacking(request->method)) {
         return NULL;
     }
     wrong = check_given(known, request->variables, "path");
@@ -377,7 +395,7 @@ char *em_schema_body_wrong(const struct em_request *request)
 {
     const json_t *schema = json_object_get(json_object_get(methods, request->method->id), "request");
 
-    if (document == NULL || request->body == NULL) {
+    if (document == NULL || request->body == NULL || is_lacking(request->method)) {
         return NULL;
     }
     if (schema == NULL) {
@@ -390,7 +408,7 @@ char *em_schema_answer_wrong(const struct em_method *method, const json_t *body)
 {
     const json_t *schema = json_object_get(json_object_get(methods, method->id), "response");
 
-    if (document == NULL) {
+    if (document == NULL || is_lacking(method)) {
         return NULL;
     }
     if (schema == NULL) {

@@ -17,7 +17,7 @@ struct gce_stub_request {
 struct gce_stub_answer {
     int status;
     const char *header; /* optional; a whole line */
-    char body[65536];
+    char body[1 << 20];
     bool drop; /* close the connection without an answer */
 };
 

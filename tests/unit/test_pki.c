@@ -2,6 +2,7 @@
 /* The pki plugin in good order: the tree, its names, drift. */
 #include "tests/unit/pki_rig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,13 +261,42 @@ static void test_settings(void **state)
     hactl_plugin.close(NULL);
 }
 
+/* The directory that makes room for another may be the one above that. */
+static void test_many_directories(void **state)
+{
+    char base[32];
+    struct pki_store store;
+    struct pki_blob blob;
+
+    (void)state;
+    make_all();
+    for (int between = 0; between <= PKI_PARENTS; between++) {
+        assert_int_equal(pki_store_open(self, fresh_call(), true, &store), HACTL_OK);
+        assert_int_equal(pki_store_stat(&store, "replicas/demo-1/admin", ".conf", &blob), 0);
+        for (int i = 0; i < between; i++) {
+            snprintf(base, sizeof base, "none-%d/x", i);
+            assert_int_equal(pki_store_stat(&store, base, ".crt", &blob), -ENOENT);
+        }
+        assert_int_equal(pki_store_stat(&store, "replicas/demo-1/pki/apiserver", ".crt", &blob), 0);
+        pki_store_close(&store);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_tree),      TEST(test_judges_bite),      TEST(test_repeat_changes_nothing),
-        TEST(test_key_types), TEST(test_key_type_changed), TEST(test_credentials),
-        TEST(test_names),     TEST(test_extra_names),      TEST(test_inventory_refused),
-        TEST(test_drift),     TEST(test_settings),
+        TEST(test_many_directories),
+        TEST(test_tree),
+        TEST(test_judges_bite),
+        TEST(test_repeat_changes_nothing),
+        TEST(test_key_types),
+        TEST(test_key_type_changed),
+        TEST(test_credentials),
+        TEST(test_names),
+        TEST(test_extra_names),
+        TEST(test_inventory_refused),
+        TEST(test_drift),
+        TEST(test_settings),
     };
 
     return cmocka_run_group_tests_name("pki", tests, NULL, NULL);
