@@ -44,6 +44,7 @@ start_load() {
     port=$(field .endpoint.port)
     "$top_builddir/tests/e2e/workload" "$address:$port" "$base/client/trust.pem" "$base/client/client.pem" \
         "$base/client/client-key.pem" <"$base/phases" >"$base/workload" 2>&1 &
+    # shellcheck disable=SC2034 # lib.sh waits for it
     workload_pid=$!
     exec 9>"$base/phases"
     "$top_builddir/tests/e2e/handshakes" "$address" "$port" "$base/client" <"$base/handshake-phases" >"$base/handshakes" 2>&1 8>&- 9>&- &

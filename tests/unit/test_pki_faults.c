@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pki plugin when things are damaged, in the way, or were interrupted. */
+#define _GNU_SOURCE
 #include "tests/unit/pki_rig.h"
 
 #include "lib/file.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -435,6 +438,45 @@ static void test_full_disk(void **state)
     assert_int_equal(listed("etcd-server", "demo-1")->ready, HACTL_YES);
 }
 
+/* As root in a namespace of its own, where the directory cannot be written; as
+ * anybody else by its mode. 0: not even that can be made here. */
+static bool make_read_only(void)
+{
+    if (geteuid() != 0)
+        return chmod(directory, 0500) == 0;
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount(directory, directory, NULL, MS_BIND, NULL) == 0 &&
+           mount(NULL, directory, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0;
+}
+
+static void test_read_only_directory(void **state)
+{
+    enum { RIGHT, WRONG, CANNOT };
+    pid_t pid;
+    int status;
+
+    (void)state;
+    make_all();
+    cluster.external_address = "127.81.0.200";
+    print_tree(0);
+    pid = fork();
+    if (pid == 0) {
+        if (!make_read_only())
+            _exit(CANNOT);
+        status = issue("demo-1");
+        _exit(status < 0 && status != HACTL_E_INTERNAL && strstr(call->text, directory) != NULL ? RIGHT : WRONG);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(chmod(directory, 0700), 0);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == CANNOT)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), RIGHT);
+    assert_string_equal(print_tree(1), prints[0]);
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_int_equal(listed("etcd-server", "demo-1")->ready, HACTL_YES);
+}
+
 static void test_not_ours(void **state)
 {
     (void)state;
@@ -505,11 +547,22 @@ static void test_destroy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spoiled_leaf),     TEST(test_spoiled_files),   TEST(test_foreign_key_format),
-        TEST(test_short_authority),  TEST(test_authority_ends),  TEST(test_half_authority),
-        TEST(test_wrong_authority),  TEST(test_false_authority), TEST(test_authority_after_crash),
-        TEST(test_leaf_after_crash), TEST(test_links),           TEST(test_full_disk),
-        TEST(test_not_ours),         TEST(test_two_processes),   TEST(test_retire),
+        TEST(test_spoiled_leaf),
+        TEST(test_spoiled_files),
+        TEST(test_foreign_key_format),
+        TEST(test_short_authority),
+        TEST(test_authority_ends),
+        TEST(test_half_authority),
+        TEST(test_wrong_authority),
+        TEST(test_false_authority),
+        TEST(test_authority_after_crash),
+        TEST(test_leaf_after_crash),
+        TEST(test_links),
+        TEST(test_full_disk),
+        TEST(test_read_only_directory),
+        TEST(test_not_ours),
+        TEST(test_two_processes),
+        TEST(test_retire),
         TEST(test_destroy),
     };
 

@@ -124,6 +124,49 @@ static void test_sign_refuses(void **state)
     stranger_close(&other);
 }
 
+/* "demo-1" to whoever reads to the NUL, another name to whoever reads on. */
+static char *request_with_nul(struct stranger *stranger)
+{
+    static const char name[] = "demo-1\0.example.com";
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    GENERAL_NAME *one = GENERAL_NAME_new();
+    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
+    STACK_OF(X509_EXTENSION) *extensions = NULL;
+    X509_REQ *request = pki_request_make(&stranger->maker, stranger->key, "demo-1", NULL, &(struct pki_names){0});
+    char *pem = NULL;
+    size_t size;
+
+    assert_true(names && one && text && request);
+    assert_int_equal(ASN1_STRING_set(text, name, sizeof name - 1), 1);
+    GENERAL_NAME_set0_value(one, GEN_DNS, text);
+    assert_true(sk_GENERAL_NAME_push(names, one) > 0);
+    assert_int_equal(X509V3_add1_i2d(&extensions, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT), 1);
+    assert_int_equal(X509_REQ_add_extensions(request, extensions), 1);
+    assert_true(X509_REQ_sign(request, stranger->key, EVP_sha256()) > 0);
+    assert_int_equal(pki_request_write(request, &pem, &size), 0);
+    sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+    GENERAL_NAMES_free(names);
+    X509_REQ_free(request);
+    return pem;
+}
+
+static void test_sign_refuses_names_with_nul(void **state)
+{
+    struct stranger stranger;
+    char *request;
+
+    (void)state;
+    make_all();
+    stranger_open(&stranger, "ecdsa-p256");
+    print_tree(0);
+    request = request_with_nul(&stranger);
+    assert_int_equal(sign("demo-1", "etcd-server", request), HACTL_E_INVALID);
+    assert_int_equal(call->credential_count, 0);
+    assert_string_equal(print_tree(1), prints[0]);
+    free(request);
+    stranger_close(&stranger);
+}
+
 static void test_sign_refuses_weak_keys(void **state)
 {
     const char *const make[] = {"openssl",  "req",
@@ -541,6 +584,7 @@ int main(void)
         TEST(test_sign),
         TEST(test_sign_refuses),
         TEST(test_sign_refuses_weak_keys),
+        TEST(test_sign_refuses_names_with_nul),
         TEST(test_external_authority),
         TEST(test_request_needs_an_external_authority),
         TEST(test_intermediate_authority),

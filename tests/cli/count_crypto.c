@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Preloaded into hactl: counts how often it calls those functions of libcrypto
+ * that are slow, and appends "NAME COUNT" for each to the file that
+ * HACTL_COUNT_CRYPTO names. What libcrypto asks of itself is not counted.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+static bool is_ours(void *caller)
+{
+    Dl_info info;
+
+    return dladdr(caller, &info) == 0 || info.dli_fname == NULL || strstr(info.dli_fname, "libcrypto") == NULL;
+}
+
+#define COUNTED(result, name, parameters, arguments)                              \
+    static atomic_uint count_of_##name;                                           \
+    __attribute__((visibility("default"))) result name parameters                 \
+    {                                                                             \
+        result(*next) parameters;                                                 \
+        *(void **)(&next) = dlsym(RTLD_NEXT, #name);                              \
+        atomic_fetch_add(&count_of_##name, is_ours(__builtin_return_address(0))); \
+        return next arguments;                                                    \
+    }
+
+COUNTED(EVP_MD *, EVP_MD_fetch, (OSSL_LIB_CTX * library, const char *algorithm, const char *properties),
+        (library, algorithm, properties))
+COUNTED(EVP_PKEY_CTX *, EVP_PKEY_CTX_new_from_name, (OSSL_LIB_CTX * library, const char *name, const char *properties),
+        (library, name, properties))
+COUNTED(int, EVP_PKEY_generate, (EVP_PKEY_CTX * context, EVP_PKEY **key), (context, key))
+COUNTED(int, X509_set_pubkey, (X509 * certificate, EVP_PKEY *key), (certificate, key))
+COUNTED(int, PEM_write_bio_PKCS8PrivateKey,
+        (BIO * bio, const EVP_PKEY *key, const EVP_CIPHER *cipher, const char *pass, int size, pem_password_cb *ask,
+         void *data),
+        (bio, key, cipher, pass, size, ask, data))
+COUNTED(EVP_PKEY *, PEM_read_bio_PrivateKey_ex,
+        (BIO * bio, EVP_PKEY **key, pem_password_cb *ask, void *data, OSSL_LIB_CTX *library, const char *properties),
+        (bio, key, ask, data, library, properties))
+
+__attribute__((destructor)) static void tell(void)
+{
+    const char *path = getenv("HACTL_COUNT_CRYPTO");
+    FILE *out = path ? fopen(path, "a") : NULL;
+
+    if (!out)
+        return;
+#define TELL(name) fprintf(out, #name " %u\n", atomic_load(&count_of_##name))
+    TELL(EVP_MD_fetch);
+    TELL(EVP_PKEY_CTX_new_from_name);
+    TELL(EVP_PKEY_generate);
+    TELL(X509_set_pubkey);
+    TELL(PEM_write_bio_PKCS8PrivateKey);
+    TELL(PEM_read_bio_PrivateKey_ex);
+    fclose(out);
+}
