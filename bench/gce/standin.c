@@ -8,11 +8,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PORT = 443 };
+enum { PORT = 443, RETIRED = 16, NAME = 64 };
 
 struct standin {
     const struct hactl_host *host;
+    char retired[RETIRED][NAME]; /* replicas whose certificates were put out of use */
+    size_t retired_count;
+    int destroyed;
 };
 
 static int standin_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call,
@@ -112,16 +116,35 @@ static int payload_probe(void *self, struct hactl_call *call, const struct hactl
 
 /* ---- issuer --------------------------------------------------------------------------------- */
 
+static int is_retired(const struct standin *standin, const char *replica)
+{
+    for (size_t i = 0; i < standin->retired_count; i++)
+        if (strcmp(standin->retired[i], replica) == 0)
+            return 1;
+    return 0;
+}
+
 static int issuer_list(void *self, struct hactl_call *call, const struct hactl_inventory *inventory)
 {
     struct standin *standin = self;
-    struct hactl_certificate certificate = {
-        .struct_size = sizeof(certificate), .purpose = "standin", .ready = HACTL_YES, .subject = "", .names = ""};
-    int rc = HACTL_OK;
+    struct hactl_certificate certificate = {.struct_size = sizeof(certificate),
+                                            .purpose = "authority",
+                                            .ready = standin->destroyed ? HACTL_NO : HACTL_YES,
+                                            .subject = "",
+                                            .names = "",
+                                            .is_authority = 1};
+    int rc = standin->host->emit_certificate(call, &certificate);
 
+    certificate.purpose = "operator";
+    certificate.is_authority = 0;
+    if (rc == HACTL_OK)
+        rc = standin->host->emit_certificate(call, &certificate);
+    certificate.purpose = "standin";
+    certificate.ready = HACTL_YES;
     for (size_t i = 0; rc == HACTL_OK && i < inventory->replica_count; i++) {
         certificate.replica = inventory->replicas[i]->name;
-        rc = standin->host->emit_certificate(call, &certificate);
+        if (!is_retired(standin, certificate.replica))
+            rc = standin->host->emit_certificate(call, &certificate);
     }
     return rc;
 }
@@ -141,7 +164,11 @@ static int issuer_issue(void *self, struct hactl_call *call, const struct hactl_
 
 static int issuer_retire(void *self, struct hactl_call *call, const char *replica)
 {
-    (void)self, (void)call, (void)replica;
+    struct standin *standin = self;
+
+    (void)call;
+    if (!is_retired(standin, replica) && standin->retired_count < RETIRED)
+        snprintf(standin->retired[standin->retired_count++], NAME, "%s", replica);
     return HACTL_OK;
 }
 
@@ -156,7 +183,10 @@ static int issuer_credential(void *self, struct hactl_call *call, const char *re
 
 static int issuer_destroy(void *self, struct hactl_call *call)
 {
-    (void)self, (void)call;
+    struct standin *standin = self;
+
+    (void)call;
+    standin->destroyed = 1;
     return HACTL_OK;
 }
 

@@ -84,6 +84,7 @@ static CURL *new_client(void)
     curl_easy_setopt(curl, CURLOPT_SSLCERT, files[1]);
     curl_easy_setopt(curl, CURLOPT_SSLKEY, files[2]);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L); /* one that was given up is not taken up again */
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
