@@ -203,6 +203,32 @@ static void stop_short(struct change *c, enum ha_holder holder, const char *repl
     ha_error_log(c->error, wrote);
 }
 
+static bool takes_away(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_BACKEND_REMOVE || kind == HA_STEP_LEADER_MOVE || kind == HA_STEP_MEMBER_REMOVE ||
+           kind == HA_STEP_INSTANCE_DELETE || kind == HA_STEP_CERTIFICATE_RETIRE ||
+           kind == HA_STEP_INTERNAL_ADDRESS_DELETE;
+}
+
+/* What an abort takes away, as far as that is safe now, is not kept by a
+ * member that hangs: waiting comes after it. */
+static void hasten_abort(struct change *c)
+{
+    struct ha_plan_scope scope = c->scope;
+    struct ha_plan *away = NULL;
+    bool waits = false;
+    for (int i = 0; i < c->plan->count; i++)
+        waits |= c->plan->steps[i].kind == HA_STEP_GROUP_AWAIT;
+    if (c->request.kind != HA_REQUEST_ABORT || c->wanted.destroy || !waits || !(away = malloc(sizeof *away)))
+        return;
+    for (int kind = 0; kind < HA_STEP_KINDS; kind++)
+        scope.enabled[kind] &= takes_away((enum ha_step_kind)kind);
+    ha_plan_make(&c->session->observed.model, &scope, away);
+    if (changes_something(away) && (is_guarded(c->plan) || !is_guarded(away)))
+        *c->plan = *away;
+    free(away);
+}
+
 /* What an abort takes away is gone, and the rest is waiting: not for longer
  * than whoever was restarted needs. One that hangs is for `replica replace`. */
 static void limit_abort(struct change *c)
@@ -231,6 +257,7 @@ static int converge(struct change *c)
     if (c->resumes && holder == HA_HOLDER_NONE)
         ha_change_earlier_holder(c, &holder, replica);
     kinds_of(c->plan, allowed, &least);
+    hasten_abort(c);
     for (;;) {
         if (c->plan->count == 0)
             return c->plan->converged ? 0 : fail_blocked(c);

@@ -57,10 +57,19 @@ struct ha_key_group {
 int ha_key_group_read(const struct ha_key_group *group, const struct hactl_key *keys, struct ha_setting **out,
                       size_t *count, struct ha_error *error);
 void ha_settings_free(struct ha_setting *settings, size_t count);
-bool ha_section_is_known(const char *name, size_t length); /* of the file: cluster, plugins, ... */
-int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error);
 const char *ha_set_value(const struct ha_parsed *parsed, const char *key); /* NULL: not set */
 int ha_fail_at(struct ha_error *error, struct ha_source source, const char *format, ...) HACTL_FORMAT(3, 4);
+enum { HA_CANDIDATES_MAX = 600 };
+bool ha_word_is_among(const char *word, const char *const *candidates);
+/* With the candidate that was perhaps meant. */
+int ha_refuse_unknown(struct ha_source source, const char *prefix, const char *name, const char *const *candidates,
+                      struct ha_error *error);
+int ha_refuse_unknown_keys(const struct ha_key_group *group, const struct hactl_key *keys, const char *part,
+                           struct ha_error *error);
+
+/* configuration_core.c */
+bool ha_section_is_known(const char *name, size_t length); /* of the file: cluster, plugins, ... */
+int ha_core_settings_read(struct ha_configuration *configuration, struct ha_error *error);
 bool ha_name_is_label(const char *name);
 /* Refuses a name of a cluster or an instance that is no label; `what` it is the name of. */
 int ha_name_check(struct ha_source source, const char *what, const char *name, struct ha_error *error);

@@ -292,6 +292,32 @@ static void note_member(const struct ha_model *model, struct ha_step *step)
             step->healthy = group->members[m].healthy;
 }
 
+/* Done in `model`; what it needs and is called is the plan's. */
+static bool advance(struct ha_model *model, const struct ha_plan_scope *scope, const int *order, struct ha_step *step)
+{
+    if (!next_step(model, scope, order, step))
+        return false;
+    find_touches(model, step);
+    note_member(model, step);
+    step->before = ha_model_budget(model);
+    step->during = budget_during(model, step);
+    struct ha_budget before = budget_of_step(model, step);
+    ha_step_apply(model, step);
+    step->after = ha_model_budget(model);
+    if (step->during.tolerates > step->after.tolerates)
+        step->during = step->after;
+    struct ha_budget after = budget_of_step(model, step);
+    step->guarded = !model->destroy && takes_last_tolerance(&before, &after);
+    return true;
+}
+
+bool ha_plan_advance(struct ha_model *model, const struct ha_plan_scope *scope, struct ha_step *out)
+{
+    int order[HA_STEP_KINDS];
+    sort_kinds(scope, order);
+    return advance(model, scope, order, out);
+}
+
 void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *out)
 {
     int order[HA_STEP_KINDS];
@@ -299,21 +325,11 @@ void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scop
     out->count = out->blocked_count = 0;
     out->end = *model;
     struct ha_step step;
-    while (out->count < HA_STEPS && next_step(&out->end, scope, order, &step)) {
-        name_subject(&out->end, &step);
-        find_touches(&out->end, &step);
-        if (ha_quorum_missing(model) && !ha_quorum_missing(&out->end))
+    for (bool lacked = ha_quorum_missing(model), lacks = lacked;
+         out->count < HA_STEPS && advance(&out->end, scope, order, &step); lacks = ha_quorum_missing(&out->end)) {
+        if (lacked && !lacks)
             step.reads.groups = UINT16_MAX; /* only once the quorum is back */
-        note_member(&out->end, &step);
-        step.before = ha_model_budget(&out->end);
-        step.during = budget_during(&out->end, &step);
-        struct ha_budget before = budget_of_step(&out->end, &step);
-        ha_step_apply(&out->end, &step);
-        step.after = ha_model_budget(&out->end);
-        if (step.during.tolerates > step.after.tolerates)
-            step.during = step.after;
-        struct ha_budget after = budget_of_step(&out->end, &step);
-        step.guarded = !model->destroy && takes_last_tolerance(&before, &after);
+        name_subject(&out->end, &step);
         out->steps[out->count] = step;
         find_needs(out, out->count++);
     }

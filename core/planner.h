@@ -70,6 +70,10 @@ void ha_plan_scope_all(struct ha_plan_scope *scope);
 /* `out` is large: allocate it. */
 void ha_plan_make(const struct ha_model *model, const struct ha_plan_scope *scope, struct ha_plan *out);
 
+/* The same, one step at a time: does the next one in `model`. False: there is
+ * none. What the step needs and its subject are left out. */
+bool ha_plan_advance(struct ha_model *model, const struct ha_plan_scope *scope, struct ha_step *out);
+
 bool ha_step_needs(const struct ha_step *step, int earlier);
 /* What the model is after the step went as expected. Also what the executor
  * compares the observed world with. */

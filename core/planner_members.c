@@ -187,6 +187,17 @@ bool ha_group_recovering(const struct ha_model *model, int g)
     return false;
 }
 
+bool ha_rule_group_await(RULE_ARGUMENTS)
+{
+    (void)scope;
+    for (int g = 0; g < model->group_count && !model->destroy; g++)
+        if (ha_model_is_formed(&model->groups[g]) ? ha_group_recovering(model, g) : forming(model, g)) {
+            out->group = g;
+            return true;
+        }
+    return false;
+}
+
 /* Learners that are wanted; promoted or waited for. */
 static bool learner(const struct ha_model *model, bool caught_up, struct ha_step *out)
 {
@@ -284,26 +295,6 @@ static int next_to_leave(const struct ha_model *model, const struct ha_plan_scop
             (best < 0 || leaving_order(&group->members[m]) < leaving_order(&group->members[best])))
             best = m;
     return best;
-}
-
-/* Somebody goes who takes no tolerance along: nobody need be well for that. */
-static bool lightens(const struct ha_model *model, const struct ha_plan_scope *scope, int g)
-{
-    int m =
-        scope->enabled[HA_STEP_MEMBER_REMOVE] && can_decide(&model->groups[g]) ? next_to_leave(model, scope, g) : -1;
-    return m >= 0 && leaving_order(&model->groups[g].members[m]) < 2;
-}
-
-bool ha_rule_group_await(RULE_ARGUMENTS)
-{
-    for (int g = 0; g < model->group_count && !model->destroy; g++) {
-        bool formed = ha_model_is_formed(&model->groups[g]);
-        if (formed ? ha_group_recovering(model, g) && !lightens(model, scope, g) : forming(model, g)) {
-            out->group = g;
-            return true;
-        }
-    }
-    return false;
 }
 
 static int best_successor(const struct ha_model *model, int g)

@@ -24,6 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/crash/kill_evidence.h"
+
 extern char **environ;
 
 static char base[PATH_MAX];
@@ -176,44 +178,7 @@ static void restore(void)
     run_shell("rm -rf '%s/now' '%s/intents' && cp -a '%s/before' '%s/now'", base, base, base, base);
 }
 
-/* ---- what is compared */
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static json_t *sorted(json_t *log)
-{
-    size_t count = json_array_size(log);
-    const char **lines = calloc(count + 1, sizeof *lines);
-    json_t *out = json_array();
-    for (size_t i = 0; i < count; i++)
-        lines[i] = json_string_value(json_array_get(log, i));
-    qsort(lines, count, sizeof *lines, by_text);
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(out, json_string(lines[i]));
-    free(lines);
-    return out;
-}
-
-/* World and store without what may differ: what was asked for how often, who
- * was shown first, generation and the operation's name. */
-static json_t *take_state(void)
-{
-    char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/now/world.json", base);
-    json_t *world = json_load_file(path, 0, NULL);
-    snprintf(path, sizeof path, "%s/now/state/fake/desired.json", base);
-    json_t *desired = json_load_file(path, 0, NULL);
-    json_object_del(world, "asked");
-    json_object_del(world, "requests");
-    json_object_set_new(world, "log", sorted(json_object_get(world, "log")));
-    json_object_del(desired, "generation");
-    if (!desired)
-        json_object_del(world, "leader"); /* who of them led last */
-    return json_pack("{so? so?}", "world", world, "desired", desired);
-}
+/* ---- what went wrong */
 
 static void complain(const struct verb *verb, const char *where, const char *why, json_t *got, json_t *want)
 {
@@ -233,111 +198,20 @@ static void complain(const struct verb *verb, const char *where, const char *why
         return;
 }
 
-/* ---- what is left behind */
-
-/* The lines of the operation's journal; NULL: the cluster is gone, and this with it. */
-static json_t *read_journal(void)
-{
-    char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/now/state/fake/operations/the-operation.ndjson", base);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return NULL;
-    json_t *records = json_array(), *record;
-    while ((record = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL)))
-        json_array_append_new(records, record);
-    fclose(file);
-    return records;
-}
-
-static const char *word(const json_t *record, const char *key)
-{
-    const char *value = json_string_value(json_object_get(record, key));
-    return value ? value : "";
-}
-
-/* An intent whose result never came is the same intent when it is repeated. */
-static const char *find_new_name(const json_t *records)
-{
-    for (size_t i = 0; i < json_array_size(records); i++) {
-        const json_t *first = json_array_get(records, i), *seq = json_object_get(first, "seq");
-        bool open = strcmp(word(first, "type"), "intent") == 0;
-        for (size_t j = i + 1; open && j < json_array_size(records); j++) {
-            const json_t *next = json_array_get(records, j);
-            if (strcmp(word(next, "type"), "result") == 0 && json_equal(json_object_get(next, "seq"), seq))
-                open = false;
-            if (strcmp(word(next, "type"), "intent") || strcmp(word(next, "step"), word(first, "step")) ||
-                strcmp(word(next, "subject"), word(first, "subject")))
-                continue;
-            if (open && strcmp(word(next, "intent"), word(first, "intent")))
-                return "an intent without a result was repeated under another name";
-            open = false;
-        }
-    }
-    return NULL;
-}
-
-static bool has_intent(const json_t *records, const char *intent)
-{
-    size_t index;
-    json_t *record;
-    json_array_foreach((json_t *)records, index, record)
-    {
-        if (strcmp(word(record, "type"), "intent") == 0 && strcmp(word(record, "intent"), intent) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Every effect was announced before it was had; "form" is nobody's operation. */
-static const char *find_unannounced(const json_t *records)
-{
-    char path[PATH_MAX + 16], what[64], intent[64];
-    const char *fault = NULL;
-    snprintf(path, sizeof path, "%s/intents", base);
-    FILE *file = fopen(path, "r");
-    while (file && !fault && fscanf(file, "%63s %63s", what, intent) == 2) {
-        if (strcmp(what, "form") && !has_intent(records, intent))
-            fault = "an effect was had under an intent that is not in the journal";
-    }
-    if (file)
-        fclose(file);
-    return fault;
-}
-
-static const char *find_leftover(void)
-{
-    json_t *records = read_journal();
-    const char *fault = NULL;
-    if (records) {
-        const json_t *last = json_array_get(records, json_array_size(records) - 1);
-        if (strcmp(word(last, "type"), "end") || json_integer_value(json_object_get(last, "status")))
-            fault = "the journal does not end with the operation's end";
-        if (!fault)
-            fault = find_new_name(records);
-        if (!fault)
-            fault = find_unannounced(records);
-    }
-    json_decref(records);
-    char command[PATH_MAX + 64];
-    snprintf(command, sizeof command, "! find '%s/now/state' -name '*.tmp' 2>/dev/null | grep -q .", base);
-    return fault ? fault : system(command) ? "a temporary file was left behind" : NULL;
-}
-
 /* ---- one point */
 
 /* What it has to be once it was asked for until it was done. */
 static void check_end(const struct verb *verb, const char *kill_at, json_t *want)
 {
-    json_t *got = take_state();
-    const char *fault = find_leftover();
+    json_t *got = evidence_state(base);
+    const char *fault = evidence_fault(base);
     if (!json_equal(got, want))
         complain(verb, kill_at, "the end state differs, or an effect was had twice", got, want);
     if (fault)
         complain(verb, kill_at, fault, NULL, NULL);
     if (!is_done(run_hactl(verb->command, "the-operation", NULL)))
         complain(verb, kill_at, "asked once more, it fails", NULL, NULL);
-    json_t *after = take_state();
+    json_t *after = evidence_state(base);
     if (!json_equal(got, after))
         complain(verb, kill_at, "asked once more, it changes something", after, got);
     json_decref(got);
@@ -393,63 +267,6 @@ static void try_twice(const struct verb *verb, int core, int plugin, json_t *wan
 
 /* ---- aborted */
 
-static json_t *only(json_t *from, const char *key)
-{
-    const char *name;
-    json_t *item, *out = json_object();
-    json_object_foreach(from, name, item)
-    {
-        json_object_set(out, name, key ? json_object_get(item, key) : item);
-    }
-    return out;
-}
-
-/* The names alone: a machine that is made anew has a new key. */
-static json_t *names_of(json_t *from)
-{
-    const char *name;
-    json_t *item, *out = json_object();
-    json_object_foreach(from, name, item)
-    {
-        json_object_set_new(out, name, json_true());
-    }
-    return out;
-}
-
-/* What the cluster is, whatever was done on the way to it: who is there, where,
- * who votes, who has the address, and what the store knows of it. */
-static json_t *take_cluster(void)
-{
-    json_t *state = take_state(), *world = json_object_get(state, "world"),
-           *desired = json_object_get(state, "desired");
-    json_t *replicas = json_object();
-    size_t index;
-    json_t *replica;
-    json_array_foreach(json_object_get(desired, "replicas"), index, replica)
-    {
-        json_object_set(replicas, word(replica, "name"), replica);
-    }
-    json_t *cluster = json_pack(
-        "{so so sO? sO? so sO? so sO? sO? sO? sO?}", "instances", only(json_object_get(world, "instances"), "zone"),
-        "members", only(json_object_get(world, "members"), "voter"), "holder", json_object_get(world, "holder"),
-        "balancer", json_object_get(world, "balancer"), "certificates",
-        names_of(json_object_get(world, "certificates")), "internal", json_object_get(world, "internal"), "replicas",
-        replicas, "endpoint", json_object_get(desired, "endpoint"), "formed", json_object_get(desired, "formed"),
-        "operation", json_object_get(desired, "operation"), "destroy", json_object_get(desired, "destroy"));
-    json_decref(state);
-    return cluster;
-}
-
-static bool is_unfinished(void)
-{
-    char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/now/state/fake/desired.json", base);
-    json_t *desired = json_load_file(path, 0, NULL);
-    bool unfinished = strcmp(word(desired, "operation"), "the-operation") == 0;
-    json_decref(desired);
-    return unfinished;
-}
-
 /* Refused is right where there was nothing before, or `down` has left too little to go back with;
  * then the operation itself still leads to its end. */
 static bool may_be_refused(const struct verb *verb)
@@ -470,16 +287,16 @@ static void try_abort(const struct verb *verb, int core, int plugin, json_t *bef
     snprintf(where, sizeof where, "%s and then aborted", kill_at);
     restore();
     run_hactl(verb->command, "the-operation", kill_at);
-    if (!is_unfinished())
+    if (!evidence_unfinished(base))
         return;
     int status = run_hactl("op abort --accept-budget 0", "the-abort", NULL);
     if (is_done(status)) {
-        json_t *got = take_cluster();
+        json_t *got = evidence_cluster(base);
         aborted++;
         if (!json_equal(got, before))
             complain(verb, where, "the cluster is not what it was before", got, before);
         json_decref(got);
-    } else if (WIFEXITED(status) && WEXITSTATUS(status) == WRONG && !is_unfinished()) {
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == WRONG && !evidence_unfinished(base)) {
         check_end(verb, where, want); /* its end was in the journal already */
     } else if (!WIFEXITED(status) || WEXITSTATUS(status) != REFUSED || !may_be_refused(verb)) {
         complain(verb, where, "the abort fails", NULL, NULL);
@@ -515,7 +332,7 @@ static bool measure(const struct verb *verb, json_t **want, int *core, int *plug
     bool done = is_done(run_hactl(verb->command, "the-operation", NULL));
     unsetenv("HACTL_FAULT_COUNT");
     unsetenv("FAKE_COUNT");
-    *want = take_state();
+    *want = evidence_state(base);
     *core = count_lines("core.points");
     *plugin = count_lines("plugin.points");
     return done;
@@ -529,7 +346,7 @@ static void try_verb(const struct verb *verb, int every)
     prepare(verb);
     snprintf(intents, sizeof intents, "%s/intents", base);
     setenv("FAKE_INTENTS", intents, 1);
-    json_t *before = take_cluster();
+    json_t *before = evidence_cluster(base);
     bool done = measure(verb, &want, &core, &plugin);
     if (!done)
         complain(verb, "no point", "undisturbed, it fails", NULL, NULL);

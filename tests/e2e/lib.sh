@@ -85,8 +85,13 @@ tls_answers() { # ADDRESS:PORT NAME-IN-THE-CERTIFICATE
 
 # What must hold of a cluster of COUNT replicas.
 sound() { # NAME COUNT
-    local name=$1 count=$2 status owner wanted_owner address ip bad=
-    status=$(hactl status -o json 2>/dev/null)
+    local name=$1 count=$2 status owner wanted_owner address ip bad= tries=20
+    # On a busy machine a member may be too slow to tell about itself; it is asked again.
+    until status=$(hactl status -o json 2>/dev/null) &&
+        jq -e --argjson count "$count" '[.etcd.members[] | select(.voter and .healthy)] | length == $count' <<<"$status" >/dev/null ||
+        [ "$((tries--))" -eq 0 ]; do
+        sleep 0.5
+    done
     owner=$(jq -r .endpoint.owner <<<"$status")
     wanted_owner=balancer
     [ "$count" -gt 1 ] || wanted_owner=$(jq -r '.replicas[0].name' <<<"$status")

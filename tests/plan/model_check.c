@@ -3,12 +3,15 @@
  * Checks the planner against laws.c: from every cluster that shapes.c can make
  * it plans, carries the plan out step by step in the model, in the planned
  * order and in others that `needs` allows, and lets things go wrong on the way.
+ * Clusters of six and seven are walked through (walk.c): every state, once; of
+ * other orders and faults they have samples.
  *
  *   model_check [--all] [--first] [--seed N]
  *
  * --first: the first violation is the end of it.
  */
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +19,10 @@
 
 #include "tests/plan/laws.h"
 #include "tests/plan/shapes.h"
+#include "tests/plan/walk.h"
+#include "tests/plan/workers.h"
 
-enum { TYPES = 32768, KINDS_OF_VIOLATION = 64 };
+enum { TYPES = 32768, KINDS_OF_VIOLATION = 64, LARGEST = 7, WALKED_STATES = 30000000 };
 
 static struct {
     unsigned long long clusters, states, plans, steps, faults, orders, replans, blocked, due, longest;
@@ -26,12 +31,23 @@ static struct {
         const char *what;
         unsigned long long times;
     } violated[KINDS_OF_VIOLATION];
-    bool all, first, shuffled;
+    bool all, first, shuffled, walks;
+    struct walk_counts walked;
     unsigned faults_of, orders_of; /* one in so many */
+    unsigned slice, slices;
+    clock_t began;
     uint64_t random;
     uint64_t *seen; /* hashes; 0: free */
     size_t seen_room, seen_count;
 } run;
+
+/* Of all processes. */
+static struct {
+    atomic_ullong states, transitions, violations;
+    struct {
+        atomic_ullong clusters, states, steps, interrupted, blocked, due;
+    } walked[LARGEST + 1];
+} * total;
 
 static struct ha_plan_scope every_step;
 
@@ -88,7 +104,8 @@ static bool violation(const char *what, const struct ha_model *model, const stru
         ha_step_text(step, text, sizeof text);
     printf("# VIOLATION: %s (%s)\n", what, text);
     print_model(model);
-    print_plan(plan);
+    if (plan)
+        print_plan(plan);
     if (run.first)
         exit(1);
     return true;
@@ -98,7 +115,7 @@ static bool violation(const char *what, const struct ha_model *model, const stru
 static bool do_step(struct ha_model *model, const struct ha_model *start, const struct ha_plan *plan, int index)
 {
     static struct ha_model before;
-    before = *model;
+    copy_model(&before, model);
     ha_step_apply(model, &plan->steps[index]);
     run.steps++;
     const char *broken = law_of_step(&before, &plan->steps[index], model);
@@ -265,7 +282,7 @@ static void let_things_go_wrong(const struct ha_model *model, int faults_left)
         for (int i = 0; i < (fault < FAULTS_OF_REPLICA ? model->replica_count : 1); i++) {
             if (chance(run.faults_of))
                 continue;
-            *hurt_model = *model;
+            copy_model(hurt_model, model);
             if (!hurt(hurt_model, (enum fault)fault, i))
                 continue;
             run.faults++;
@@ -280,7 +297,7 @@ static void interrupted(const struct ha_model *model, int faults_left)
     struct ha_model *seen = malloc(sizeof *seen);
     if (!seen)
         exit(2);
-    *seen = *model;
+    copy_model(seen, model);
     observe_again(seen);
     if (hash_of(seen) != hash_of(model))
         explore(seen, 0);
@@ -322,6 +339,24 @@ static void explore(const struct ha_model *start, int faults_left)
 
 /* ---- clusters */
 
+static void walk_violation(const char *what, const struct ha_model *start, const struct ha_step *step)
+{
+    static struct ha_plan plan;
+    ha_plan_make(start, &every_step, &plan);
+    violation(what, start, &plan, step);
+}
+
+/* Zones matter to what people are told, and to nothing else. */
+static void try_zones(const struct situation *const *situations, int count, struct surroundings around)
+{
+    static struct ha_model model;
+    for (around.zones = 0; around.zones <= count; around.zones++) {
+        const char *wrong = build_model(situations, count, &around, &model) ? law_of_warnings(&model) : NULL;
+        if (wrong)
+            violation(wrong, &model, NULL, NULL);
+    }
+}
+
 static void try_cluster(const struct situation *const *situations, int count, struct surroundings around, int faults)
 {
     static struct ha_model model;
@@ -329,7 +364,10 @@ static void try_cluster(const struct situation *const *situations, int count, st
     if (!build_model(situations, count, &around, &model))
         return;
     run.clusters++;
-    explore(&model, faults);
+    if (run.walks)
+        walk(&model, &every_step, walk_violation, &run.walked);
+    else
+        explore(&model, faults);
 }
 
 /* Who holds the address: nobody, the balancer, unknown, or one of each kind of replica. */
@@ -372,17 +410,20 @@ static void try_repair(const struct situation *const *situations, int count, str
     }
 }
 
-/* Every multiset of `count` out of the first `kinds` situations of a table. */
+/* Every multiset of `count` out of the first `kinds` situations of a table, or one slice of them. */
 static void multisets(const struct situation *table, int kinds, int count, struct surroundings around, int faults,
                       unsigned one_in)
 {
+    unsigned index = 0;
     const struct situation *chosen[HA_REPLICAS];
     int digit[HA_REPLICAS] = {0};
     for (;;) {
         for (int i = 0; i < count; i++)
             chosen[i] = &table[digit[i]];
-        if (!chance(one_in))
+        if (index++ % run.slices == run.slice && !chance(one_in)) {
+            try_zones(chosen, count, around);
             try_repair(chosen, count, around, faults);
+        }
         int at = count - 1;
         while (at >= 0 && digit[at] == kinds - 1)
             at--;
@@ -505,59 +546,173 @@ static void report(const char *what)
            "faults, %llu other orders, "
            "%llu replans; longest plan %llu; %d violations; %.1f s\n",
            what, run.clusters, run.states, run.plans, run.blocked, run.due, run.steps, run.faults, run.orders,
-           run.replans, run.longest, run.violations, (double)clock() / CLOCKS_PER_SEC);
+           run.replans, run.longest, run.violations, (double)(clock() - run.began) / CLOCKS_PER_SEC);
     fflush(stdout);
 }
 
-static void check_everything(void)
+/* ---- units of work: one after the other in any process, each with random numbers of its own */
+
+struct unit {
+    void (*work)(const struct unit *unit);
+    int count;
+    unsigned slice, slices;
+};
+
+enum { WALK_SLICES = 64, WILD_SLICES = 4, UNITS = 256 };
+
+static struct unit units[UNITS];
+static int unit_count;
+static uint64_t seed;
+
+static void listed(const struct unit *unit)
 {
-    struct surroundings formed = {.formed = true}, fresh = {.formed = false};
-    int core = run.all ? 7 : 5, wide = run.all ? 4 : 2;
-    for (int count = 1; count <= wide; count++)
+    (void)unit;
+    struct surroundings formed = {.formed = true};
+    for (int count = 1; count <= (run.all ? 4 : 2); count++)
         multisets(formed_situations, formed_count, count, formed, count <= 2, 1);
     report("every listed situation with every other");
-    for (int count = 1; count <= 7; count++) {
-        run.faults_of = count <= 2 ? 1 : (run.all ? 20 : 400) * (unsigned)(count - 2);
-        run.orders_of = count <= 3 || run.all ? 1 : 8;
-        multisets(formed_situations, formed_core_count, count, formed, 1, count <= core ? 1 : count * count * 12);
-        multisets(unformed_situations, unformed_count, count, fresh, 1, count <= core ? 1 : count * count * 12);
-        char what[64];
-        snprintf(what, sizeof what, "%s of %d", count <= core ? "every cluster" : "a sample", count);
-        report(what);
-    }
+}
+
+/* Whole up to five, or with --all up to seven; samples beyond. */
+static void clusters_of(const struct unit *unit)
+{
+    struct surroundings formed = {.formed = true}, fresh = {.formed = false};
+    int count = unit->count;
+    bool whole = run.all || count <= 5;
+    unsigned one_in = whole ? 1 : (unsigned)(count * count * 12);
+    char what[64];
+    run.faults_of = count <= 2 ? 1 : (run.all ? 20 : 400) * (unsigned)(count - 2);
+    run.orders_of = count <= 3 || run.all ? 1 : 8;
+    multisets(formed_situations, formed_core_count, count, formed, 1, one_in);
+    multisets(unformed_situations, unformed_count, count, fresh, 1, one_in);
+    snprintf(what, sizeof what, "%s of %d, with faults and other orders", whole ? "every cluster" : "a sample", count);
+    report(what);
+}
+
+static void walks_of(const struct unit *unit)
+{
+    struct surroundings formed = {.formed = true}, fresh = {.formed = false};
+    run.walks = true;
+    multisets(formed_situations, formed_core_count, unit->count, formed, 0, 1);
+    multisets(unformed_situations, unformed_count, unit->count, fresh, 0, 1);
+    run.walks = false;
+    total->walked[unit->count].clusters += run.clusters;
+    total->walked[unit->count].states += run.walked.states;
+    total->walked[unit->count].steps += run.walked.steps;
+    total->walked[unit->count].interrupted += run.walked.interrupted;
+    total->walked[unit->count].blocked += run.walked.blocked;
+    total->walked[unit->count].due += run.walked.due;
+    run.states += run.walked.states;
+    run.steps += run.walked.steps;
+}
+
+static void odd_ones_unit(const struct unit *unit)
+{
+    (void)unit;
     run.faults_of = run.all ? 10 : 200;
     odd_ones(run.all ? 200 : 20000, 0);
     report("odd ones");
+}
+
+static void rotations_unit(const struct unit *unit)
+{
+    (void)unit;
+    run.faults_of = run.all ? 10 : 200;
     rotations();
     report("rotations");
-    run.orders_of = 1;
-    wild(run.all ? 3000000 : 20000);
+}
+
+static void wild_unit(const struct unit *unit)
+{
+    run.faults_of = run.all ? 10 : 200;
+    wild((run.all ? 3000000 : 20000) / unit->slices);
     report("anything with anything");
+}
+
+static void do_unit(int number)
+{
+    const struct unit *unit = &units[number];
+    run.clusters = run.states = run.plans = run.steps = run.faults = run.orders = run.replans = run.blocked = 0;
+    run.due = run.longest = 0;
+    run.violations = 0;
+    run.began = clock();
+    memset(&run.walked, 0, sizeof run.walked);
+    run.faults_of = run.orders_of = 1;
+    run.slice = unit->work == wild_unit ? 0 : unit->slice;
+    run.slices = unit->work == wild_unit ? 1 : unit->slices;
+    run.random = UINT64_C(88172645463325252) ^ seed ^ (uint64_t)number * UINT64_C(0x9e3779b97f4a7c15);
+    if (run.seen)
+        memset(run.seen, 0, run.seen_room * sizeof *run.seen);
+    run.seen_count = 0;
+    ha_plan_scope_all(&every_step);
+    unit->work(unit);
+    total->states += run.states;
+    total->transitions += run.steps + run.faults;
+    total->violations += (unsigned)run.violations;
+}
+
+static void say_violations(void)
+{
+    for (int k = 0; k < KINDS_OF_VIOLATION && run.violated[k].what; k++)
+        printf("# %llu times: %s\n", run.violated[k].times, run.violated[k].what);
+}
+
+static void add_units(void (*work)(const struct unit *), int count, unsigned slices)
+{
+    for (unsigned slice = 0; slice < slices && unit_count < UNITS; slice++)
+        units[unit_count++] = (struct unit){work, count, slice, slices};
+}
+
+/* The longest first; what is cut small fills the gaps. */
+static void list_units(void)
+{
+    if (run.all)
+        for (int count = LARGEST; count > 5; count--)
+            add_units(clusters_of, count, 16);
+    add_units(clusters_of, 5, 4);
+    add_units(odd_ones_unit, 0, 1);
+    add_units(listed, 0, 1);
+    add_units(rotations_unit, 0, 1);
+    add_units(clusters_of, 4, 1);
+    for (int count = LARGEST; count > 5; count--)
+        add_units(walks_of, count, WALK_SLICES);
+    add_units(wild_unit, 0, WILD_SLICES);
+    for (int count = run.all ? 3 : LARGEST; count > 0; count -= count == 6 ? 3 : 1)
+        add_units(clusters_of, count, 1);
+}
+
+static void report_walks(void)
+{
+    for (int count = 6; count <= LARGEST; count++)
+        printf("# every cluster of %d, every state that it comes through or is interrupted in: %llu clusters, %llu "
+               "states (%llu as seen after an interruption; %llu blocked, %llu had to converge), %llu steps\n",
+               count, total->walked[count].clusters, total->walked[count].states, total->walked[count].interrupted,
+               total->walked[count].blocked, total->walked[count].due, total->walked[count].steps);
 }
 
 int main(int argc, char **argv)
 {
-    run.random = UINT64_C(88172645463325252);
-    run.faults_of = run.orders_of = 1;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--all") == 0)
             run.all = true;
         else if (strcmp(argv[i], "--first") == 0)
             run.first = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            run.random ^= strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15);
+            seed = strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15);
         else
             return 2;
     }
     mallopt(M_MMAP_THRESHOLD, 1 << 26); /* plans are large, and made by the million */
     mallopt(M_TRIM_THRESHOLD, 1 << 28);
-    ha_plan_scope_all(&every_step);
+    total = workers_share(sizeof *total);
+    if (!total || !walk_begin(WALKED_STATES))
+        return 2;
     printf("1..1\n");
-    check_everything();
-    printf("%sok 1 - every plan keeps the laws: %llu states, %llu transitions\n", run.violations ? "not " : "",
-           run.states, run.steps + run.faults);
-    for (int k = 0; k < KINDS_OF_VIOLATION && run.violated[k].what; k++)
-        printf("# %llu times: %s\n", run.violated[k].times, run.violated[k].what);
-    free(run.seen);
-    return run.violations != 0;
+    list_units();
+    bool well = workers_run(unit_count, do_unit, say_violations) && total->violations == 0;
+    report_walks();
+    printf("%sok 1 - every plan keeps the laws: %llu states, %llu transitions\n", well ? "" : "not ", total->states,
+           total->transitions);
+    walk_end();
+    return !well;
 }

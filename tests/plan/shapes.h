@@ -25,7 +25,7 @@ struct situation {
 };
 
 /* What clusters are made of: of a formed group, and of one not yet formed. The first
- * `formed_core_count` make every cluster of up to five, and of up to seven with --all. */
+ * `formed_core_count` make every cluster of up to seven. */
 extern const struct situation formed_situations[], unformed_situations[];
 extern const int formed_count, formed_core_count, unformed_count;
 

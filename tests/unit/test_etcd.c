@@ -9,16 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <openssl/evp.h>
 
-#include "lib/file.h"
-#include "lib/json.h"
 #include "plugins/etcd/etcd.h"
-#include "plugins/etcd/etcd_stream.h"
 #include "tests/unit/etcd_rig.h"
 
 #define OPS hactl_plugin.member
@@ -461,7 +456,7 @@ static void test_identity(void **state)
     rig_free(rig);
 }
 
-/* ---- the gate, the snapshot ------------------------------------------------ */
+/* ---- the gate -------------------------------------------------------------- */
 
 static void test_gate(void **state)
 {
@@ -515,306 +510,6 @@ static void test_lagging_learner(void **state)
     rig_free(rig);
 }
 
-static void sha256_of(const char *path, char out[65])
-{
-    unsigned char value[32];
-    unsigned size = 0;
-    char *content;
-    size_t length;
-
-    assert_int_equal(ha_file_read(path, 1 << 26, &content, &length), 0);
-    assert_int_equal(EVP_Digest(content, length, value, &size, EVP_sha256(), NULL), 1);
-    for (unsigned i = 0; i < size; i++)
-        snprintf(out + 2 * i, 3, "%02x", value[i]);
-    free(content);
-}
-
-static void test_snapshot(void **state)
-{
-    struct rig *rig = rig_new(12, NULL);
-    struct hactl_call *call = fake_call_new(20000);
-    char path[128], sha256[65];
-    struct stat info;
-
-    (void)state;
-    rig_found(rig, 3);
-    rig_write(rig, 0, 50);
-    snprintf(path, sizeof(path), "%s/snapshot.db", rig->directory);
-    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_OK);
-    sha256_of(path, sha256);
-    assert_string_equal(call->emitted_text, sha256);
-    assert_int_equal(stat(path, &info), 0);
-    assert_int_equal(info.st_mode & 07777, 0600);
-    assert_int_equal(info.st_size % 512, 32);
-    fake_call_free(call);
-
-    call = fake_call_new(20000);
-    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_E_CONFLICT);
-    fake_call_free(call);
-
-    rig_kill(rig, 1); /* without a quorum one member still gives what it has */
-    rig_kill(rig, 2);
-    rig_sleep_ms(200);
-    snprintf(path, sizeof(path), "%s/second.db", rig->directory);
-    call = fake_call_new(20000);
-    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_OK);
-    fake_call_free(call);
-    rig_kill(rig, 0);
-    snprintf(path, sizeof(path), "%s/third.db", rig->directory);
-    call = fake_call_new(20000);
-    assert_int_equal(OPS->snapshot(rig->self, call, &rig->want, path), HACTL_E_UNAVAILABLE);
-    assert_int_not_equal(access(path, F_OK), 0);
-    fake_call_free(call);
-    rig_free(rig);
-}
-
-/* What arrived is refused unless all of it fits its trailer. */
-static int stream(const char *lines, size_t size, size_t chunk, char sha256[ETCD_SHA256_HEX])
-{
-    FILE *file = tmpfile();
-    struct etcd_stream *taker = etcd_stream_new(fileno(file));
-    bool good = true;
-
-    for (size_t at = 0; good && at < size; at += chunk)
-        good = etcd_stream_take(taker, lines + at, size - at < chunk ? size - at : chunk);
-    good = good && etcd_stream_finish(taker, sha256);
-    assert_int_equal(good, etcd_stream_why(taker)[0] == '\0');
-    snprintf(text, sizeof(text), "%s", etcd_stream_why(taker));
-    etcd_stream_free(taker);
-    fclose(file);
-    return good;
-}
-
-static size_t craft(char *lines, size_t room, const unsigned char *content, size_t size, size_t blob)
-{
-    size_t used = 0;
-
-    for (size_t at = 0; at < size; at += blob) {
-        size_t part = size - at < blob ? size - at : blob;
-        char *base64 = ha_base64_encode(content + at, part);
-
-        used +=
-            (size_t)snprintf(lines + used, room - used, "{\"result\":{\"remaining_bytes\":\"%zu\",\"blob\":\"%s\"}}\n",
-                             size - at > part + 32 ? size - at - part - 32 : 0, base64);
-        free(base64);
-    }
-    return used;
-}
-
-static void test_stream(void **state)
-{
-    unsigned char content[1024 + 32];
-    char sha256[ETCD_SHA256_HEX], expected[ETCD_SHA256_HEX], lines[16384];
-    static const size_t blobs[] = {1, 7, 31, 32, 33, 512, 1056};
-    unsigned char value[32];
-    size_t size;
-
-    (void)state;
-    for (size_t i = 0; i < 1024; i++)
-        content[i] = (unsigned char)(i * 7 + i / 256);
-    EVP_Digest(content, 1024, content + 1024, NULL, EVP_sha256(), NULL);
-    EVP_Digest(content, sizeof(content), value, NULL, EVP_sha256(), NULL);
-    for (size_t i = 0; i < sizeof(value); i++)
-        snprintf(expected + 2 * i, 3, "%02x", value[i]);
-    for (size_t i = 2; i < sizeof(blobs) / sizeof(blobs[0]); i++) {
-        size = craft(lines, sizeof(lines), content, sizeof(content), blobs[i]);
-        for (size_t chunk = 1; chunk < size; chunk = chunk * 3 + 1) {
-            assert_true(stream(lines, size, chunk, sha256));
-            assert_string_equal(sha256, expected);
-        }
-    }
-    size = craft(lines, sizeof(lines), content, sizeof(content), 512);
-    for (size_t cut = 0; cut < size - 1; cut++) /* the last newline may be missing */
-        assert_false(stream(lines, cut, 4096, sha256));
-    for (size_t at = 0; at < sizeof(content); at++) {
-        content[at] ^= (unsigned char)(1u << (at % 8));
-        size = craft(lines, sizeof(lines), content, sizeof(content), 512);
-        assert_false(stream(lines, size, 4096, sha256));
-        assert_non_null(strstr(text, "SHA-256"));
-        content[at] ^= (unsigned char)(1u << (at % 8));
-    }
-}
-
-static void test_stream_words(void **state)
-{
-    static const struct {
-        const char *lines, *why;
-    } cases[] = {
-        {"", "ended early"},
-        {"{}\n", "not what etcd sends"},
-        {"<html>\n", "not what etcd sends"},
-        {"{\"error\":{\"message\":\"no space left\"}}\n", "no space left"},
-        {"{\"result\":{\"blob\":\"A\"}}\n", "base64"},
-        {"{\"result\":{\"blob\":7}}\n", "base64"},
-        {"{\"result\":{\"blob\":\" AA=\"}}\n", "base64"},
-        {"{\"result\":{\"blob\":\"AA=A\"}}\n", "base64"},
-        {"{\"result\":{}}\n", "ended early"},
-    };
-    char sha256[ETCD_SHA256_HEX];
-    size_t size = ETCD_LINE_LIMIT + 1;
-    char *line = malloc(size);
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_false(stream(cases[i].lines, strlen(cases[i].lines), 4096, sha256));
-        if (!strstr(text, cases[i].why))
-            fail_msg("%s: %s", cases[i].lines, text);
-    }
-    memset(line, ' ', size);
-    assert_false(stream(line, size, size, sha256));
-    assert_non_null(strstr(text, "too long"));
-    free(line);
-}
-
-/* ---- rendering ------------------------------------------------------------- */
-
-static const char *argument(const struct hactl_call *call, const char *name)
-{
-    for (int i = 1; call->units[0].argv[i]; i++)
-        if (strncmp(call->units[0].argv[i], name, strlen(name)) == 0 && call->units[0].argv[i][strlen(name)] == '=')
-            return call->units[0].argv[i] + strlen(name) + 1;
-    return NULL;
-}
-
-/* "demo-1=1" stands for the peer URL of the first address. */
-static void assert_cluster(const struct rig *rig, const char *cluster, const char *wanted)
-{
-    char expected[512] = "";
-    size_t used = 0;
-
-    for (const char *at = wanted; *at; at++) {
-        bool address = at > wanted && at[-1] == '=';
-
-        used += (size_t)(address ? snprintf(expected + used, sizeof(expected) - used, "https://%s:2382",
-                                            rig->addresses[*at - '1'])
-                                 : snprintf(expected + used, sizeof(expected) - used, "%c", *at));
-    }
-    assert_string_equal(cluster, expected);
-}
-
-static struct hactl_call *render(struct rig *rig, const struct hactl_payload_want *want, int wanted)
-{
-    struct hactl_call *call = fake_call_new(1000);
-
-    assert_int_equal(hactl_plugin.payload->render(rig->self, call, want), wanted);
-    return call;
-}
-
-static void same_arguments(const struct hactl_call *a, const struct hactl_call *b)
-{
-    int i;
-
-    for (i = 0; a->units[0].argv[i] && b->units[0].argv[i]; i++)
-        assert_string_equal(a->units[0].argv[i], b->units[0].argv[i]);
-    assert_ptr_equal(a->units[0].argv[i], b->units[0].argv[i]);
-}
-
-static void test_render(void **state)
-{
-    struct fake_setting settings[] = {
-        {"group", "events"}, {"client_port", "2381"}, {"peer_port", "2382"}, {"extra_arguments", "--a --b=c"}, {0}};
-    struct rig *rig = rig_new(13, settings);
-    struct hactl_member members[3] = {0};
-    char urls[3][64];
-    const struct hactl_member *member_list[3] = {&members[0], &members[1], &members[2]};
-    struct hactl_payload_want want = {.struct_size = sizeof(want),
-                                      .cluster = &rig->cluster,
-                                      .replica = &rig->replicas[1],
-                                      .peers = rig->replica_list,
-                                      .peer_count = 2,
-                                      .founding = 1};
-    struct hactl_call *call, *again;
-
-    (void)state;
-    call = render(rig, &want, HACTL_OK);
-    assert_string_equal(call->units[0].name, "etcd-events");
-    assert_string_equal(argument(call, "--initial-cluster-token"), "demo-events");
-    assert_string_equal(argument(call, "--initial-cluster-state"), "new");
-    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-1=1,demo-2=2");
-    assert_string_equal(argument(call, "--b"), "c");
-    assert_int_equal(call->file_count, 6);
-    assert_int_equal(call->port_count, 2);
-    assert_int_equal(call->ports[0].flags, HACTL_PORT_OPERATOR);
-    fake_call_free(call);
-
-    for (int i = 0; i < 3; i++)
-        snprintf(urls[i], sizeof(urls[i]), "https://%s:2382", rig->addresses[i]);
-    for (int i = 0; i < 3; i++)
-        members[i] =
-            (struct hactl_member){.struct_size = sizeof(members[i]), .id = "7", .voter = 1, .peer_url = urls[i]};
-    members[0].name = "demo-1";
-    want.founding = 0;
-    want.members = member_list;
-    want.member_count = 3;
-    call = render(rig, &want, HACTL_OK); /* joins */
-    assert_string_equal(argument(call, "--initial-cluster-state"), "existing");
-    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-1=1,demo-2=2,unnamed-7=3");
-    fake_call_free(call);
-
-    members[1].name = "demo-2"; /* has been started: the others make no difference any more */
-    call = render(rig, &want, HACTL_OK);
-    want.member_count = 2;
-    again = render(rig, &want, HACTL_OK);
-    same_arguments(call, again);
-    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-2=2");
-    fake_call_free(call);
-    fake_call_free(again);
-
-    want.replica = &rig->replicas[4];
-    fake_call_free(render(rig, &want, HACTL_E_NOT_FOUND));
-    want.founding = 1;
-    fake_call_free(render(rig, &want, HACTL_E_INVALID));
-    rig_free(rig);
-}
-
-/* Where clients are served is a setting; where they are sent is not. */
-static void test_render_listen(void **state)
-{
-    static const char *const values[] = {"internal", "all"};
-
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct fake_setting settings[] = {{"client_port", "2381"}, {"client_listen", values[i]}, {0}};
-        struct rig *rig = rig_new(13, settings);
-        struct hactl_payload_want want = {.struct_size = sizeof(want),
-                                          .cluster = &rig->cluster,
-                                          .replica = &rig->replicas[0],
-                                          .peers = rig->replica_list,
-                                          .peer_count = 1,
-                                          .founding = 1};
-        struct hactl_call *call = render(rig, &want, HACTL_OK);
-        char expected[64];
-
-        snprintf(expected, sizeof(expected), "https://%s:2381", rig->addresses[0]);
-        assert_string_equal(argument(call, "--advertise-client-urls"), expected);
-        assert_string_equal(argument(call, "--listen-client-urls"), i == 0 ? expected : "https://0.0.0.0:2381");
-        fake_call_free(call);
-        rig_free(rig);
-    }
-}
-
-/* With its data a member comes back by the arguments of "afterwards"; without,
- * it refuses to start. */
-static void test_restart(void **state)
-{
-    struct rig *rig = rig_new(14, NULL);
-    struct hactl_call *call;
-
-    (void)state;
-    rig_found(rig, 3);
-    rig_kill(rig, 2);
-    rig_join(rig, 2);
-    rig_settle(rig, 3);
-    rig_kill(rig, 2);
-    rig_wipe(rig, 2);
-    rig_join(rig, 2);
-    rig_sleep_ms(1500);
-    call = rig_list(rig);
-    assert_int_equal(rig_member(call, "demo-3")->healthy, HACTL_NO);
-    fake_call_free(call);
-    rig_free(rig);
-}
-
 static int begin(void **state)
 {
     (void)state;
@@ -833,10 +528,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gate),
-        cmocka_unit_test(test_render),
-        cmocka_unit_test(test_render_listen),
-        cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_stream_words),
         cmocka_unit_test(test_static_three),
         cmocka_unit_test(test_grow_and_shrink),
         cmocka_unit_test(test_never_started),
@@ -847,8 +538,6 @@ int main(void)
         cmocka_unit_test(test_no_certificate),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_lagging_learner),
-        cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_restart),
     };
 
     if (getenv("HACTL_TEST_ONLY"))

@@ -1,35 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What fake.c has besides when it is built with FAKE_MACHINES: machines that
+ * What there is besides when the fake is built with FAKE_MACHINES: machines that
  * make their own keys and have a public address of their own, and a firewall.
  * A machine that is made again has another key; a certificate of the former
  * one does not fit it. What they share comes to them sealed.
  */
-#ifndef HACTL_TESTS_FAKE_MACHINES_H
-#define HACTL_TESTS_FAKE_MACHINES_H
+#include "tests/crash/fake.h"
 
-static const char machine_secret[] = "shared by all";
-static const struct hactl_file machine_shared = {
-    .struct_size = sizeof machine_shared, .path = "shared", .mode = 0600, .purpose = "fake-keys", .part = "key"};
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char fake_machine_secret[] = "shared by all";
+const struct hactl_file fake_machine_shared = {
+    .struct_size = sizeof fake_machine_shared, .path = "shared", .mode = 0600, .purpose = "fake-keys", .part = "key"};
 
 static json_t *machine_of(struct fake *fake, const char *name)
 {
-    return json_object_get(part(fake, "instances"), name);
+    return json_object_get(fake_part(fake, "instances"), name);
 }
 
 /* Keys are numbered, but nobody compares worlds by them: which machine is made first is chance. */
-static void machine_new(struct fake *fake, const char *name)
+void fake_machine_new(struct fake *fake, const char *name)
 {
     char key[96];
-    json_int_t made = json_integer_value(json_object_get(part(fake, "made"), name)) + 1;
-    json_object_set_new(part(fake, "made"), name, json_integer(made));
+    json_int_t made = json_integer_value(json_object_get(fake_part(fake, "made"), name)) + 1;
+    json_object_set_new(fake_part(fake, "made"), name, json_integer(made));
     snprintf(key, sizeof key, "key %d of %s", (int)made, name);
     json_object_set_new(machine_of(fake, name), "key", json_string(key));
     json_object_set_new(machine_of(fake, name), "temporary", json_true());
 }
 
 /* What its payload declares: not what else the issuer could certify. */
-static int machine_makes_its_keys_only(const struct hactl_instance_want *want)
+int fake_machine_makes_its_keys_only(const struct hactl_instance_want *want)
 {
     return want->key_purposes && want->key_purposes[0] && strcmp(want->key_purposes[0], "fake-server") == 0 &&
            !want->key_purposes[1];
@@ -43,21 +49,21 @@ static int machine_requests(struct fake *fake, struct hactl_call *call, const vo
     snprintf(asked, sizeof asked, "requests %s", name);
     if (!machine_of(fake, name))
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "there is no %s", name);
-    if (is_coy(fake, asked))
+    if (fake_is_coy(fake, asked))
         return fake->host->fail(call, HACTL_E_BUSY, "%s has made no key yet", name);
-    request.content = text(machine_of(fake, name), "key");
+    request.content = fake_text(machine_of(fake, name), "key");
     return fake->host->emit_request(call, &request);
 }
 
-static int machine_certify(struct fake *fake, struct hactl_call *call, const char *name,
-                           const struct hactl_request *request)
+int fake_machine_certify(struct fake *fake, struct hactl_call *call, const char *name,
+                         const struct hactl_request *request)
 {
     if (!request || strcmp(request->instance, name) != 0)
         return fake->host->fail(call, HACTL_E_INVALID, "%s: there is no request", name);
-    if (strcmp(text(part(fake, "certificates"), name), request->content) == 0)
+    if (strcmp(fake_text(fake_part(fake, "certificates"), name), request->content) == 0)
         return HACTL_OK;
-    json_object_set_new(part(fake, "certificates"), name, json_string(request->content));
-    effect(fake, "issue", name);
+    json_object_set_new(fake_part(fake, "certificates"), name, json_string(request->content));
+    fake_effect(fake, "issue", name);
     return HACTL_OK;
 }
 
@@ -68,10 +74,10 @@ static int machine_seal(struct fake *fake, struct hactl_call *call, const char *
     static unsigned times;
     char content[200];
     struct hactl_credential credential = {.struct_size = sizeof credential, .content = content};
-    if (strcmp(purpose, machine_shared.purpose) != 0 || strcmp(recipient, "fake-server") != 0)
+    if (strcmp(purpose, fake_machine_shared.purpose) != 0 || strcmp(recipient, "fake-server") != 0)
         return fake->host->fail(call, HACTL_E_DENIED, "%s is sealed to no %s", purpose, recipient);
     snprintf(content, sizeof content, "%u %d sealed to %s", ++times, (int)getpid(),
-             text(part(fake, "certificates"), replica));
+             fake_text(fake_part(fake, "certificates"), replica));
     credential.content_size = strlen(content);
     return fake->host->emit_credential(call, &credential);
 }
@@ -82,21 +88,20 @@ static int machine_opens(struct fake *fake, const char *name, const struct hactl
     for (size_t i = 0; i < payload->file_count; i++) {
         const struct hactl_file *file = payload->files[i];
         const char *to = file->sealed_to ? strstr(file->content, "sealed to ") : NULL;
-        if (to && strcmp(file->path, machine_shared.path) == 0)
-            return strcmp(to + strlen("sealed to "), text(machine_of(fake, name), "key")) == 0;
+        if (to && strcmp(file->path, fake_machine_shared.path) == 0)
+            return strcmp(to + strlen("sealed to "), fake_text(machine_of(fake, name), "key")) == 0;
     }
     return 0;
 }
 
 /* What is delivered: no key, and a certificate of the key that the machine has. */
-static int machine_fits(struct fake *fake, struct hactl_call *call, const char *name,
-                        const struct hactl_payload *payload)
+int fake_machine_fits(struct fake *fake, struct hactl_call *call, const char *name, const struct hactl_payload *payload)
 {
     for (size_t i = 0; i < payload->file_count; i++)
         if (payload->files[i]->part && strcmp(payload->files[i]->part, "key") == 0 && payload->files[i]->content &&
-            (!payload->files[i]->sealed_to || strstr(payload->files[i]->content, machine_secret)))
+            (!payload->files[i]->sealed_to || strstr(payload->files[i]->content, fake_machine_secret)))
             return fake->host->fail(call, HACTL_E_INVALID, "%s: a key was sent to %s", payload->files[i]->path, name);
-    if (strcmp(text(part(fake, "certificates"), name), text(machine_of(fake, name), "key")) == 0)
+    if (strcmp(fake_text(fake_part(fake, "certificates"), name), fake_text(machine_of(fake, name), "key")) == 0)
         return machine_opens(fake, name, payload)
                    ? HACTL_OK
                    : fake->host->fail(call, HACTL_E_INVALID, "what is shared is not sealed to the key of %s", name);
@@ -108,7 +113,7 @@ static int machine_temporary(struct fake *fake, struct hactl_call *call, const c
     json_t *item = machine_of(fake, name);
     if (!item)
         return fake->host->fail(call, HACTL_E_NOT_FOUND, "there is no %s", name);
-    if (wanted && strcmp(text(fake->world, "holder"), name) == 0)
+    if (wanted && strcmp(fake_text(fake->world, "holder"), name) == 0)
         return fake->host->fail(call, HACTL_E_CONFLICT, "%s holds the public address", name);
     if (json_is_true(json_object_get(item, "temporary")) == wanted)
         return HACTL_OK;
@@ -117,7 +122,7 @@ static int machine_temporary(struct fake *fake, struct hactl_call *call, const c
         return HACTL_OK;
     json_object_set_new(part(fake, "requests"), fake->host->intent(call), json_true());
     json_object_set_new(item, "temporary", json_boolean(wanted));
-    effect(fake, wanted ? "attach" : "detach", name);
+    fake_effect(fake, wanted ? "attach" : "detach", name);
     return HACTL_OK;
 }
 
@@ -136,10 +141,10 @@ static int machine_firewall(struct fake *fake, struct hactl_call *call, const vo
     const struct hactl_firewall_want *want = arguments;
     if (want->port_count != 1 || want->ports[0]->port != 1000)
         return fake->host->fail(call, HACTL_E_INVALID, "a firewall for %zu ports", want->port_count);
-    if (strcmp(text(fake->world, "firewall"), want->digest) == 0)
+    if (strcmp(fake_text(fake->world, "firewall"), want->digest) == 0)
         return HACTL_OK;
     json_object_set_new(fake->world, "firewall", json_string(want->digest));
-    effect(fake, "firewall", "open");
+    fake_effect(fake, "firewall", "open");
     return HACTL_OK;
 }
 
@@ -147,44 +152,42 @@ static int machine_firewall_away(struct fake *fake, struct hactl_call *call, con
 {
     (void)call, (void)arguments;
     if (json_object_del(fake->world, "firewall") == 0)
-        effect(fake, "firewall", "gone");
+        fake_effect(fake, "firewall", "gone");
     return HACTL_OK;
 }
 
-static void machine_list_firewall(struct fake *fake, struct hactl_call *call)
+void fake_machine_list_firewall(struct fake *fake, struct hactl_call *call)
 {
     struct hactl_firewall firewall = {
-        .struct_size = sizeof firewall, .whole = HACTL_YES, .digest = text(fake->world, "firewall")};
+        .struct_size = sizeof firewall, .whole = HACTL_YES, .digest = fake_text(fake->world, "firewall")};
     if (firewall.digest[0])
         fake->host->emit_firewall(call, &firewall);
 }
 
-static int op_seal(void *self, struct hactl_call *call, const char *purpose, const char *part_name, const char *replica,
-                   const char *recipient)
+int fake_op_seal(void *self, struct hactl_call *call, const char *purpose, const char *part_name, const char *replica,
+                 const char *recipient)
 {
     (void)part_name;
-    load(self);
+    fake_load(self);
     return machine_seal(self, call, purpose, replica, recipient);
 }
-static int op_requests(void *self, struct hactl_call *call, const char *instance)
+int fake_op_requests(void *self, struct hactl_call *call, const char *instance)
 {
-    return run(self, call, "requests", machine_requests, instance);
+    return fake_run(self, call, "requests", machine_requests, instance);
 }
-static int op_temporary_ensure(void *self, struct hactl_call *call, const char *instance)
+int fake_op_temporary_ensure(void *self, struct hactl_call *call, const char *instance)
 {
-    return run(self, call, "temporary-ensure", machine_attach, instance);
+    return fake_run(self, call, "temporary-ensure", machine_attach, instance);
 }
-static int op_temporary_destroy(void *self, struct hactl_call *call, const char *instance)
+int fake_op_temporary_destroy(void *self, struct hactl_call *call, const char *instance)
 {
-    return run(self, call, "temporary-destroy", machine_detach, instance);
+    return fake_run(self, call, "temporary-destroy", machine_detach, instance);
 }
-static int op_firewall_ensure(void *self, struct hactl_call *call, const struct hactl_firewall_want *want)
+int fake_op_firewall_ensure(void *self, struct hactl_call *call, const struct hactl_firewall_want *want)
 {
-    return run(self, call, "firewall-ensure", machine_firewall, want);
+    return fake_run(self, call, "firewall-ensure", machine_firewall, want);
 }
-static int op_firewall_destroy(void *self, struct hactl_call *call)
+int fake_op_firewall_destroy(void *self, struct hactl_call *call)
 {
-    return run(self, call, "firewall-destroy", machine_firewall_away, NULL);
+    return fake_run(self, call, "firewall-destroy", machine_firewall_away, NULL);
 }
-
-#endif
