@@ -118,9 +118,9 @@ static int machine_temporary(struct fake *fake, struct hactl_call *call, const c
     if (json_is_true(json_object_get(item, "temporary")) == wanted)
         return HACTL_OK;
     /* As an API with request ids does: the same request again is answered, and does nothing. */
-    if (json_object_get(part(fake, "requests"), fake->host->intent(call)))
+    if (json_object_get(fake_part(fake, "requests"), fake->host->intent(call)))
         return HACTL_OK;
-    json_object_set_new(part(fake, "requests"), fake->host->intent(call), json_true());
+    json_object_set_new(fake_part(fake, "requests"), fake->host->intent(call), json_true());
     json_object_set_new(item, "temporary", json_boolean(wanted));
     fake_effect(fake, wanted ? "attach" : "detach", name);
     return HACTL_OK;
