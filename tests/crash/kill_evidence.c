@@ -28,12 +28,18 @@ static json_t *sorted(json_t *log)
 json_t *evidence_state(const char *base)
 {
     char path[PATH_MAX + 64];
+    const char *name;
+    json_t *machine;
     snprintf(path, sizeof path, "%s/now/world.json", base);
     json_t *world = json_load_file(path, 0, NULL);
     snprintf(path, sizeof path, "%s/now/state/fake/desired.json", base);
     json_t *desired = json_load_file(path, 0, NULL);
     json_object_del(world, "asked");
     json_object_del(world, "requests");
+    json_object_foreach(json_object_get(world, "instances"), name, machine)
+    {
+        json_object_del(machine, "shared"); /* sealed anew, it has other bytes; the machine has opened it */
+    }
     json_object_set_new(world, "log", sorted(json_object_get(world, "log")));
     json_object_del(desired, "generation");
     if (!desired)
