@@ -38,7 +38,7 @@ enum { GCE_NAME = 64, GCE_PATH = 512, GCE_ERROR = 700 };
          .help = "Application Default Credentials, only the metadata server's, or (a test server) none."},         \
         {.name = "credentials_file",                                                                               \
          .type = HACTL_KEY_PATH,                                                                                   \
-         .help = "A credential file: a service account's key, a user's, or an impersonation or a federation."},                    \
+         .help = "A credential file: a service account's key, a user's, an impersonation or a federation."},       \
         {.name = "access_token_file",                                                                              \
          .type = HACTL_KEY_PATH,                                                                                   \
          .help = "A file with an access token that something else keeps fresh; comes before `credentials`."},      \

@@ -85,7 +85,7 @@ tls_answers() { # ADDRESS:PORT NAME-IN-THE-CERTIFICATE
 
 # What must hold of a cluster of COUNT replicas.
 sound() { # NAME COUNT
-    local name=$1 count=$2 status owner wanted_owner address ip bad= tries=20
+    local name=$1 count=$2 status owner wanted_owner address ip bad='' tries=20
     # On a busy machine a member may be too slow to tell about itself; it is asked again.
     until status=$(hactl status -o json 2>/dev/null) &&
         jq -e --argjson count "$count" '[.etcd.members[] | select(.voter and .healthy)] | length == $count' <<<"$status" >/dev/null ||

@@ -143,7 +143,8 @@ static struct em_answer set_latency(const json_t *body)
     const char *preset = em_text(body, "preset"), *method = em_text(body, "method");
 
     if (preset != NULL) {
-        return em_latency_preset(preset, (int)em_number(body, "percent", 100)) ? done() : wrong("a preset is none or realistic");
+        return em_latency_preset(preset, (int)em_number(body, "percent", 100)) ? done()
+                                                                               : wrong("a preset is none or realistic");
     }
     em_latency_set(method == NULL ? "*" : method, (int)em_number(body, "request_ms", -1),
                    (int)em_number(body, "operation_ms", -1));

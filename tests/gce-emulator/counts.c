@@ -115,8 +115,8 @@ json_t *em_counts_get(void)
                      (json_int_t)(totals[EM_CHANGE] + totals[EM_READ] + totals[EM_LIST] + totals[EM_OPERATION_READ]),
                      "changing", (json_int_t)totals[EM_CHANGE], "reading", (json_int_t)totals[EM_READ], "listing",
                      (json_int_t)totals[EM_LIST], "operations", (json_int_t)totals[EM_OPERATION_READ], "chain",
-                     (int)longest, "changing_chain", (int)changing_longest, "modelled_ms", (json_int_t)modelled_longest, "methods",
-                     by_method == NULL ? json_object() : json_deep_copy(by_method), "dark",
+                     (int)longest, "changing_chain", (int)changing_longest, "modelled_ms", (json_int_t)modelled_longest,
+                     "methods", by_method == NULL ? json_object() : json_deep_copy(by_method), "dark",
                      darkness == NULL ? json_array() : json_deep_copy(darkness));
 }
 

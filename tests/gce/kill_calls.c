@@ -306,16 +306,18 @@ static void write_configuration(const char *plugin, uint16_t port)
     fclose(file);
 }
 
-/* Until it has ended; where it waits for a zone it is asked to stop after a while. */
+/* Until it has ended; where it waits for a zone it is asked to stop after a while, and to stop at once a little later. */
 static int await(pid_t pid, bool patient)
 {
+    static const int patience_ms[] = {PATIENCE_MS, PATIENCE_MS / 4};
     int status = 0;
 
-    for (int i = 0; patient && i < PATIENCE_MS / 10; i++, usleep(10000))
-        if (waitpid(pid, &status, WNOHANG) == pid)
-            return status;
-    if (patient)
+    for (size_t asked = 0; patient && asked < sizeof(patience_ms) / sizeof(patience_ms[0]); asked++) {
+        for (int i = 0; i < patience_ms[asked] / 10; i++, usleep(10000))
+            if (waitpid(pid, &status, WNOHANG) == pid)
+                return status;
         kill(pid, SIGINT);
+    }
     waitpid(pid, &status, 0);
     return status;
 }
