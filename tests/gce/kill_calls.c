@@ -306,7 +306,8 @@ static void write_configuration(const char *plugin, uint16_t port)
     fclose(file);
 }
 
-/* Until it has ended; where it waits for a zone it is asked to stop after a while, and to stop at once a little later. */
+/* Until it has ended; where it waits for a zone it is asked to stop after a while, and to stop at once a little later.
+ */
 static int await(pid_t pid, bool patient)
 {
     static const int patience_ms[] = {PATIENCE_MS, PATIENCE_MS / 4};
