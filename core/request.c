@@ -181,12 +181,33 @@ static int take_over(struct ha_session *session, const struct ha_request *reques
     return rc;
 }
 
+/* Recorded while the configuration had a list and no cloud: no machine of theirs was ever made, and a list need not
+ * name zones. */
+static int place_listed(struct ha_session *session, struct ha_desired *desired, struct ha_error *error)
+{
+    struct zones zones;
+    if (replicas_in(desired, "") == 0)
+        return 0;
+    if (learn_zones(session, &zones, error))
+        return -1;
+    for (int i = 0; i < desired->replica_count; i++) {
+        struct ha_desired_replica *replica = &desired->replicas[i];
+        if (replica->leaving || replica->zone[0])
+            continue;
+        snprintf(replica->zone, sizeof replica->zone, "%s", emptiest(desired, &zones));
+        replica->founding = true;
+    }
+    return 0;
+}
+
 static int want_up(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
                    struct ha_error *error)
 {
     desired->destroy = false;
     if (!session->cloud)
         return want_listed(session, desired, error);
+    if (place_listed(session, desired, error))
+        return -1;
     if (desired->generation == 0 && take_over(session, request, desired, error))
         return -1;
     if (present(desired) == 0) {
