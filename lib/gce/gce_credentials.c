@@ -7,7 +7,6 @@
 #include "lib/gce/gce_internal.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,19 +67,6 @@ void gce_credential_clear(struct gce_credential *credential)
     memset(credential, 0, sizeof(*credential));
 }
 
-static int denied(struct gce *gce, struct hactl_call *call, const char *format, ...) HACTL_FORMAT(3, 4);
-
-static int denied(struct gce *gce, struct hactl_call *call, const char *format, ...)
-{
-    char why[600];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(why, sizeof(why), format, arguments);
-    va_end(arguments);
-    return gce->host->fail(call, HACTL_E_DENIED, "%s: %s", gce->credential.from, why);
-}
-
 /* ---- what a file says --------------------------------------------------------- */
 
 /* Zeroizes strings of a document before it goes: jansson frees them as they are. */
@@ -109,7 +95,7 @@ static bool take(char **to, const json_t *json, const char *name)
 
 static int need(struct gce *gce, struct hactl_call *call, bool there, const char *name)
 {
-    return there ? HACTL_OK : denied(gce, call, "it has no \"%s\": download it again", name);
+    return there ? HACTL_OK : gce_denied(gce, call, "it has no \"%s\": download it again", name);
 }
 
 static int take_token_url(struct gce *gce, struct hactl_call *call, const json_t *json, const char *standard)
@@ -120,10 +106,11 @@ static int take_token_url(struct gce *gce, struct hactl_call *call, const json_t
 
     credential->token_url = strdup(text ? text : standard);
     if (!credential->token_url || !gce_url_parse(credential->token_url, &url))
-        return denied(gce, call, "its token_uri \"%.100s\" is no URL", text ? text : "");
+        return gce_denied(gce, call, "its token_uri \"%.100s\" is no URL", text ? text : "");
     if (url.plain && !gce_url_is_near(&url))
-        return denied(gce, call, "its token_uri \"%.100s\" is plain http, and would send the credentials in the clear",
-                      credential->token_url);
+        return gce_denied(gce, call,
+                          "its token_uri \"%.100s\" is plain http, and would send the credentials in the clear",
+                          credential->token_url);
     return HACTL_OK;
 }
 
@@ -168,9 +155,9 @@ static int take_impersonation(struct gce *gce, struct hactl_call *call, const js
     int rc;
 
     if (!email || !json_is_object(source))
-        return denied(gce, call,
-                      "it is no complete impersonation: make it again with \"gcloud auth "
-                      "application-default login --impersonate-service-account\"");
+        return gce_denied(gce, call,
+                          "it is no complete impersonation: make it again with \"gcloud auth "
+                          "application-default login --impersonate-service-account\"");
     email += strlen("/serviceAccounts/");
     length = strcspn(email, ":/");
     rc = take_file(gce, call, source, true);
@@ -186,7 +173,7 @@ static int take_file(struct gce *gce, struct hactl_call *call, const json_t *jso
     const char *type = ha_json_string(json, "type"), *universe = ha_json_string(json, "universe_domain");
 
     if (universe && strcmp(universe, UNIVERSE) != 0)
-        return denied(gce, call, "it belongs to the universe %.100s, and hactl knows only " UNIVERSE, universe);
+        return gce_denied(gce, call, "it belongs to the universe %.100s, and hactl knows only " UNIVERSE, universe);
     if (type && strcmp(type, "service_account") == 0)
         return take_service_account(gce, call, json);
     if (type && strcmp(type, "authorized_user") == 0)
@@ -195,11 +182,12 @@ static int take_file(struct gce *gce, struct hactl_call *call, const json_t *jso
         return take_impersonation(gce, call, json);
     if (type && strcmp(type, "external_account") == 0)
         return gce_federation_take(gce, call, json);
-    return denied(gce, call,
-                  "credentials of type \"%.60s\" are not supported: use service_account, authorized_user, "
-                  "external_account or impersonated_service_account, or access_token_file with a token that something "
-                  "else keeps fresh",
-                  type ? type : "(none)");
+    return gce_denied(
+        gce, call,
+        "credentials of type \"%.60s\" are not supported: use service_account, authorized_user, "
+        "external_account or impersonated_service_account, or access_token_file with a token that something "
+        "else keeps fresh",
+        type ? type : "(none)");
 }
 
 static int read_file(struct gce *gce, struct hactl_call *call, const char *path)
@@ -211,12 +199,12 @@ static int read_file(struct gce *gce, struct hactl_call *call, const char *path)
     int rc = ha_file_read(path, FILE_LIMIT, &text, &size);
 
     if (rc < 0)
-        return denied(gce, call, "%s", strerror(-rc));
+        return gce_denied(gce, call, "%s", strerror(-rc));
     if (stat(path, &about) == 0 && (about.st_mode & 077) != 0)
         gce->host->log(call, HACTL_LOG_WARNING, "%s may be read by other users: chmod 600", gce->credential.from);
     json = ha_json_parse(text, size, error, sizeof(error));
     /* The parser's words may quote the file. */
-    rc = json_is_object(json) ? take_file(gce, call, json, false) : denied(gce, call, "it is no JSON object");
+    rc = json_is_object(json) ? take_file(gce, call, json, false) : gce_denied(gce, call, "it is no JSON object");
     explicit_bzero(error, sizeof(error));
     forget_json(json);
     ha_secret_free(text, size);
@@ -253,7 +241,7 @@ static int use_none(struct gce *gce, struct hactl_call *call)
 {
     snprintf(gce->credential.from, sizeof(gce->credential.from), "credentials = \"none\"");
     if (!gce_url_is_near(&gce->api))
-        return denied(gce, call, "%s is no test server on this machine or its private network", gce->api.host);
+        return gce_denied(gce, call, "%s is no test server on this machine or its private network", gce->api.host);
     gce->credential.kind = GCE_CREDENTIAL_NONE;
     return HACTL_OK;
 }

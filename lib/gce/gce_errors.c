@@ -255,3 +255,14 @@ void gce_explain_operation(struct gce *gce, const json_t *operation, struct gce_
            json_object_get(first, "errorDetails"));
     gce_id_keep(&gce->spent, &gce->spent_count, ha_json_string(operation, "clientOperationId"));
 }
+
+int gce_denied(struct gce *gce, struct hactl_call *call, const char *format, ...)
+{
+    char why[600];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(why, sizeof(why), format, arguments);
+    va_end(arguments);
+    return gce->host->fail(call, HACTL_E_DENIED, "%s: %s", gce->credential.from, why);
+}

@@ -9,7 +9,6 @@
 #include "lib/gce/gce_internal.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,19 +26,6 @@
 
 static const char token_exchange[] = "urn:ietf:params:oauth:grant-type:token-exchange",
                   access_token[] = "urn:ietf:params:oauth:token-type:access_token";
-
-static int denied(struct gce *gce, struct hactl_call *call, const char *format, ...) HACTL_FORMAT(3, 4);
-
-static int denied(struct gce *gce, struct hactl_call *call, const char *format, ...)
-{
-    char why[600];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(why, sizeof(why), format, arguments);
-    va_end(arguments);
-    return gce->host->fail(call, HACTL_E_DENIED, "%s: %s", gce->credential.from, why);
-}
 
 static void forget(char **text)
 {
@@ -68,21 +54,22 @@ static int check_source(struct gce *gce, struct hactl_call *call, const json_t *
     const char *type = ha_json_string(format, "type");
 
     if (environment)
-        return denied(gce, call,
-                      "its credential_source is \"%.40s\", which is not supported: use one with a file, a url or an "
-                      "executable, or access_token_file with a token that something else keeps fresh",
-                      environment);
+        return gce_denied(
+            gce, call,
+            "its credential_source is \"%.40s\", which is not supported: use one with a file, a url or an "
+            "executable, or access_token_file with a token that something else keeps fresh",
+            environment);
     if (type && strcmp(type, "text") != 0 && strcmp(type, "json") != 0)
-        return denied(gce, call, "the format of its credential_source is \"%.40s\": only text and json are known",
-                      type);
+        return gce_denied(gce, call, "the format of its credential_source is \"%.40s\": only text and json are known",
+                          type);
     if (type && strcmp(type, "json") == 0 && !ha_json_string(format, "subject_token_field_name"))
-        return denied(gce, call, "its credential_source has no subject_token_field_name");
+        return gce_denied(gce, call, "its credential_source has no subject_token_field_name");
     if (url && !is_tls_or_near(url))
-        return denied(gce, call, "the url of its credential_source is no https URL");
+        return gce_denied(gce, call, "the url of its credential_source is no https URL");
     if (url || ha_json_string(source, "file") || ha_json_string(json_object_get(source, "executable"), "command"))
         return HACTL_OK;
-    return denied(gce, call,
-                  "its credential_source names neither a file nor a url nor an executable, and hactl knows no other");
+    return gce_denied(
+        gce, call, "its credential_source names neither a file nor a url nor an executable, and hactl knows no other");
 }
 
 static int copy_needed(struct gce *gce, struct hactl_call *call, const json_t *json, const char *name, char **out)
@@ -90,9 +77,9 @@ static int copy_needed(struct gce *gce, struct hactl_call *call, const json_t *j
     const char *text = ha_json_string(json, name);
 
     if (!text)
-        return denied(gce, call,
-                      "it has no \"%s\": make it again with \"gcloud iam workload-identity-pools create-cred-config\"",
-                      name);
+        return gce_denied(
+            gce, call, "it has no \"%s\": make it again with \"gcloud iam workload-identity-pools create-cred-config\"",
+            name);
     *out = strdup(text);
     return *out ? HACTL_OK : gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
 }
@@ -112,9 +99,9 @@ int gce_federation_take(struct gce *gce, struct hactl_call *call, const json_t *
     if (rc == HACTL_OK)
         rc = copy_needed(gce, call, json, "token_url", &credential->token_url);
     if (rc == HACTL_OK && !is_tls_or_near(credential->token_url))
-        return denied(gce, call, "its token_url is no https URL, and would send the credentials in the clear");
+        return gce_denied(gce, call, "its token_url is no https URL, and would send the credentials in the clear");
     if (rc == HACTL_OK && ha_json_string(json, "client_id"))
-        return denied(gce, call, "it logs in with a client_id, which is not supported");
+        return gce_denied(gce, call, "it logs in with a client_id, which is not supported");
     if (rc == HACTL_OK)
         rc = check_source(gce, call, source);
     if (rc != HACTL_OK)
@@ -125,7 +112,7 @@ int gce_federation_take(struct gce *gce, struct hactl_call *call, const json_t *
         return credential->source ? HACTL_OK : gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
     email = strstr(impersonation, "/serviceAccounts/");
     if (!email)
-        return denied(gce, call, "its service_account_impersonation_url names no service account");
+        return gce_denied(gce, call, "its service_account_impersonation_url names no service account");
     email += strlen("/serviceAccounts/");
     credential->impersonate = strndup(email, strcspn(email, ":/"));
     return credential->source && credential->impersonate ? HACTL_OK
@@ -152,12 +139,12 @@ static int take_subject(struct gce *gce, struct hactl_call *call, const char *wh
         if (found)
             explicit_bzero((char *)(uintptr_t)found, strlen(found));
         json_decref(json);
-        return *out ? HACTL_OK : denied(gce, call, "%s holds no JSON with a \"%.60s\"", where, field);
+        return *out ? HACTL_OK : gce_denied(gce, call, "%s holds no JSON with a \"%.60s\"", where, field);
     }
     while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == ' '))
         size--;
     if (size == 0)
-        return denied(gce, call, "%s is empty", where);
+        return gce_denied(gce, call, "%s is empty", where);
     *out = strndup(text, size);
     return *out ? HACTL_OK : gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
 }
@@ -170,7 +157,7 @@ static int subject_of_file(struct gce *gce, struct hactl_call *call, const char 
 
     snprintf(where, sizeof(where), "its subject token file %.300s", path);
     if (rc < 0)
-        return denied(gce, call, "%s: %s", where, strerror(-rc));
+        return gce_denied(gce, call, "%s: %s", where, strerror(-rc));
     rc = take_subject(gce, call, where, text, size, out);
     ha_secret_free(text, size);
     return rc;
@@ -224,7 +211,7 @@ static int subject_of_url(struct gce *gce, struct hactl_call *call, const char *
         rc = gce->host->fail(call, response.code == HACTL_E_TIMEOUT ? HACTL_E_UNAVAILABLE : response.code,
                              "no subject token was had: %s", response.error);
     else if (response.status != 200)
-        rc = denied(gce, call, "%s gave no subject token (status %ld)", ask.url.host, response.status);
+        rc = gce_denied(gce, call, "%s gave no subject token (status %ld)", ask.url.host, response.status);
     else
         rc = take_subject(gce, call, where, response.body ? response.body : "", response.size, out);
     gce_forget_answer(json);
@@ -243,15 +230,15 @@ static int take_response(struct gce *gce, struct hactl_call *call, const json_t 
     int64_t until_s = ha_json_i64(json, "expiration_time");
 
     if (!json_is_object(json) || ha_json_i64(json, "version") != 1)
-        return denied(gce, call, "its executable did not answer with JSON of version 1");
+        return gce_denied(gce, call, "its executable did not answer with JSON of version 1");
     if (!json_is_true(json_object_get(json, "success")))
-        return denied(gce, call, "its executable gave no token: %.60s: %.200s",
-                      ha_json_string(json, "code") ? ha_json_string(json, "code") : "no code",
-                      ha_json_string(json, "message") ? ha_json_string(json, "message") : "no message");
+        return gce_denied(gce, call, "its executable gave no token: %.60s: %.200s",
+                          ha_json_string(json, "code") ? ha_json_string(json, "code") : "no code",
+                          ha_json_string(json, "message") ? ha_json_string(json, "message") : "no message");
     if (!type || !token)
-        return denied(gce, call, "the answer of its executable holds no token");
+        return gce_denied(gce, call, "the answer of its executable holds no token");
     if (until_s > 0 && until_s <= (int64_t)time(NULL))
-        return denied(gce, call, "the token that its executable gave has expired");
+        return gce_denied(gce, call, "the token that its executable gave has expired");
     *out = strdup(token);
     return *out ? HACTL_OK : gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
 }
@@ -284,13 +271,13 @@ static int run_executable(struct gce *gce, struct hactl_call *call, const char *
     free(email);
     free(copy);
     if (rc == -ETIMEDOUT)
-        return denied(gce, call, "its executable \"%.200s\" has not ended after %u ms", command, timeout_ms);
+        return gce_denied(gce, call, "its executable \"%.200s\" has not ended after %u ms", command, timeout_ms);
     if (rc < 0)
-        return denied(gce, call, "its executable \"%.200s\": %s", command, strerror(-rc));
+        return gce_denied(gce, call, "its executable \"%.200s\": %s", command, strerror(-rc));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return denied(gce, call, "its executable \"%.200s\" has failed (%s %d)", command,
-                      WIFEXITED(status) ? "exit status" : "signal",
-                      WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+        return gce_denied(gce, call, "its executable \"%.200s\" has failed (%s %d)", command,
+                          WIFEXITED(status) ? "exit status" : "signal",
+                          WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     return HACTL_OK;
 }
 
@@ -303,7 +290,7 @@ static int subject_of_executable(struct gce *gce, struct hactl_call *call, const
     int rc;
 
     if (!allowed || strcmp(allowed, "1") != 0)
-        return denied(gce, call, "it wants to run \"%.200s\": if that is to be trusted, set " ALLOW "=1", command);
+        return gce_denied(gce, call, "it wants to run \"%.200s\": if that is to be trusted, set " ALLOW "=1", command);
     timeout_ms = timeout_ms > 0 ? timeout_ms : 30000;
     timeout_ms = timeout_ms < left_ms ? timeout_ms : left_ms;
     rc = run_executable(gce, call, command, timeout_ms > 0 ? (unsigned)timeout_ms : 1, &output);

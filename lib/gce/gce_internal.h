@@ -113,6 +113,8 @@ void gce_explain_operation(struct gce *gce, const json_t *operation, struct gce_
 
 /* gce_request.c */
 void gce_request_id(struct gce *gce, struct hactl_call *call, const struct gce_request *request, char out[GCE_UUID]);
+/* HACTL_E_DENIED, about the credential in use: where it is from, and what is wrong with it. */
+int gce_denied(struct gce *gce, struct hactl_call *call, const char *format, ...) HACTL_FORMAT(3, 4);
 /* gce_fail with another code. */
 int gce_fail_as(struct gce *gce, struct hactl_call *call, const struct gce_request *request, int code,
                 const char *format, ...) HACTL_FORMAT(5, 6);

@@ -7,7 +7,6 @@
 #include "lib/gce/gce_internal.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,19 +27,6 @@ void gce_token_clear(struct gce_token *token)
     token->refresh_ms = 0;
 }
 
-static int denied(struct gce *gce, struct hactl_call *call, const char *format, ...) HACTL_FORMAT(3, 4);
-
-static int denied(struct gce *gce, struct hactl_call *call, const char *format, ...)
-{
-    char why[600];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(why, sizeof(why), format, arguments);
-    va_end(arguments);
-    return gce->host->fail(call, HACTL_E_DENIED, "%s: %s", gce->credential.from, why);
-}
-
 static int keep_token(struct gce *gce, struct hactl_call *call, const char *text, int64_t lifetime_ms)
 {
     int64_t early_ms = lifetime_ms > 2 * EARLY_MS ? EARLY_MS : lifetime_ms / 2;
@@ -48,7 +34,7 @@ static int keep_token(struct gce *gce, struct hactl_call *call, const char *text
     gce_token_clear(&gce->token);
     for (const char *at = text; *at; at++)
         if (!isgraph((unsigned char)*at))
-            return denied(gce, call, "the token has characters that no token has");
+            return gce_denied(gce, call, "the token has characters that no token has");
     gce->token.text = strdup(text);
     gce->token.refresh_ms = gce_now_ms() + lifetime_ms - early_ms;
     return gce->token.text ? HACTL_OK : gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
@@ -78,8 +64,9 @@ static int refused(struct gce *gce, struct hactl_call *call, const char *where, 
         return gce->host->fail(call, HACTL_E_UNAVAILABLE, "%s answered %ld to a request for a token", where,
                                response->status);
     }
-    return denied(gce, call, "%s gave no token (status %ld): %.80s%s%.300s%s", where, response->status,
-                  error ? error : "no reason given", words ? ": " : "", words ? words : "", hint(error ? error : ""));
+    return gce_denied(gce, call, "%s gave no token (status %ld): %.80s%s%.300s%s", where, response->status,
+                      error ? error : "no reason given", words ? ": " : "", words ? words : "",
+                      hint(error ? error : ""));
 }
 
 static int take_token(struct gce *gce, struct hactl_call *call, const char *where,
@@ -91,7 +78,7 @@ static int take_token(struct gce *gce, struct hactl_call *call, const char *wher
     if (response->status != 200)
         return refused(gce, call, where, response, json);
     if (!token)
-        return denied(gce, call, "the answer of %s holds no access_token", where);
+        return gce_denied(gce, call, "the answer of %s holds no access_token", where);
     return keep_token(gce, call, token, (lifetime_s > 0 ? lifetime_s : 300) * 1000);
 }
 
@@ -127,7 +114,7 @@ int gce_token_post_form(struct gce *gce, struct hactl_call *call, const char *bo
     if (gce->token_url_set)
         ask.url = gce->token_endpoint;
     else if (!gce_url_parse(gce->credential.token_url, &ask.url))
-        return denied(gce, call, "its token_uri is no URL");
+        return gce_denied(gce, call, "its token_uri is no URL");
     gce_ask(gce, call, &ask, &response, &json);
     rc = response.code == HACTL_OK ? take_token(gce, call, ask.url.host, &response, json)
                                    : unreached(gce, call, &response);
@@ -145,11 +132,11 @@ static int from_file(struct gce *gce, struct hactl_call *call)
     int rc = ha_file_read(gce->credential.path, TOKEN_FILE_LIMIT, &text, &size);
 
     if (rc < 0)
-        return denied(gce, call, "%s", strerror(-rc));
+        return gce_denied(gce, call, "%s", strerror(-rc));
     length = strcspn(text, "\r\n");
     text[length] = '\0';
     if (length == 0)
-        rc = denied(gce, call, "it is empty");
+        rc = gce_denied(gce, call, "it is empty");
     else
         rc = keep_token(gce, call, text, 2 * TOKEN_FILE_MS);
     ha_secret_free(text, size);
@@ -175,11 +162,12 @@ static int from_metadata(struct gce *gce, struct hactl_call *call)
         rc = gce->host->fail(call, HACTL_E_DENIED, "no credentials were found (%s); %s", response.error,
                              gce_credentials_order());
     else if (response.code != HACTL_OK)
-        rc = denied(gce, call, "%s; credentials = \"metadata\" works on a VM of Compute Engine only", response.error);
+        rc = gce_denied(gce, call, "%s; credentials = \"metadata\" works on a VM of Compute Engine only",
+                        response.error);
     else if (!response.has_wanted_header)
-        rc = denied(gce, call, "what answers there is no metadata server: it did not say Metadata-Flavor: Google");
+        rc = gce_denied(gce, call, "what answers there is no metadata server: it did not say Metadata-Flavor: Google");
     else if (response.status == 404)
-        rc = denied(gce, call, "this VM has no service account: give it one, or set credentials_file");
+        rc = gce_denied(gce, call, "this VM has no service account: give it one, or set credentials_file");
     else
         rc = take_token(gce, call, gce->metadata.host, &response, json);
     gce_forget_answer(json);
@@ -198,7 +186,7 @@ static int from_service_account(struct gce *gce, struct hactl_call *call)
 
     jwt = text ? gce_jwt_sign(credential->private_key, credential->key_id, text, error, sizeof(error)) : NULL;
     if (!jwt)
-        rc = denied(gce, call, "%s", error);
+        rc = gce_denied(gce, call, "%s", error);
     else if (asprintf(&body, "grant_type=urn%%3Aietf%%3Aparams%%3Aoauth%%3Agrant-type%%3Ajwt-bearer&assertion=%s",
                       jwt) < 0)
         rc = gce->host->fail(call, HACTL_E_INTERNAL, "no memory");
@@ -249,17 +237,17 @@ static int take_impersonated(struct gce *gce, struct hactl_call *call, const str
     int64_t lifetime_s = seconds_until(ha_json_string(json, "expireTime"));
 
     if (response->status == 403 || response->status == 404)
-        return denied(gce, call,
-                      "may not act as %s: %.200s; it needs the role roles/iam.serviceAccountTokenCreator on that "
-                      "account",
-                      gce->credential.impersonate,
-                      ha_json_string(json_object_get(json, "error"), "message")
-                          ? ha_json_string(json_object_get(json, "error"), "message")
-                          : "refused");
+        return gce_denied(gce, call,
+                          "may not act as %s: %.200s; it needs the role roles/iam.serviceAccountTokenCreator on that "
+                          "account",
+                          gce->credential.impersonate,
+                          ha_json_string(json_object_get(json, "error"), "message")
+                              ? ha_json_string(json_object_get(json, "error"), "message")
+                              : "refused");
     if (response->status != 200)
         return refused(gce, call, gce->iam.host, response, json);
     if (!token)
-        return denied(gce, call, "the answer of %s holds no accessToken", gce->iam.host);
+        return gce_denied(gce, call, "the answer of %s holds no accessToken", gce->iam.host);
     return keep_token(gce, call, token, (lifetime_s > 0 ? lifetime_s : 300) * 1000);
 }
 
