@@ -3,19 +3,10 @@
 # Sourced after lib.sh: clients that open new TLS connections beside those that keep theirs.
 handshakes_pid=
 end_handshakes() { # NAME
-    local line
     exec 8>&-
     wait "$handshakes_pid"
     handshakes_pid=
-    while IFS= read -r line; do
-        case $line in
-        '#'*) echo "$line" ;;
-        'ok '*) tap_ok "$1: ${line#ok * - }" ;;
-        'not ok '*) tap_not_ok "$1: ${line#not ok * - }" ;;
-        1..*) ;;
-        *) echo "# $line" ;;
-        esac
-    done <"$base/handshakes"
+    take_results "$1" "$base/handshakes"
 }
 
 # What a client is given: the trust as it is now, and a certificate as it is now.

@@ -41,11 +41,8 @@ start_clients() {
 }
 
 # Ends the clients; their table and their verdicts become ours.
-end_clients() { # NAME
-    local line status=0
-    exec 9>&-
-    wait "$workload_pid" || status=$?
-    workload_pid=
+take_results() { # NAME FILE: what a program has said in TAP counts here, under its name
+    local line
     while IFS= read -r line; do
         case $line in
         '#'*) echo "$line" ;;
@@ -54,7 +51,15 @@ end_clients() { # NAME
         1..*) ;;
         *) echo "# $line" ;;
         esac
-    done <"$base/workload"
+    done <"$2"
+}
+
+end_clients() { # NAME
+    local status=0
+    exec 9>&-
+    wait "$workload_pid" || status=$?
+    workload_pid=
+    take_results "$1" "$base/workload"
     [ "$status" -eq 0 ] || [ "$status" -eq 1 ] || tap_not_ok "$1: the clients" "exit status $status"
 }
 

@@ -79,7 +79,7 @@ static const char make_pki[] =
     "leaf client-ca client extendedKeyUsage=clientAuth subjectAltName=DNS:operator\n"
     "leaf stranger-ca stranger extendedKeyUsage=clientAuth subjectAltName=DNS:stranger\n";
 
-void rig_begin(void)
+int rig_begin(void **state)
 {
     char names[NETWORKS * RIG_MEMBERS * 24] = "IP:127.0.0.1";
     size_t used = strlen(names);
@@ -102,12 +102,16 @@ void rig_begin(void)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
+    (void)state;
+    return 0;
 }
 
-void rig_end(void)
+int rig_end(void **state)
 {
     ha_tree_remove(pki);
     close(slot_socket);
+    (void)state;
+    return 0;
 }
 
 static void fill(struct rig *rig, int network)

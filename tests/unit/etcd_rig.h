@@ -31,8 +31,9 @@ struct rig {
 };
 
 /* Addresses that no other run uses, and certificates for them. */
-void rig_begin(void);
-void rig_end(void);
+/* The set-up and the end of a group of cmocka's tests. */
+int rig_begin(void **state);
+int rig_end(void **state);
 const char *rig_pki(void);
 
 struct rig *rig_new(int network, const struct fake_setting *settings);

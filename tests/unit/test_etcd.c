@@ -510,20 +510,6 @@ static void test_lagging_learner(void **state)
     rig_free(rig);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    rig_begin();
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    rig_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,5 +528,5 @@ int main(void)
 
     if (getenv("HACTL_TEST_ONLY"))
         cmocka_set_test_filter(getenv("HACTL_TEST_ONLY"));
-    return cmocka_run_group_tests(tests, begin, finish);
+    return cmocka_run_group_tests(tests, rig_begin, rig_end);
 }

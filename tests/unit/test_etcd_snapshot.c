@@ -175,20 +175,6 @@ static void test_stream_words(void **state)
     free(line);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    rig_begin();
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    rig_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,5 +185,5 @@ int main(void)
 
     if (getenv("HACTL_TEST_ONLY"))
         cmocka_set_test_filter(getenv("HACTL_TEST_ONLY"));
-    return cmocka_run_group_tests(tests, begin, finish);
+    return cmocka_run_group_tests(tests, rig_begin, rig_end);
 }
