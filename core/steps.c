@@ -7,6 +7,9 @@
  * which is looked at from outside too. */
 #define ALL_OF_ENDPOINT (HA_SCOPE_CLOUD | HA_SCOPE_BALANCER | HA_SCOPE_ENDPOINT)
 
+/* Many RSA keys take minutes on a slow machine. Nobody waits in the dark: each pause says how many are left. */
+enum { KEYS_MS = 900000 };
+
 /* Deadlines are what the slowest of today's clouds needs, with room. */
 const struct ha_step_type ha_step_types[HA_STEP_KINDS] = {
     [HA_STEP_ADDRESS_RESERVE] = {"address-reserve", "reserve the public address", "address", HA_SCOPE_CLOUD, 120000,
@@ -21,14 +24,14 @@ const struct ha_step_type ha_step_types[HA_STEP_KINDS] = {
     [HA_STEP_FIREWALL_DELETE] = {"firewall-delete", "remove the firewall's rules", "firewall", HA_SCOPE_CLOUD, 180000,
                                  true},
     [HA_STEP_AUTHORITY_CREATE] = {"authority-create", "create the certificate authorities", "certificates",
-                                  HA_SCOPE_ISSUER, 60000, true},
+                                  HA_SCOPE_ISSUER, KEYS_MS, true},
     [HA_STEP_CERTIFICATE_ISSUE] = {"certificate-issue", "issue the certificates of %s", "certificates", HA_SCOPE_ISSUER,
-                                   60000, true},
+                                   KEYS_MS, true},
     [HA_STEP_CERTIFICATE_DELIVER] = {"certificate-deliver",
                                      "deliver new certificates to %s, which reads them as it runs", "certificates",
                                      HA_SCOPE_CLOUD, 120000, true},
-    [HA_STEP_AUTHORITY_ROTATE] = {"authority-rotate", "rotate the authority %s", "certificates", HA_SCOPE_ISSUER, 60000,
-                                  true},
+    [HA_STEP_AUTHORITY_ROTATE] = {"authority-rotate", "rotate the authority %s", "certificates", HA_SCOPE_ISSUER,
+                                  KEYS_MS, true},
     [HA_STEP_CERTIFICATE_RETIRE] = {"certificate-retire", "retire the certificates of %s", "certificates",
                                     HA_SCOPE_ISSUER, 60000, true},
     [HA_STEP_AUTHORITY_DELETE] = {"authority-delete", "remove the certificate authorities and their keys",
