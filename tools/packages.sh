@@ -8,7 +8,7 @@ packages_build="gcc make autoconf automake libtool pkg-config libc6-dev
 # shellcheck disable=SC2034
 packages_run="etcd-server haproxy"
 # shellcheck disable=SC2034
-packages_test="faketime clang g++ valgrind libcmocka-dev libmicrohttpd-dev mandoc shellcheck openssl curl jq procps xz-utils
+packages_test="faketime clang libclang-rt-dev g++ valgrind libcmocka-dev libmicrohttpd-dev mandoc shellcheck openssl curl jq procps xz-utils
     nftables iproute2 e2fsprogs util-linux"
 # Those who judge certificates (tests/judges), and the peers of bench/pki. Of node and kubectl there are packages
 # of other names, too, that cannot be installed beside Debian's.
