@@ -80,9 +80,28 @@ int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struc
 
 /* ---- changes ---------------------------------------------------------------------------------- */
 
-static int group_make(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen, const char *zone)
+/* The network that a replica is in. */
+static int ask_network(struct lb_gce *lb, struct hactl_call *call, const struct hactl_backend_want *backend,
+                       char network[GCE_PATH])
 {
-    char description[128], scope[GCE_NAME + 8];
+    json_t *instance = NULL;
+    int rc = gce_get(lb->gce, call, &instance, "zones/%s/instances/%s", backend->zone, backend->name);
+
+    if (rc == HACTL_E_NOT_FOUND)
+        return lb->host->fail(call, rc, "replica %s does not exist in zone %s", backend->name, backend->zone);
+    snprintf(network, GCE_PATH, "%s",
+             lb_gce_text(json_array_get(json_object_get(instance, "networkInterfaces"), 0), "network"));
+    json_decref(instance);
+    return rc;
+}
+
+/* With the network that its members will be in: a group has it from the first
+ * member otherwise, and cannot be attached before. */
+static int group_make(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
+                      const struct hactl_backend_want *backend)
+{
+    char description[128], scope[GCE_NAME + 8], network[GCE_PATH];
+    const char *zone = backend->zone;
     struct gce_request request;
     json_t *body;
     int rc;
@@ -91,8 +110,11 @@ static int group_make(struct lb_gce *lb, struct hactl_call *call, const struct l
     if (!gce_list_knows(&seen->lists[LB_GCE_GROUPS], scope))
         return lb->host->fail(call, HACTL_E_UNAVAILABLE, "zone %s does not answer: no instance group is made there",
                               zone);
+    rc = ask_network(lb, call, backend, network);
+    if (rc != HACTL_OK)
+        return rc;
     gce_description(description, lb->cluster);
-    body = json_pack("{s:s, s:s}", "name", seen->balancer, "description", description);
+    body = json_pack("{s:s, s:s, s:s}", "name", seen->balancer, "description", description, "network", network);
     if (!body)
         return lb_gce_no_memory(lb, call);
     gce_prepare(&request, "POST", body, "zones/%s/instanceGroups", zone);
@@ -132,6 +154,15 @@ static void add_backend(json_t *backends, const char *link)
     json_array_append_new(backends, json_pack("{s:s, s:s}", "group", link, "balancingMode", "CONNECTION"));
 }
 
+/* A group without one, as others make them, gets it with its first member. */
+static bool has_network(const struct lb_gce_seen *seen, const char *link)
+{
+    char zone[GCE_NAME];
+
+    gce_link_part(link, "zones", zone);
+    return lb_gce_text(lb_gce_seen_group(seen, zone), "network")[0] != '\0';
+}
+
 /* Made just now for a replica that is about to follow. One with somebody in it
  * may be on its way out. */
 static bool is_empty(const struct lb_gce_groups *groups, const struct lb_gce_group *group)
@@ -153,7 +184,8 @@ static json_t *more_backends(const struct lb_gce_seen *seen, const struct lb_gce
     for (size_t i = 0; i < groups->count; i++) {
         const struct lb_gce_group *group = &groups->list[i];
 
-        if (!group->attached && !gce_link_same(group->link, link) && is_empty(groups, group))
+        if (!group->attached && !gce_link_same(group->link, link) && is_empty(groups, group) &&
+            has_network(seen, group->link))
             add_backend(backends, group->link);
     }
     return backends;
@@ -187,7 +219,7 @@ static int prepare_backend(struct lb_gce *lb, struct hactl_call *call, const str
             rc = gce_fail(lb->gce, call, group->members, "instance group %s", gce_link_path(link));
         else if (!lb_gce_group_has(&groups, group, backend->name))
             ready = prepare_member(lb, seen, "addInstances", backend->zone, backend->name, &changes[(*used)++]);
-        if (rc == HACTL_OK && ready && !group->attached)
+        if (rc == HACTL_OK && ready && !group->attached && has_network(seen, link))
             ready = prepare_backends(seen, more_backends(seen, &groups, link), &changes[(*used)++]);
     }
     lb_gce_groups_clear(&groups);
@@ -202,7 +234,7 @@ static int put_behind(struct lb_gce *lb, struct hactl_call *call, const struct l
     int rc;
 
     if (!lb_gce_seen_group(seen, backend->zone))
-        return group_make(lb, call, seen, backend->zone);
+        return group_make(lb, call, seen, backend);
     rc = prepare_backend(lb, call, seen, backend, changes, &used);
     *done = used == 0;
     if (rc == HACTL_OK && used)

@@ -177,6 +177,10 @@ static struct em_answer check_backends(struct em_request *request, json_t *json)
                                       "Must be CONNECTION for this protocol.");
         } else if (!in_region(group, request->scope)) {
             answer = em_error_invalid("resource.backends.group", group->path, "The group lies in another region.");
+        } else if (em_text(group->json, "network") == NULL) {
+            answer = em_error_invalid("resource.backends.group", group->path,
+                                      "Instance group must have a network to be attached to a backend service. Add an "
+                                      "instance to give the instance group a network.");
         } else if (json_object_get(seen, group->path) != NULL) {
             answer = em_error_invalid("resource.backends.group", group->path, "Duplicate instance groups.");
         } else {

@@ -498,7 +498,8 @@ static void test_groups_in_one_change(void **state)
     (void)state;
     assert_int_equal(DO(ENSURE()), HACTL_OK);
     api_change("POST", "zones/us-central1-c/instanceGroups",
-               "{\"name\":\"demo-balancer\",\"description\":\"hactl cluster demo\"}");
+               "{\"name\":\"demo-balancer\",\"description\":\"hactl cluster demo\","
+               "\"network\":\"global/networks/default\"}");
     api_change("POST", "zones/us-central1-f/instanceGroups",
                "{\"name\":\"demo-balancer\",\"description\":\"hactl cluster demo\"}");
     api_change("POST", "zones/us-central1-f/instanceGroups/demo-balancer/addInstances",
@@ -513,6 +514,30 @@ static void test_groups_in_one_change(void **state)
     assert_int_equal(calls_of("regionBackendServices.patch"), 2);
     assert_non_null(listed());
     assert_int_equal(world.call->backend_count, 3);
+}
+
+/* Google attaches no group that has no network. One is made with the network
+ * of its replica; one that has none gets a member first. */
+static void test_groups_network(void **state)
+{
+    (void)state;
+    assert_int_equal(DO(ENSURE()), HACTL_OK);
+    api_change("POST", "zones/us-central1-c/instanceGroups",
+               "{\"name\":\"demo-balancer\",\"description\":\"hactl cluster demo\"}");
+    control("POST", "faults",
+            "{\"method\":\"instanceGroups.addInstances\",\"nth\":1,\"when\":\"before\",\"status\":503,"
+            "\"reason\":\"backendError\"}");
+    assert_int_equal(DO(IN(1)), HACTL_OK);
+    assert_string_equal(
+        get("zones/us-central1-b/instanceGroups/demo-balancer", ".network | split(\"/\")[-3:] | join(\"/\")"),
+        "global/networks/default");
+    assert_string_equal(get("regions/us-central1/backendServices/demo-balancer", ".backends | length"), "1");
+    forget_counts();
+    assert_int_equal(DO(IN(2)), HACTL_OK);
+    assert_int_equal(changing_calls(), 2);
+    assert_string_equal(get("regions/us-central1/backendServices/demo-balancer", ".backends | length"), "2");
+    assert_non_null(listed());
+    assert_int_equal(world.call->backend_count, 2);
 }
 
 /* Unknown is not absent. */
@@ -632,6 +657,7 @@ int main(int argc, char **argv)
         EACH(test_fingerprints),
         EACH(test_side_by_side),
         EACH(test_groups_in_one_change),
+        EACH(test_groups_network),
         EACH(test_what_cannot_be_asked),
         EACH(test_dead_zone),
         EACH(test_lost_replies),
