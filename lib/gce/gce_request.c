@@ -132,7 +132,7 @@ void gce_id_keep(char (**list)[GCE_UUID], size_t *count, const char *id)
 
 static void uuid_text(unsigned char b[16], char out[GCE_UUID])
 {
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x80); /* version 8: of our own making */
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40); /* version 4: what Google's rules for request ids (AIP-155) name */
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
     snprintf(out, GCE_UUID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
              b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
