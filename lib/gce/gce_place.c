@@ -143,13 +143,8 @@ static int ensure(struct gce *gce, struct hactl_call *call)
 
 int gce_region(struct gce *gce, struct hactl_call *call, const char **region)
 {
-    const char *set = gce->host->conf_string(gce->conf, "region");
-    int rc = HACTL_OK;
+    int rc = ensure(gce, call);
 
-    if (set && !gce->region[0])
-        snprintf(gce->region, sizeof(gce->region), "%s", set);
-    else if (!gce->region[0])
-        rc = ensure(gce, call);
     if (rc == HACTL_OK)
         *region = gce->region;
     return rc;

@@ -585,7 +585,7 @@ static void test_request_ids(void **state)
     assert_int_equal(change_once("x"), HACTL_PENDING);
     assert_string_not_equal(script.ids[0], script.ids[4]);
     intent = "11111111-2222-4333-8444-555555555555";
-    assert_int_equal(script.ids[0][14], '8');
+    assert_int_equal(script.ids[0][14], '4');
     /* An operation that failed, as this process knows from its poll, is asked
      * for anew under another id. */
     {
@@ -732,6 +732,11 @@ static void test_zones(void **state)
     assert_int_equal(count, 2);
     assert_true(zones[0].up);
     assert_false(zones[1].up);
+    /* A region that is not there is found before anything is asked of it. */
+    assert_int_equal(open_gce((struct fake_setting[]){{"credentials", "none"}, {"region", "us-west9"}, {NULL, NULL}}),
+                     HACTL_OK);
+    assert_int_equal(gce_region(world.gce, next_call(), &region), HACTL_E_INVALID);
+    assert_non_null(strstr(world.call->text, "no region \"us-west9\""));
     assert_int_equal(
         open_gce((struct fake_setting[]){{"credentials", "none"}, {"zones", "us-central1-b odd-name"}, {NULL, NULL}}),
         HACTL_OK);
