@@ -113,8 +113,9 @@ int cloud_no_memory(const struct cloud *cloud, struct hactl_call *call)
 int cloud_conflict(const struct cloud *cloud, struct hactl_call *call, const char *kind, const char *name)
 {
     return cloud->host->fail(call, HACTL_E_CONFLICT,
-                             "there is a %s %s already, and it does not carry the label " GCE_LABEL_CLUSTER
-                             "=%s: remove it, or name the cluster otherwise",
+                             "there is a %s %s already, and neither its label " GCE_LABEL_CLUSTER
+                             " nor its description says that it is of cluster %s: remove it, or name the cluster "
+                             "otherwise",
                              kind, name, cloud->cluster);
 }
 

@@ -87,17 +87,23 @@ int cloud_subnetwork(struct cloud *cloud, struct hactl_call *call, const char **
 
 /* ---- emit ------------------------------------------------------------------------ */
 
-/* The name that the core knows it by: the replica's, respectively the cluster's. */
+/* The name that the core knows it by: the replica's, respectively the cluster's.
+ * Google gives an address its labels by a call of their own only, so whose it
+ * is stands in the description: "hactl cluster CLUSTER replica REPLICA". */
 static const char *core_name(const struct cloud *cloud, const json_t *address, char out[GCE_NAME])
 {
-    const char *replica = cloud_text(json_object_get(address, "labels"), GCE_LABEL_REPLICA);
-    const char *description = strstr(cloud_text(address, "description"), " replica ");
+    static const char word[] = " replica ";
+    const char *description = cloud_text(address, "description");
+    char ours[128];
 
     if (strcmp(cloud_text(address, "addressType"), "INTERNAL") != 0)
         return cloud->cluster;
-    if (!replica[0] && description)
-        replica = description + strlen(" replica ");
-    snprintf(out, GCE_NAME, "%s", replica[0] ? replica : cloud_text(address, "name"));
+    gce_description(ours, cloud->cluster);
+    if (strncmp(description, ours, strlen(ours)) == 0 &&
+        strncmp(description + strlen(ours), word, sizeof(word) - 1) == 0)
+        snprintf(out, GCE_NAME, "%s", description + strlen(ours) + sizeof(word) - 1);
+    else
+        snprintf(out, GCE_NAME, "%s", cloud_text(address, "name"));
     return out;
 }
 
@@ -152,8 +158,7 @@ static json_t *body_of(struct cloud *cloud, const char *resource, enum hactl_add
     snprintf(whole, sizeof(whole), "%s%s%s", description, internal ? " replica " : "", internal ? instance : "");
     if (!body || json_object_set_new(body, "name", json_string(resource)) < 0 ||
         json_object_set_new(body, "description", json_string(whole)) < 0 ||
-        json_object_set_new(body, "addressType", json_string(internal ? "INTERNAL" : "EXTERNAL")) < 0 ||
-        json_object_set_new(body, "labels", gce_labels(cloud->cluster, internal ? instance : NULL)) < 0)
+        json_object_set_new(body, "addressType", json_string(internal ? "INTERNAL" : "EXTERNAL")) < 0)
         goto out;
     if (internal) {
         json_object_set_new(body, "subnetwork", json_string(subnetwork));

@@ -370,7 +370,7 @@ static struct em_answer start_insert(struct em_request *request, const char *ip,
 
     em_set(request->body, "address", NULL);
     em_set(request->body, "status", "RESERVING");
-    em_labels_prepare(request->body);
+    em_labels_prepare_none(request->body);
     address = em_store_add(request->project, request->scope, &em_address_type, name, json_incref(request->body));
     em_set(made(&reserved), key, address->path);
     return em_operation_start_alone(request, address, "insert", insert_done, json_pack("{s:s}", "ip", ip));

@@ -188,7 +188,7 @@ static struct em_answer insert(struct em_request *request)
     if (answer.status == 0) {
         em_set(json, "IPAddress", NULL); /* shown when it has it */
         em_set_fingerprint(json, "fingerprint");
-        em_labels_prepare(json);
+        em_labels_prepare_none(json);
         answer = em_operation_start_alone(request,
                                           em_store_add(request->project, request->scope, &em_forwarding_rule_type,
                                                        em_text(json, "name"), json_incref(json)),

@@ -56,6 +56,12 @@ void em_labels_prepare(json_t *json)
     em_set_fingerprint(json, "labelFingerprint");
 }
 
+void em_labels_prepare_none(json_t *json)
+{
+    json_object_del(json, "labels");
+    em_labels_prepare(json);
+}
+
 struct em_answer em_fingerprint_check(const json_t *given, const json_t *current, const char *name, const char *what)
 {
     if (em_fingerprint_equal(em_text(given, name), em_text(current, name))) {

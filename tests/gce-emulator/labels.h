@@ -9,6 +9,8 @@
 struct em_answer em_insert_check(const struct em_request *request);
 /* Gives a new resource of a type with labels its first fingerprint. */
 void em_labels_prepare(json_t *json);
+/* The same of a type whose labels come by setLabels only: what an insert says of them is not heard. */
+void em_labels_prepare_none(json_t *json);
 /* The method setLabels of every type. */
 em_handler em_set_labels;
 /* A fingerprint that the client had to know; status 0: it is the right one. */

@@ -55,6 +55,8 @@ static void close_cloud(void)
     world.conf = NULL;
 }
 
+static const char *cluster_name = "demo";
+
 static int open_with(const struct fake_setting *more)
 {
     struct fake_setting settings[24] = {{"zones", "us-central1-b us-central1-c us-central1-f"},
@@ -66,7 +68,7 @@ static int open_with(const struct fake_setting *more)
     close_cloud();
     for (; more && more->key; more++)
         settings[count++] = *more;
-    world.conf = fake_conf_new(cloud_keys, settings, "cloud", "demo", world.directory);
+    world.conf = fake_conf_new(cloud_keys, settings, "cloud", cluster_name, world.directory);
     return hactl_plugin.open(&fake_host, world.conf, next_call(), &world.self);
 }
 
@@ -84,6 +86,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    cluster_name = "demo";
     close_cloud();
     fake_call_free(world.call);
     world.call = NULL;
@@ -241,6 +244,19 @@ static void test_addresses(void **state)
     assert_int_equal(reserve("demo", HACTL_ADDRESS_EXTERNAL), HACTL_E_QUOTA);
     assert_non_null(strstr(world.call->text, "STATIC_ADDRESSES"));
     assert_non_null(strstr(world.call->text, "us-central1"));
+}
+
+/* Addresses have no labels from the beginning: their descriptions tell whose they are, whatever the cluster is called.
+ */
+static void test_addresses_told_apart(void **state)
+{
+    (void)state;
+    cluster_name = "replica";
+    assert_int_equal(open_with(NULL), HACTL_OK);
+    assert_int_equal(reserve("replica-1", HACTL_ADDRESS_INTERNAL), HACTL_OK);
+    assert_string_equal(listed_address(HACTL_ADDRESS_INTERNAL)->name, "replica-1");
+    assert_int_equal(reserve("replica-1", HACTL_ADDRESS_INTERNAL), HACTL_OK);
+    assert_int_equal(calls_of("addresses.insert"), 1);
 }
 
 static void test_instances(void **state)
@@ -983,11 +999,13 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_zones_and_check),   EACH(test_addresses),       EACH(test_instances),    EACH(test_lone_disk),
-        EACH(test_inheritance),       EACH(test_side_by_side),    EACH(test_claim),        EACH(test_reach),
-        EACH(test_temporary_address), EACH(test_tunnel),          EACH(test_firewall),     EACH(test_deliver),
-        EACH(test_deliver_sealed),    EACH(test_keep_running),    EACH(test_requests),     EACH(test_unit_log),
-        EACH(test_dead_zone),         EACH(test_stock_and_quota), EACH(test_lost_replies), EACH(test_whole_life),
+        EACH(test_zones_and_check),   EACH(test_addresses),      EACH(test_addresses_told_apart),
+        EACH(test_instances),         EACH(test_lone_disk),      EACH(test_inheritance),
+        EACH(test_side_by_side),      EACH(test_claim),          EACH(test_reach),
+        EACH(test_temporary_address), EACH(test_tunnel),         EACH(test_firewall),
+        EACH(test_deliver),           EACH(test_deliver_sealed), EACH(test_keep_running),
+        EACH(test_requests),          EACH(test_unit_log),       EACH(test_dead_zone),
+        EACH(test_stock_and_quota),   EACH(test_lost_replies),   EACH(test_whole_life),
     };
 
     if (argc > 3 && strcmp(argv[1], "tunnel") == 0)
