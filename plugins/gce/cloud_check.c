@@ -46,26 +46,60 @@ static int prepare(struct cloud *cloud, struct hactl_call *call, struct gce_requ
     return HACTL_OK;
 }
 
-/* What three replicas and their balancer take of a region's quota at least. */
-static void judge_quotas(struct cloud *cloud, struct hactl_call *call, const json_t *region)
+/* What three replicas take of a region's quotas at least. */
+enum { REPLICAS = 3, DISK_GB = 20 };
+
+/* Gigabytes of disks that count against that quota: Google has one for magnetic disks and one for all on flash. */
+static double disks_of(const struct cloud *cloud, const char *metric)
 {
     static const struct {
-        const char *metric;
-        double needed;
-    } needs[] = {{"CPUS", 6}, {"STATIC_ADDRESSES", 1}, {"INSTANCES", 3}, {"IN_USE_ADDRESSES", 1}};
+        const char *size, *type, *standard;
+    } disks[] = {{"boot_disk_gb", "boot_disk_type", "pd-balanced"}, {"data_disk_gb", "data_disk_type", "pd-ssd"}};
+    double sum = 0;
+
+    for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+        const char *set = cloud_setting(cloud, disks[i].type);
+        const char *type = gce_link_name(set ? set : disks[i].standard);
+        int64_t gigabytes = cloud->host->conf_integer(cloud->conf, disks[i].size);
+
+        if (strncmp(type, "pd-", 3) == 0 &&
+            strcmp(metric, strcmp(type, "pd-standard") == 0 ? "DISKS_TOTAL_GB" : "SSD_TOTAL_GB") == 0)
+            sum += REPLICAS * (double)(gigabytes > 0 ? gigabytes : DISK_GB);
+    }
+    return sum;
+}
+
+static double needed_of(const struct cloud *cloud, const char *metric, const json_t *machine_type)
+{
+    int64_t cpus = ha_json_i64(machine_type, "guestCpus");
+
+    if (strcmp(metric, "CPUS") == 0)
+        return REPLICAS * (double)(cpus > 0 ? cpus : 2);
+    if (strcmp(metric, "INSTANCES") == 0)
+        return REPLICAS;
+    if (strcmp(metric, "STATIC_ADDRESSES") == 0)
+        return 1;
+    /* One replica alone has the public address instead of its own. */
+    if (strcmp(metric, "IN_USE_ADDRESSES") == 0)
+        return cloud_wants_ephemeral(cloud) ? REPLICAS : 1;
+    return disks_of(cloud, metric);
+}
+
+static void judge_quotas(struct cloud *cloud, struct hactl_call *call, const json_t *region, const json_t *machine_type)
+{
     size_t index;
     json_t *quota;
 
     json_array_foreach(json_object_get(region, "quotas"), index, quota)
     {
+        const char *metric = cloud_text(quota, "metric");
+        double needed = needed_of(cloud, metric, machine_type);
         double left =
             json_number_value(json_object_get(quota, "limit")) - json_number_value(json_object_get(quota, "usage"));
 
-        for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
-            if (strcmp(cloud_text(quota, "metric"), needs[i].metric) == 0 && left < needs[i].needed)
-                cloud->host->log(call, HACTL_LOG_WARNING,
-                                 "quota %s of region %s has %g left; three replicas take about %g", needs[i].metric,
-                                 cloud_text(region, "name"), left, needs[i].needed);
+        if (needed > 0 && left < needed)
+            cloud->host->log(call, HACTL_LOG_WARNING, "quota %s of region %s has %g left; three replicas take about %g",
+                             metric, cloud_text(region, "name"), left, needed);
     }
 }
 
@@ -79,7 +113,7 @@ static int judge(struct cloud *cloud, struct hactl_call *call, const struct gce_
         if (questions[i].code != HACTL_OK)
             return gce_fail(cloud->gce, call, &questions[i], "%s", names[i]);
     }
-    judge_quotas(cloud, call, questions[REGION].json);
+    judge_quotas(cloud, call, questions[REGION].json, questions[MACHINE_TYPE].json);
     if (cloud->reach == CLOUD_REACH_INTERNAL && !cloud->host->conf_list(cloud->conf, "admin_ranges", 0))
         cloud->host->log(call, HACTL_LOG_WARNING,
                          "admin_ranges is not set: no firewall rule lets hactl reach the replicas' etcd, unless the "

@@ -72,7 +72,7 @@ static void judge_quotas(struct lb_gce *lb, struct hactl_call *call, const json_
     static const struct {
         const char *metric;
         double needed;
-    } needs[] = {{"FORWARDING_RULES", 2}, {"IN_USE_ADDRESSES", 1}};
+    } needs[] = {{"FORWARDING_RULES", 2}, {"EXTERNAL_NETWORK_LB_FORWARDING_RULES", 2}, {"IN_USE_ADDRESSES", 2}};
     size_t index;
     json_t *quota;
 

@@ -114,7 +114,8 @@ static struct em_answer disk_insert(struct em_request *request)
         return answer;
     }
     region = em_region_of(request->scope);
-    answer = em_quotas_check(request->project, region, "DISKS_TOTAL_GB", (double)em_number(request->body, "sizeGb", 0));
+    answer = em_quotas_check(request->project, region, em_quotas_disk_metric(em_text(request->body, "type")),
+                             (double)em_number(request->body, "sizeGb", 0));
     free(region);
     if (answer.status != 0) {
         return answer;

@@ -150,7 +150,7 @@ static json_t *stock_error(const struct em_resource *instance)
 /* The quotas count what is there, and the new instance is. */
 static json_t *quota_error(const struct em_resource *instance)
 {
-    static const char *const metrics[] = {"CPUS", "INSTANCES", "IN_USE_ADDRESSES", "DISKS_TOTAL_GB"};
+    static const char *const metrics[] = {"CPUS", "INSTANCES", "IN_USE_ADDRESSES", "DISKS_TOTAL_GB", "SSD_TOTAL_GB"};
     char *region = em_region_of(instance->collection->scope);
     json_t *error = NULL;
 

@@ -23,9 +23,28 @@ static double cpus(const struct em_resource *resource)
     return type == NULL ? 1 : (double)em_number(type->json, "guestCpus", 1);
 }
 
-static double gigabytes(const struct em_resource *disk)
+const char *em_quotas_disk_metric(const char *type)
 {
-    return (double)em_number(disk->json, "sizeGb", 0);
+    const char *name = type == NULL ? "" : strrchr(type, '/') == NULL ? type : strrchr(type, '/') + 1;
+
+    return strcmp(name, "pd-ssd") == 0 || strcmp(name, "pd-balanced") == 0 ? "SSD_TOTAL_GB" : "DISKS_TOTAL_GB";
+}
+
+static double gigabytes(const struct em_resource *disk, const char *metric)
+{
+    bool counts = strcmp(em_quotas_disk_metric(em_text(disk->json, "type")), metric) == 0;
+
+    return counts ? (double)em_number(disk->json, "sizeGb", 0) : 0;
+}
+
+static double flash_gigabytes(const struct em_resource *disk)
+{
+    return gigabytes(disk, "SSD_TOTAL_GB");
+}
+
+static double magnetic_gigabytes(const struct em_resource *disk)
+{
+    return gigabytes(disk, "DISKS_TOTAL_GB");
 }
 
 static double external_static(const struct em_resource *address)
@@ -59,7 +78,8 @@ static struct metric {
     {"INSTANCES", true, &em_instance_type, 24000, NULL, 0},
     {"IN_USE_ADDRESSES", true, &em_instance_type, 24000, external_in_use, 0},
     {"STATIC_ADDRESSES", true, &em_address_type, 8000, external_static, 0},
-    {"DISKS_TOTAL_GB", true, &em_disk_type, 4096000, gigabytes, 0},
+    {"DISKS_TOTAL_GB", true, &em_disk_type, 4096000, magnetic_gigabytes, 0},
+    {"SSD_TOTAL_GB", true, &em_disk_type, 4096000, flash_gigabytes, 0},
     {"FORWARDING_RULES", false, &em_forwarding_rule_type, 15000, NULL, 0},
     {"TARGET_POOLS", false, &em_target_pool_type, 15000, NULL, 0},
     {"BACKEND_SERVICES", false, &em_backend_service_type, 15000, NULL, 0},

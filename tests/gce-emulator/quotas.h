@@ -16,5 +16,7 @@ struct em_answer em_quotas_check(const char *project, const char *region, const 
 /* The error of an operation; NULL: it fits. */
 json_t *em_quotas_error(const char *project, const char *region, const char *metric, double more);
 void em_quotas_clear(void);
+/* The metric that a disk of that type counts against. */
+const char *em_quotas_disk_metric(const char *type);
 
 #endif
