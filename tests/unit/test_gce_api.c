@@ -611,6 +611,21 @@ static void test_request_ids(void **state)
     }
 }
 
+/* Google answers a POST that does not say how long its body is with 411, also where there is none (deleteAccessConfig).
+ */
+static void test_length(void **state)
+{
+    struct gce_request request;
+
+    (void)state;
+    open_none();
+    script.body = RUNNING;
+    gce_prepare(&request, "POST", NULL, "zones/a/instances/b/deleteAccessConfig?networkInterface=nic0");
+    assert_int_equal(gce_change(world.gce, next_call(), &request, 1, "x"), HACTL_PENDING);
+    assert_non_null(strstr(script.last_head, "\r\nContent-Length: 0"));
+    gce_request_clear(&request);
+}
+
 /* ---- operations ----------------------------------------------------------------------------- */
 
 static void test_operations(void **state)
@@ -817,10 +832,10 @@ int main(void)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_service_account), EACH(test_refresh),    EACH(test_user),    EACH(test_impersonation),
-        EACH(test_token_file),      EACH(test_denied),     EACH(test_project), EACH(test_errors),
-        EACH(test_request_ids),     EACH(test_operations), EACH(test_lists),   EACH(test_zones),
-        EACH(test_links),           EACH(test_urls),
+        EACH(test_service_account), EACH(test_refresh), EACH(test_user),       EACH(test_impersonation),
+        EACH(test_token_file),      EACH(test_denied),  EACH(test_project),    EACH(test_errors),
+        EACH(test_request_ids),     EACH(test_length),  EACH(test_operations), EACH(test_lists),
+        EACH(test_zones),           EACH(test_links),   EACH(test_urls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
