@@ -165,9 +165,14 @@ static struct em_answer check_backends(struct em_request *request, json_t *json)
 
     json_array_foreach(backends, i, backend)
     {
-        struct em_resource *group =
-            em_links_member(request, backend, "group", request->scope, "instanceGroups", &answer);
+        const char *given = em_text(backend, "group");
+        struct em_resource *group;
 
+        if (given != NULL && strncmp(given, "https://", 8) != 0 && strncmp(given, "http://", 7) != 0) {
+            answer = em_error_invalid("resource.backends.group", given, "The URL is malformed: it must be whole.");
+            break;
+        }
+        group = em_links_member(request, backend, "group", request->scope, "instanceGroups", &answer);
         if (group == NULL) {
             break;
         }

@@ -96,7 +96,7 @@ async function main() {
             instanceGroupsAddInstancesRequestResource: {instances: [{instance: `zones/${zone}/instances/m1`}]}}))[0]);
         await finish((await services.insert({project, region, backendServiceResource: {name: 'bs',
             protocol: 'TCP', loadBalancingScheme: 'EXTERNAL', healthChecks: [`regions/${region}/healthChecks/hc`],
-            backends: [{group: `zones/${zone}/instanceGroups/ig`}]}}))[0]);
+            backends: [{group: `https://www.googleapis.com/compute/v1/projects/${project}/zones/${zone}/instanceGroups/ig`}]}}))[0]);
         await finish((await rules.insert({project, region, forwardingRuleResource: {name: 'fr', portRange: '443',
             IPAddress: `regions/${region}/addresses/ip`,
             backendService: `regions/${region}/backendServices/bs`}}))[0]);
