@@ -165,7 +165,7 @@ static json_t *body_of(struct cloud *cloud, const char *resource, enum hactl_add
         json_object_set_new(body, "purpose", json_string("GCE_ENDPOINT"));
         if (existing && cloud_internal_address(existing)[0]) /* it has one: that is the one to keep */
             json_object_set_new(body, "address", json_string(cloud_internal_address(existing)));
-    } else if (strcmp(cloud->host->conf_string(cloud->conf, "network_tier"), "PREMIUM") != 0) {
+    } else { /* said even if it is the standard: a project may have another */
         json_object_set_new(body, "networkTier", json_string(cloud->host->conf_string(cloud->conf, "network_tier")));
     }
     return body;

@@ -239,10 +239,16 @@ void em_addresses_conflict_at_request(bool at_request)
     conflict_at_request = at_request;
 }
 
-struct em_answer em_addresses_check(const char *ip)
+struct em_answer em_addresses_check(const char *ip, const char *tier)
 {
     const char *user = ip == NULL ? NULL : em_text(users, ip);
+    const struct em_resource *address = ip == NULL ? NULL : em_store_find(em_text(reserved, ip));
+    const char *its = address == NULL ? NULL : em_text(address->json, "networkTier");
 
+    if (its != NULL && strcmp(its, tier) != 0) {
+        return em_error(400, "invalid", "The network tier of external IP address %s is %s, and must be the same here.",
+                        ip, its);
+    }
     if (!conflict_at_request || user == NULL) {
         return (struct em_answer){0};
     }

@@ -24,8 +24,8 @@ const char *em_addresses_user(const char *ip);
 
 /* Conflicts are found when the operation runs (as the real one mostly does), or already at the request. */
 void em_addresses_conflict_at_request(bool at_request);
-/* In the second case: the error; status 0: the address is free. */
-struct em_answer em_addresses_check(const char *ip);
+/* Status 0: it can be had by something of that network tier, and, in the second case, nobody has it. */
+struct em_answer em_addresses_check(const char *ip, const char *tier);
 void em_addresses_clear(void);
 
 extern const struct em_type em_address_type;

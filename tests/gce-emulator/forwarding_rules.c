@@ -183,7 +183,7 @@ static struct em_answer insert(struct em_request *request)
         if (ip == NULL) {
             return answer;
         }
-        answer = em_addresses_check(ip);
+        answer = em_addresses_check(ip, em_text(json, "networkTier"));
     }
     if (answer.status == 0) {
         em_set(json, "IPAddress", NULL); /* shown when it has it */

@@ -61,7 +61,7 @@ static struct em_answer complete_access(struct em_request *request, json_t *acce
         ip = em_addresses_literal(request, region, em_text(access, "natIP"), "natIP", &answer);
         if (ip != NULL) {
             em_set(access, "natIP", ip);
-            answer = em_addresses_check(ip);
+            answer = em_addresses_check(ip, em_text(access, "networkTier"));
         }
     }
     free(ip);

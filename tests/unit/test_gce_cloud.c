@@ -438,6 +438,23 @@ static void test_claim(void **state)
     assert_non_null(strstr(listed_address(HACTL_ADDRESS_EXTERNAL)->holder, "instances/stranger"));
 }
 
+/* Address, access config and rule have to be of one tier, which a project may have another standard for. */
+static void test_tier(void **state)
+{
+    static const char *const tiers[] = {"PREMIUM", "STANDARD"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        control("POST", "reset", NULL);
+        assert_int_equal(open_with((struct fake_setting[]){{"network_tier", tiers[i]}, {NULL, NULL}}), HACTL_OK);
+        make("demo-1", "us-central1-b");
+        assert_int_equal(reserve("demo", HACTL_ADDRESS_EXTERNAL), HACTL_OK);
+        assert_string_equal(api_filter("GET", "regions/us-central1/addresses/demo-ip", NULL, ".networkTier"), tiers[i]);
+        assert_int_equal(DO(cloud()->claim(world.self, world.call, address_text, "demo-1", 443, 443)), HACTL_OK);
+        assert_string_equal(listed_address(HACTL_ADDRESS_EXTERNAL)->instance, "demo-1");
+    }
+}
+
 static void test_reach(void **state)
 {
     char address[64], internal[64];
@@ -999,13 +1016,28 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_zones_and_check),   EACH(test_addresses),      EACH(test_addresses_told_apart),
-        EACH(test_instances),         EACH(test_lone_disk),      EACH(test_inheritance),
-        EACH(test_side_by_side),      EACH(test_claim),          EACH(test_reach),
-        EACH(test_temporary_address), EACH(test_tunnel),         EACH(test_firewall),
-        EACH(test_deliver),           EACH(test_deliver_sealed), EACH(test_keep_running),
-        EACH(test_requests),          EACH(test_unit_log),       EACH(test_dead_zone),
-        EACH(test_stock_and_quota),   EACH(test_lost_replies),   EACH(test_whole_life),
+        EACH(test_zones_and_check),
+        EACH(test_addresses),
+        EACH(test_addresses_told_apart),
+        EACH(test_instances),
+        EACH(test_lone_disk),
+        EACH(test_inheritance),
+        EACH(test_side_by_side),
+        EACH(test_claim),
+        EACH(test_tier),
+        EACH(test_reach),
+        EACH(test_temporary_address),
+        EACH(test_tunnel),
+        EACH(test_firewall),
+        EACH(test_deliver),
+        EACH(test_deliver_sealed),
+        EACH(test_keep_running),
+        EACH(test_requests),
+        EACH(test_unit_log),
+        EACH(test_dead_zone),
+        EACH(test_stock_and_quota),
+        EACH(test_lost_replies),
+        EACH(test_whole_life),
     };
 
     if (argc > 3 && strcmp(argv[1], "tunnel") == 0)
