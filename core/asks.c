@@ -3,12 +3,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/call_internal.h"
 #include "core/delivery.h"
 #include "core/wants.h"
 #include "core/session_internal.h"
 
+enum { REACH_PAUSE_MS = 50 };
 enum { LIST_TIMEOUT_MS = 5000, REACHES_TIMEOUT_MS = 5000, PROBE_TIMEOUT_MS = 1500, CHECK_TIMEOUT_MS = 10000 };
 
 /* What a call is given. Lives in its own arena, freed with the call. */
@@ -53,8 +55,8 @@ static struct hactl_call *ask(struct ha_session *session, struct ha_instance *in
 
 /* ---- the operations, entered by the worker */
 
-/* One that cannot be reached just now is simply not noted. */
-static void find_reach(struct hactl_call *c, const char *instance, uint16_t port)
+/* One that cannot be reached just now is simply not noted. Whether a way is being made. */
+static bool find_reach(struct hactl_call *c, const char *instance, uint16_t port)
 {
     struct ha_found *found = ARGUMENTS(c)->found;
     size_t before = c->reach_count;
@@ -64,25 +66,46 @@ static void find_reach(struct hactl_call *c, const char *instance, uint16_t port
         c->retry_after_ms = 0;
     }
     if (rc != HACTL_OK || c->reach_count == before)
-        return;
+        return rc == HACTL_E_BUSY;
     found->items[found->count].name = instance;
     found->items[found->count].port = port;
     found->items[found->count++].record = before;
+    return false;
+}
+
+/* All ways are begun before the first is waited for: a tunnel takes seconds until it leads anywhere. */
+static void find_reaches(struct hactl_call *c)
+{
+    struct {
+        const char *instance;
+        uint16_t port;
+    } making[HA_FOUND];
+    int count = 0, kept;
+    for (size_t i = 0; i < c->instance_count; i++)
+        for (const uint16_t *port = ARGUMENTS(c)->ports; *port; port++)
+            if (c->instances[i].state == HACTL_INSTANCE_RUNNING && ARGUMENTS(c)->found->count + count < HA_FOUND &&
+                ha_now_ms() < c->deadline_ms && find_reach(c, c->instances[i].name, *port)) {
+                making[count].instance = c->instances[i].name;
+                making[count++].port = *port;
+            }
+    for (; count > 0 && ha_now_ms() < c->deadline_ms && !(c->interruptible && ha_cancelled()); count = kept) {
+        nanosleep(&(struct timespec){.tv_nsec = REACH_PAUSE_MS * 1000000L}, NULL);
+        kept = 0;
+        for (int i = 0; i < count; i++)
+            if (find_reach(c, making[i].instance, making[i].port))
+                making[kept++] = making[i];
+    }
 }
 
 /* What runs is asked for its reach at once: it saves a round trip per replica.
  * A slow list leaves the reaches their own time. */
 static int run_cloud_list(struct hactl_call *c)
 {
-    const struct arguments *a = ARGUMENTS(c);
     c->deadline_ms -= REACHES_TIMEOUT_MS;
     int rc = OPS(c, cloud)->list(SELF(c), c);
     c->deadline_ms += REACHES_TIMEOUT_MS;
-    for (size_t i = 0; rc == HACTL_OK && i < c->instance_count; i++)
-        for (const uint16_t *port = a->ports; *port; port++)
-            if (c->instances[i].state == HACTL_INSTANCE_RUNNING && a->found->count < HA_FOUND &&
-                ha_now_ms() < c->deadline_ms)
-                find_reach(c, c->instances[i].name, *port);
+    if (rc == HACTL_OK)
+        find_reaches(c);
     return rc;
 }
 static int run_zones(struct hactl_call *c)

@@ -555,7 +555,7 @@ struct hactl_cloud_ops {
                  uint16_t instance_port);
     int (*release)(void *self, struct hactl_call *call, const char *address, const char *instance);
     /* Where to dial that port of that instance from here. Emits one reach.
-     * HACTL_E_BUSY while a way is being made. */
+     * HACTL_E_BUSY while a way is being made: asked again, for a few seconds. */
     int (*reach)(void *self, struct hactl_call *call, const char *instance, uint16_t port);
     /* [O] Who may reach what. Both or neither. */
     int (*firewall_ensure)(void *self, struct hactl_call *call, const struct hactl_firewall_want *want);

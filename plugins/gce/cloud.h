@@ -46,6 +46,7 @@ struct cloud {
     enum cloud_reach reach;
     char tag[GCE_NAME]; /* network tag of the replicas */
     char subnetwork[GCE_PATH];
+    char tunnel_said[320]; /* why a tunnel has ended, as it was said last */
     struct cloud_seen seen;
 };
 

@@ -19,13 +19,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/process.h"
 
-enum { ARGUMENTS = 64, STOP_MS = 2000 };
+enum { ARGUMENTS = 64, STOP_MS = 2000, AGAIN_S = 3 };
+#define LOG_LIMIT ((size_t)1 << 20)
 
 /* ---- the command ------------------------------------------------------------------------- */
 
@@ -167,16 +170,28 @@ static void end(const char *directory)
     ha_tree_remove(directory);
 }
 
-/* Calls for every tunnel; the first for which `wanted` says yes stays in `found`. */
-static bool each(const struct cloud *cloud, const char *instance, unsigned port, bool stop, struct tunnel *found)
+/* One that ended as soon as it was started is not started again at once. */
+static bool is_young(const char *pid_path)
+{
+    struct stat about;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return stat(pid_path, &about) == 0 && now.tv_sec - about.st_mtime >= 0 && now.tv_sec - about.st_mtime < AGAIN_S;
+}
+
+/* Looks through the tunnels to that port, any if 0; with `stop` ends them all.
+ * True: `found` is one that runs, or, with `ended`, one that has just ended. */
+static bool each(const struct cloud *cloud, const char *instance, unsigned port, bool stop, struct tunnel *found,
+                 bool *ended)
 {
     char path[PATH_MAX], one[PATH_MAX + 300], name[GCE_NAME], pid_path[PATH_MAX + 310];
     DIR *directory = tunnels_path(cloud, path) ? opendir(path) : NULL;
     struct dirent *entry;
     unsigned its_port, local_port;
-    bool alive = false;
+    bool kept = false;
 
-    while (directory && !alive && (entry = readdir(directory))) {
+    while (directory && !kept && (entry = readdir(directory))) {
         pid_t pid;
 
         if (!parse_name(entry->d_name, name, &its_port, &local_port) || (instance && strcmp(instance, name) != 0) ||
@@ -184,15 +199,36 @@ static bool each(const struct cloud *cloud, const char *instance, unsigned port,
             continue;
         snprintf(one, sizeof(one), "%s/%s", path, entry->d_name);
         snprintf(pid_path, sizeof(pid_path), "%s/pid", one);
-        alive = !stop && ha_daemon_state(pid_path, &pid) == HA_PROCESS_RUNNING;
-        if (!alive)
+        kept = !stop && (ha_daemon_state(pid_path, &pid) == HA_PROCESS_RUNNING || (*ended = is_young(pid_path)));
+        if (!kept) {
             end(one);
-        else if (found)
+        } else {
             found->local_port = (uint16_t)local_port;
+            snprintf(found->directory, sizeof(found->directory), "%.*s", PATH_MAX - 1, one);
+        }
     }
     if (directory)
         closedir(directory);
-    return alive;
+    return kept;
+}
+
+/* What it wrote last, for the error. */
+static void last_words(const struct tunnel *tunnel, char *out, size_t size)
+{
+    char path[PATH_MAX + 8], *text = NULL, *line;
+    size_t length = 0;
+
+    snprintf(path, sizeof(path), "%s/log", tunnel->directory);
+    snprintf(out, size, "it wrote nothing");
+    if (ha_file_read(path, LOG_LIMIT, &text, &length) < 0)
+        return;
+    while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == ' '))
+        text[--length] = '\0';
+    line = strrchr(text, '\n');
+    line = line ? line + 1 : text;
+    if (line[0])
+        snprintf(out, size, "%s", line);
+    free(text);
 }
 
 void cloud_tunnels_stop(struct cloud *cloud, const char *instance)
@@ -201,19 +237,37 @@ void cloud_tunnels_stop(struct cloud *cloud, const char *instance)
 
     if (cloud->reach != CLOUD_REACH_TUNNEL)
         return;
-    each(cloud, instance, 0, true, NULL);
+    each(cloud, instance, 0, true, NULL, NULL);
     if (tunnels_path(cloud, path))
         rmdir(path); /* if it is empty */
+}
+
+/* Whoever waits for the replica is not told why it is not reached: so it is said here, once. */
+static int say_ended(struct cloud *cloud, struct hactl_call *call, const struct tunnel *tunnel)
+{
+    char words[200], text[sizeof(cloud->tunnel_said)];
+
+    last_words(tunnel, words, sizeof(words));
+    snprintf(text, sizeof(text), "the tunnel to replica %s port %u has ended: %s", tunnel->instance, tunnel->port,
+             words);
+    if (strcmp(text, cloud->tunnel_said) != 0)
+        cloud->host->log(call, HACTL_LOG_WARNING, "%s", text);
+    snprintf(cloud->tunnel_said, sizeof(cloud->tunnel_said), "%s", text);
+    return cloud->host->fail(call, HACTL_E_UNAVAILABLE, "%s", text);
 }
 
 static int reach_by_tunnel(struct cloud *cloud, struct hactl_call *call, struct tunnel *tunnel)
 {
     char path[PATH_MAX];
+    bool ended = false;
     int rc = gce_project(cloud->gce, call, &tunnel->project);
 
     if (rc != HACTL_OK)
         return rc;
-    if (!each(cloud, tunnel->instance, tunnel->port, false, tunnel)) {
+    if (each(cloud, tunnel->instance, tunnel->port, false, tunnel, &ended)) {
+        if (ended)
+            return say_ended(cloud, call, tunnel);
+    } else {
         tunnel->local_port = free_port();
         if (!tunnels_path(cloud, path) ||
             (size_t)snprintf(tunnel->directory, sizeof(tunnel->directory), "%.*s/%s-%u-%u", PATH_MAX - 128, path,
@@ -239,7 +293,7 @@ static int find(struct cloud *cloud, struct hactl_call *call, const char *name, 
     if (rc == HACTL_E_NOT_FOUND || (rc == HACTL_OK && !*instance))
         return cloud->host->fail(call, HACTL_E_NOT_FOUND, "replica %s does not exist", name);
     if (rc == HACTL_OK && !cloud_internal_address(*instance)[0])
-        rc = cloud->host->fail(call, HACTL_E_BUSY, "replica %s has no address yet", name);
+        rc = cloud->host->fail(call, HACTL_E_UNAVAILABLE, "replica %s has no address yet", name);
     return rc;
 }
 
@@ -255,7 +309,8 @@ int cloud_reach(struct cloud *cloud, struct hactl_call *call, const char *instan
     if (cloud->reach == CLOUD_REACH_EXTERNAL) {
         reach.host = cloud_external_address(found);
         if (!reach.host[0])
-            rc = cloud->host->fail(call, HACTL_E_BUSY, "replica %s has no external address at the moment", instance);
+            rc = cloud->host->fail(call, HACTL_E_UNAVAILABLE, "replica %s has no external address at the moment",
+                                   instance);
     } else if (cloud->reach == CLOUD_REACH_TUNNEL) {
         struct tunnel tunnel = {.instance = instance, .address = reach.verify, .port = port};
 

@@ -477,7 +477,7 @@ static void test_reach(void **state)
     assert_int_equal(listed("demo-1")->temporary_address, HACTL_YES);
     assert_int_equal(DO(cloud()->temporary_address_destroy(world.self, world.call, "demo-1")), HACTL_OK);
     assert_int_equal(listed("demo-1")->temporary_address, HACTL_NO);
-    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_E_BUSY);
+    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_E_UNAVAILABLE);
     control("POST", "counts/reset", NULL);
     assert_int_equal(DO(cloud()->claim(world.self, world.call, address, "demo-1", 443, 443)), HACTL_OK);
     assert_int_equal(changing_calls(), 1);
@@ -489,7 +489,7 @@ static void test_reach(void **state)
     assert_int_equal(DO(cloud()->release(world.self, world.call, address, "demo-1")), HACTL_OK);
     assert_int_equal(changing_calls(), 1);
     assert_int_equal(listed("demo-1")->temporary_address, HACTL_NO);
-    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_E_BUSY);
+    assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_E_UNAVAILABLE);
     assert_int_equal(DO(cloud()->temporary_address_ensure(world.self, world.call, "demo-1")), HACTL_OK);
     assert_int_equal(listed("demo-1")->temporary_address, HACTL_YES);
     assert_int_equal(cloud()->reach(world.self, next_call(), "demo-1", 2379), HACTL_OK);
@@ -591,6 +591,25 @@ static void test_tunnel(void **state)
     /* It ends with the instance of the plugin. */
     close_cloud();
     assert_false(port_answers(port));
+}
+
+/* A command that ends is not made one tunnel after the other, and what it wrote is told. */
+static void test_tunnel_ends(void **state)
+{
+    int rc = HACTL_E_BUSY;
+
+    (void)state;
+    assert_int_equal(open_with((struct fake_setting[]){{"reach", "tunnel"},
+                                                       {"tunnel_command", "sh -c echo\tno\tway\tto\t{instance}\t>&2"},
+                                                       {NULL, NULL}}),
+                     HACTL_OK);
+    make("demo-1", "us-central1-b");
+    for (int i = 0; i < 6000 && rc == HACTL_E_BUSY; i++) {
+        rc = cloud()->reach(world.self, next_call(), "demo-1", 2379);
+        usleep(1000);
+    }
+    assert_int_equal(rc, HACTL_E_UNAVAILABLE);
+    assert_non_null(strstr(world.call->text, "the tunnel to replica demo-1 port 2379 has ended: no way to demo-1"));
 }
 
 /* ---- firewall ---------------------------------------------------------------------------------------- */
@@ -1028,6 +1047,7 @@ int main(int argc, char **argv)
         EACH(test_reach),
         EACH(test_temporary_address),
         EACH(test_tunnel),
+        EACH(test_tunnel_ends),
         EACH(test_firewall),
         EACH(test_deliver),
         EACH(test_deliver_sealed),
