@@ -87,10 +87,21 @@ void ha_task_fail(struct ha_execution *x, struct ha_task *task, int code, const 
     ha_task_end(x, task, HA_FAILED);
 }
 
+/* The address is where it was to be, and that is not enough. */
+static void blame_endpoint(const struct ha_execution *x, struct ha_task *task)
+{
+    const struct ha_model *model = &x->session->observed.model;
+    if (task->failure[0] || !(ha_step_types[task->step->kind].scope & HA_SCOPE_ENDPOINT) ||
+        model->endpoint_answers != HACTL_NO || !x->session->private->endpoint_words[0])
+        return;
+    snprintf(task->failure, sizeof task->failure, "asked from here, %s", x->session->private->endpoint_words);
+}
+
 void ha_task_expire(struct ha_execution *x, struct ha_task *task)
 {
     char text[900], time[64] = "no time was left for it (--timeout)";
     int64_t ms = ha_now_ms() - task->started_ms;
+    blame_endpoint(x, task);
     if (ms >= 100)
         snprintf(time, sizeof time, "not done in %.1f s", (double)ms / 1000);
     snprintf(text, sizeof text, "%s%s%s", time, task->failure[0] ? "; last heard: " : "", task->failure);

@@ -571,6 +571,7 @@ int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int in
         return HACTL_OK;
     case HA_SUBJECT_ENDPOINT:
         model->endpoint_answers = answered;
+        SET(session->private->endpoint_words, answered == HACTL_YES || !call ? NULL : call->text);
         return HACTL_OK;
     case HA_SUBJECTS:
         break;

@@ -58,7 +58,8 @@ struct ha_session_private {
     struct ha_use uses[HA_PAYLOADS][HA_PURPOSES];
     int held_by_replica; /* -1: by none */
     bool held_by_balancer, held_by_other;
-    char holder_words[HA_DETAIL]; /* the cloud's, about who else has it */
+    char holder_words[HA_DETAIL];   /* the cloud's, about who else has it */
+    char endpoint_words[HA_DETAIL]; /* why the public address does not answer; "": it does */
     unsigned calls;
     bool rekey;       /* pki renew --rekey */
     char renews[256]; /* pki renew NAME...; "": all */
