@@ -68,6 +68,12 @@ int fake_run(struct fake *fake, struct hactl_call *call, const char *operation,
              int (*body)(struct fake *, struct hactl_call *, const void *), const void *arguments);
 int fake_is_coy(struct fake *fake, const char *what);
 
+/* ---- fake_issuer.c */
+
+/* The key that machines share, or what holds it sealed. */
+void fake_shared_text(char out[200], const char *before, int account);
+int fake_account_number(struct fake *fake);
+
 /* ---- fake_cloud.c */
 
 int fake_is_delivered(struct fake *fake, const char *name);
@@ -80,8 +86,9 @@ int fake_op_poll(void *self, struct hactl_call *call, const char *token);
 
 void fake_machine_new(struct fake *fake, const char *name);
 int fake_machine_makes_its_keys_only(const struct hactl_instance_want *want);
-int fake_machine_certify(struct fake *fake, struct hactl_call *call, const char *name,
-                         const struct hactl_request *request);
+int fake_machine_certify(struct fake *fake, struct hactl_call *call, const char *name, const char *purpose,
+                         const struct hactl_request *const *requests, size_t request_count, json_t *certificates,
+                         int signer);
 int fake_machine_fits(struct fake *fake, struct hactl_call *call, const char *name,
                       const struct hactl_payload *payload);
 void fake_machine_list_firewall(struct fake *fake, struct hactl_call *call);
@@ -92,8 +99,6 @@ int fake_op_temporary_ensure(void *self, struct hactl_call *call, const char *in
 int fake_op_temporary_destroy(void *self, struct hactl_call *call, const char *instance);
 int fake_op_firewall_ensure(void *self, struct hactl_call *call, const struct hactl_firewall_want *want);
 int fake_op_firewall_destroy(void *self, struct hactl_call *call);
-extern const char fake_machine_secret[];
-extern const struct hactl_file fake_machine_shared;
 
 extern struct hactl_cloud_ops fake_cloud;
 extern struct hactl_member_ops fake_member;

@@ -14,10 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const char fake_machine_secret[] = "shared by all";
-const struct hactl_file fake_machine_shared = {
-    .struct_size = sizeof fake_machine_shared, .path = "shared", .mode = 0600, .purpose = "fake-keys", .part = "key"};
-
 static json_t *machine_of(struct fake *fake, const char *name)
 {
     return json_object_get(fake_part(fake, "instances"), name);
@@ -34,11 +30,18 @@ void fake_machine_new(struct fake *fake, const char *name)
     json_object_set_new(machine_of(fake, name), "temporary", json_true());
 }
 
+/* A certificate is of a key, and by somebody. */
+static int is_of(const char *certificate, const char *key)
+{
+    size_t length = strlen(key);
+    return strncmp(certificate, key, length) == 0 && strncmp(certificate + length, " by ", 4) == 0;
+}
+
 /* What its payload declares: not what else the issuer could certify. */
 int fake_machine_makes_its_keys_only(const struct hactl_instance_want *want)
 {
     return want->key_purposes && want->key_purposes[0] && strcmp(want->key_purposes[0], "fake-server") == 0 &&
-           !want->key_purposes[1];
+           want->key_purposes[1] && strcmp(want->key_purposes[1], "fake-peer") == 0 && !want->key_purposes[2];
 }
 
 static int machine_requests(struct fake *fake, struct hactl_call *call, const void *arguments)
@@ -52,18 +55,27 @@ static int machine_requests(struct fake *fake, struct hactl_call *call, const vo
     if (fake_is_coy(fake, asked))
         return fake->host->fail(call, HACTL_E_BUSY, "%s has made no key yet", name);
     request.content = fake_text(machine_of(fake, name), "key");
+    fake->host->emit_request(call, &request);
+    request.purpose = "fake-peer";
     return fake->host->emit_request(call, &request);
 }
 
-int fake_machine_certify(struct fake *fake, struct hactl_call *call, const char *name,
-                         const struct hactl_request *request)
+int fake_machine_certify(struct fake *fake, struct hactl_call *call, const char *name, const char *purpose,
+                         const struct hactl_request *const *requests, size_t request_count, json_t *certificates,
+                         int signer)
 {
-    if (!request || strcmp(request->instance, name) != 0)
-        return fake->host->fail(call, HACTL_E_INVALID, "%s: there is no request", name);
-    if (strcmp(fake_text(fake_part(fake, "certificates"), name), request->content) == 0)
+    const struct hactl_request *request = NULL;
+    char certificate[200];
+    for (size_t i = 0; i < request_count; i++)
+        if (strcmp(requests[i]->purpose, purpose) == 0 && strcmp(requests[i]->instance, name) == 0)
+            request = requests[i];
+    if (!request)
+        return fake->host->fail(call, HACTL_E_INVALID, "%s: there is no request for %s", name, purpose);
+    snprintf(certificate, sizeof certificate, "%s by %02d", request->content, signer);
+    if (strcmp(fake_text(certificates, name), certificate) == 0)
         return HACTL_OK;
-    json_object_set_new(fake_part(fake, "certificates"), name, json_string(request->content));
-    fake_effect(fake, "issue", name);
+    json_object_set_new(certificates, name, json_string(certificate));
+    fake_effect(fake, strcmp(purpose, "fake-peer") == 0 ? "issue-peer" : "issue", name);
     return HACTL_OK;
 }
 
@@ -72,12 +84,13 @@ static int machine_seal(struct fake *fake, struct hactl_call *call, const char *
                         const char *recipient)
 {
     static unsigned times;
-    char content[200];
+    char content[200], sealed[150];
     struct hactl_credential credential = {.struct_size = sizeof credential, .content = content};
-    if (strcmp(purpose, fake_machine_shared.purpose) != 0 || strcmp(recipient, "fake-server") != 0)
+    if (strcmp(purpose, "fake-keys") != 0 || strcmp(recipient, "fake-server") != 0)
         return fake->host->fail(call, HACTL_E_DENIED, "%s is sealed to no %s", purpose, recipient);
-    snprintf(content, sizeof content, "%u %d sealed to %s", ++times, (int)getpid(),
+    snprintf(sealed, sizeof sealed, "%u %d sealed to %s, ", ++times, (int)getpid(),
              fake_text(fake_part(fake, "certificates"), replica));
+    fake_shared_text(content, sealed, fake_account_number(fake));
     credential.content_size = strlen(content);
     return fake->host->emit_credential(call, &credential);
 }
@@ -88,20 +101,26 @@ static int machine_opens(struct fake *fake, const char *name, const struct hactl
     for (size_t i = 0; i < payload->file_count; i++) {
         const struct hactl_file *file = payload->files[i];
         const char *to = file->sealed_to ? strstr(file->content, "sealed to ") : NULL;
-        if (to && strcmp(file->path, fake_machine_shared.path) == 0)
-            return strcmp(to + strlen("sealed to "), fake_text(machine_of(fake, name), "key")) == 0;
+        if (to && strcmp(file->path, "shared") == 0)
+            return is_of(to + strlen("sealed to "), fake_text(machine_of(fake, name), "key"));
     }
     return 0;
+}
+
+static int is_sent_open(const struct hactl_file *file)
+{
+    return file->part && strcmp(file->part, "key") == 0 && file->content &&
+           (!file->sealed_to || !strstr(file->content, "sealed to ") || strncmp(file->content, "shared", 6) == 0);
 }
 
 /* What is delivered: no key, and a certificate of the key that the machine has. */
 int fake_machine_fits(struct fake *fake, struct hactl_call *call, const char *name, const struct hactl_payload *payload)
 {
     for (size_t i = 0; i < payload->file_count; i++)
-        if (payload->files[i]->part && strcmp(payload->files[i]->part, "key") == 0 && payload->files[i]->content &&
-            (!payload->files[i]->sealed_to || strstr(payload->files[i]->content, fake_machine_secret)))
+        if (is_sent_open(payload->files[i]))
             return fake->host->fail(call, HACTL_E_INVALID, "%s: a key was sent to %s", payload->files[i]->path, name);
-    if (strcmp(fake_text(fake_part(fake, "certificates"), name), fake_text(machine_of(fake, name), "key")) == 0)
+    if (is_of(fake_text(fake_part(fake, "certificates"), name), fake_text(machine_of(fake, name), "key")) &&
+        is_of(fake_text(fake_part(fake, "peers"), name), fake_text(machine_of(fake, name), "key")))
         return machine_opens(fake, name, payload)
                    ? HACTL_OK
                    : fake->host->fail(call, HACTL_E_INVALID, "what is shared is not sealed to the key of %s", name);

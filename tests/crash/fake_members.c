@@ -225,22 +225,24 @@ static int render(struct fake *fake, struct hactl_call *call, const void *argume
     const char *const argv[] = {"fake", founders, NULL};
     for (size_t i = 0; want->founding && i < want->peer_count; i++)
         snprintf(founders + strlen(founders), sizeof founders - strlen(founders), "%s ", want->peers[i]->name);
-    struct hactl_file trust = {
-        .struct_size = sizeof trust, .path = "trust", .mode = 0600, .purpose = "fake-server", .part = "authority"};
-    struct hactl_file certificate = {.struct_size = sizeof certificate,
-                                     .path = "certificate",
-                                     .mode = 0600,
-                                     .purpose = "fake-server",
-                                     .part = "certificate"};
-    struct hactl_file key = {
-        .struct_size = sizeof key, .path = "key", .mode = 0600, .purpose = "fake-server", .part = "key"};
+    /* What its authority made of `peer` is read again by whoever uses it; all else is restarted for. */
+    static const struct hactl_file files[] = {
+        {.path = "trust", .purpose = "fake-server", .part = "authority"},
+        {.path = "certificate", .purpose = "fake-server", .part = "certificate"},
+        {.path = "key", .purpose = "fake-server", .part = "key"},
+        {.path = "peer-trust", .purpose = "fake-peer", .part = "authority"},
+        {.path = "peer", .purpose = "fake-peer", .part = "certificate", .reread = 1},
+        {.path = "peer-key", .purpose = "fake-peer", .part = "key", .reread = 1},
+        {.path = "accounts", .purpose = "fake-keys", .part = "public"},
+        {.path = "shared", .purpose = "fake-keys", .part = "key"},
+    };
     struct hactl_unit unit = {.struct_size = sizeof unit, .name = "fake", .argv = argv};
-    fake->host->emit_file(call, &trust);
-    fake->host->emit_file(call, &certificate);
-    fake->host->emit_file(call, &key);
-#ifdef FAKE_MACHINES
-    fake->host->emit_file(call, &fake_machine_shared);
-#endif
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct hactl_file file = files[i];
+        file.struct_size = sizeof file;
+        file.mode = 0600;
+        fake->host->emit_file(call, &file);
+    }
     return fake->host->emit_unit(call, &unit);
 }
 
@@ -265,7 +267,7 @@ static int op_probe(void *self, struct hactl_call *call, const struct hactl_prob
     return fake->host->fail(call, HACTL_E_UNAVAILABLE, "%s does not answer", host);
 }
 
-static const char *const key_purposes[] = {"fake-server", NULL};
+static const char *const key_purposes[] = {"fake-server", "fake-peer", NULL};
 
 struct hactl_payload_ops fake_payload = {.struct_size = sizeof fake_payload,
                                          .ports = op_ports,

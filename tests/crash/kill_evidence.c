@@ -163,7 +163,7 @@ json_t *evidence_cluster(const char *base)
 {
     json_t *state = evidence_state(base), *world = json_object_get(state, "world"),
            *desired = json_object_get(state, "desired");
-    json_t *replicas = json_object();
+    json_t *replicas = json_object(), *rotations = json_object_get(world, "rotations");
     size_t index;
     json_t *replica;
     json_array_foreach(json_object_get(desired, "replicas"), index, replica)
@@ -171,12 +171,13 @@ json_t *evidence_cluster(const char *base)
         json_object_set(replicas, word(replica, "name"), replica);
     }
     json_t *cluster = json_pack(
-        "{so so sO? sO? so sO? so sO? sO? sO? sO?}", "instances", only(json_object_get(world, "instances"), "zone"),
+        "{so so sO? sO? so sO? so sO? sO? sO? sO? sO?}", "instances", only(json_object_get(world, "instances"), "zone"),
         "members", only(json_object_get(world, "members"), "voter"), "holder", json_object_get(world, "holder"),
         "balancer", json_object_get(world, "balancer"), "certificates",
         names_of(json_object_get(world, "certificates")), "internal", json_object_get(world, "internal"), "replicas",
         replicas, "endpoint", json_object_get(desired, "endpoint"), "formed", json_object_get(desired, "formed"),
-        "operation", json_object_get(desired, "operation"), "destroy", json_object_get(desired, "destroy"));
+        "operation", json_object_get(desired, "operation"), "destroy", json_object_get(desired, "destroy"), "rotations",
+        rotations && json_object_size(rotations) > 0 ? rotations : NULL);
     json_decref(state);
     return cluster;
 }
