@@ -80,6 +80,30 @@ static bool fill_in(struct ha_session *session, struct hactl_call *rendered, con
     return true;
 }
 
+/* NULL: it uses none of that purpose. */
+static const struct ha_use *use_of(const struct ha_session_private *private, int payload, const char *purpose)
+{
+    for (int i = 0; i < HA_PURPOSES; i++)
+        if (strcmp(private->uses[payload][i].purpose, purpose) == 0)
+            return &private->uses[payload][i];
+    return NULL;
+}
+
+/* What is there of it now is not what it is to have: it uses one that is to be issued anew. */
+static bool awaits_certificates(const struct ha_session *session, int replica, int payload)
+{
+    const struct ha_replica *r = &session->observed.model.replicas[replica];
+
+    for (size_t i = 0; r->certificates != HA_CERTIFICATES_READY && i < session->observed.certificate_count; i++) {
+        const struct ha_certificate *certificate = &session->observed.certificates[i];
+
+        if (certificate->ready != HACTL_YES && strcmp(certificate->replica, r->name) == 0 &&
+            use_of(session->private, payload, certificate->purpose) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static void render(struct ha_session *session, int replica, int payload)
 {
     struct ha_session_private *private = session->private;
@@ -90,8 +114,8 @@ static void render(struct ha_session *session, int replica, int payload)
         for (size_t i = 0; i < call->file_count; i++)
             if (call->files[i].purpose != NULL)
                 learn_use(private, payload, &call->files[i]);
-        /* Certificates that are to be issued anew would tell nothing. */
-        if (private->digests[replica][payload][0] != '\0' && r->certificates == HA_CERTIFICATES_READY &&
+        /* Whom to trust may have changed while none of them has. */
+        if (private->digests[replica][payload][0] != '\0' && !awaits_certificates(session, replica, payload) &&
             (!fill_in(session, call, r->name) || !ha_delivery_digest(call, private->wanted[replica][payload])))
         private->wanted[replica][payload][0] = '\0';
     } else {
@@ -101,15 +125,6 @@ static void render(struct ha_session *session, int replica, int payload)
 }
 
 /* ---- who uses which certificate */
-
-/* NULL: it uses none of that purpose. */
-static const struct ha_use *use_of(const struct ha_session_private *private, int payload, const char *purpose)
-{
-    for (int i = 0; i < HA_PURPOSES; i++)
-        if (strcmp(private->uses[payload][i].purpose, purpose) == 0)
-            return &private->uses[payload][i];
-    return NULL;
-}
 
 void ha_rotation_observe(struct ha_session *session)
 {
