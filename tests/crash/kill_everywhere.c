@@ -35,7 +35,7 @@ static int failures, points, reached, twice, aborted, refused;
 
 /* Which points a run passes depends a little on timing: one that was not
  * reached is tried again. */
-enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, ABORTS = 12, SIDE_BY_SIDE = 3, REFUSED = 5, WRONG = 3 };
+enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, ABORTS = 12, SIDE_BY_SIDE = 3, REFUSED = 5, WRONG = 3, SAMPLE = 9 };
 
 /* Every phase of what can be rotated, and every way back. */
 #define PREPARE(what) "pki rotate " what " prepare"
@@ -43,6 +43,7 @@ enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, ABORTS = 12, SIDE_BY_SIDE = 
 #define SWITCH(what)  "pki rotate " what " switch --accept-budget 0"
 #define RETIRE(what)  "pki rotate " what " retire --accept-budget 0"
 #define BACK(what)    "pki rotate " what " back --accept-budget 0"
+#define ABORT         "op abort --accept-budget 0"
 #define ROTATIONS(what)                                                                                       \
     {"rotate " what ", prepare", {"up"}, PREPARE(what)},                                                      \
         {"rotate " what ", trust", {"up", PREPARE(what)}, TRUST(what)},                                       \
@@ -51,13 +52,10 @@ enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, ABORTS = 12, SIDE_BY_SIDE = 
         {"rotate " what ", back to trust", {"up", PREPARE(what), TRUST(what), SWITCH(what)}, BACK(what)},     \
         {"rotate " what ", back to prepare", {"up", PREPARE(what), TRUST(what)}, BACK(what)},                 \
         {"rotate " what ", back to nothing", {"up", PREPARE(what)}, BACK(what)},                              \
-        {"op abort of trust in " what, {"up", PREPARE(what), "!" TRUST(what)}, "op abort --accept-budget 0"}, \
-        {"op abort of switching " what,                                                                       \
-         {"up", PREPARE(what), TRUST(what), "!" SWITCH(what)},                                                \
-         "op abort --accept-budget 0"},                                                                       \
+        {"abort of trust in " what, {"up", PREPARE(what), "!" TRUST(what)}, ABORT},                           \
+        {"abort of switch of " what, {"up", PREPARE(what), TRUST(what), "!" SWITCH(what)}, ABORT},            \
     {                                                                                                         \
-        "op abort of retiring " what, {"up", PREPARE(what), TRUST(what), SWITCH(what), "!" RETIRE(what)},     \
-            "op abort --accept-budget 0"                                                                      \
+        "abort of retire of " what, {"up", PREPARE(what), TRUST(what), SWITCH(what), "!" RETIRE(what)}, ABORT \
     }
 
 /* Every verb in a world that others prepared. */
@@ -209,10 +207,17 @@ static void complain(const struct verb *verb, const char *where, const char *why
 
 /* ---- one point */
 
+/* How a rotation that is aborted gets back may differ: what members run on is looked at when it is asked again, and so
+ * fewer of them leave the balancer than where it is not known. */
+static json_t *evidence_of(const struct verb *verb)
+{
+    return strcmp(verb->command, ABORT) == 0 ? evidence_cluster(base) : evidence_state(base);
+}
+
 /* What it has to be once it was asked for until it was done. */
 static void check_end(const struct verb *verb, const char *kill_at, json_t *want)
 {
-    json_t *got = evidence_state(base);
+    json_t *got = evidence_of(verb);
     const char *fault = evidence_fault(base);
     if (!json_equal(got, want))
         complain(verb, kill_at, "the end state differs, or an effect was had twice", got, want);
@@ -220,7 +225,7 @@ static void check_end(const struct verb *verb, const char *kill_at, json_t *want
         complain(verb, kill_at, fault, NULL, NULL);
     if (!is_done(run_hactl(verb->command, "the-operation", NULL)))
         complain(verb, kill_at, "asked once more, it fails", NULL, NULL);
-    json_t *after = evidence_state(base);
+    json_t *after = evidence_of(verb);
     if (!json_equal(got, after))
         complain(verb, kill_at, "asked once more, it changes something", after, got);
     json_decref(got);
@@ -289,7 +294,7 @@ static bool may_be_refused(const struct verb *verb)
     return !verb->prepare[0] || (strcmp(verb->command, "down") == 0 && there < members / 2 + 1);
 }
 
-static void try_abort(const struct verb *verb, int core, int plugin, json_t *before, json_t *want)
+static void try_abort(const struct verb *verb, int core, int plugin, json_t *before, json_t *want, json_t *end)
 {
     char kill_at[64], where[96];
     random_point(kill_at, core, plugin);
@@ -302,7 +307,9 @@ static void try_abort(const struct verb *verb, int core, int plugin, json_t *bef
     if (is_done(status)) {
         json_t *got = evidence_cluster(base);
         aborted++;
-        if (!json_equal(got, before))
+        /* A successor that alone is trusted has no way back: what was put away stays so. */
+        bool over = strstr(verb->command, " retire ") && json_equal(got, end);
+        if (!json_equal(got, before) && !over)
             complain(verb, where, "the cluster is not what it was before", got, before);
         json_decref(got);
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == WRONG && !evidence_unfinished(base)) {
@@ -331,7 +338,7 @@ static int count_lines(const char *name)
 }
 
 /* The undisturbed run: what the end is to be, and how many points there are. */
-static bool measure(const struct verb *verb, json_t **want, int *core, int *plugin)
+static bool measure(const struct verb *verb, json_t **want, json_t **end, int *core, int *plugin)
 {
     char counts[2][PATH_MAX + 32];
     snprintf(counts[0], sizeof counts[0], "%s/core.points", base);
@@ -341,29 +348,39 @@ static bool measure(const struct verb *verb, json_t **want, int *core, int *plug
     bool done = is_done(run_hactl(verb->command, "the-operation", NULL));
     unsetenv("HACTL_FAULT_COUNT");
     unsetenv("FAKE_COUNT");
-    *want = evidence_state(base);
+    *want = evidence_of(verb);
+    *end = evidence_cluster(base);
     *core = count_lines("core.points");
     *plugin = count_lines("plugin.points");
     return done;
+}
+
+/* What the rotation of one authority has in common with that of another is tried everywhere once; with HACTL_TEST_ALL
+ * every time. */
+static int step_of(const struct verb *verb, int every)
+{
+    bool again = strstr(verb->name, "peer-ca") || strstr(verb->name, "fake-keys");
+    return again && !getenv("HACTL_TEST_ALL") ? SAMPLE * every : every;
 }
 
 static void try_verb(const struct verb *verb, int every)
 {
     char kill_at[64], intents[PATH_MAX + 16];
     int core = 0, plugin = 0;
-    json_t *want = NULL;
+    json_t *want = NULL, *end = NULL;
     prepare(verb);
     snprintf(intents, sizeof intents, "%s/intents", base);
     setenv("FAKE_INTENTS", intents, 1);
     json_t *before = evidence_cluster(base);
-    bool done = measure(verb, &want, &core, &plugin);
+    bool done = measure(verb, &want, &end, &core, &plugin);
+    every = step_of(verb, every);
     if (!done)
         complain(verb, "no point", "undisturbed, it fails", NULL, NULL);
-    for (int n = 1; done && n <= core; n += every) {
+    for (int n = 1 + rand() % every; done && n <= core; n += every) {
         snprintf(kill_at, sizeof kill_at, "HACTL_FAULT_POINT=%d", n);
         try_point(verb, kill_at, want);
     }
-    for (int n = 1; done && n <= plugin; n += every)
+    for (int n = 1 + rand() % every; done && n <= plugin; n += every)
         for (int after = 0; after < 2; after++) {
             snprintf(kill_at, sizeof kill_at, "FAKE_STRIKE=%d %s", n, after ? "after" : "before");
             try_point(verb, kill_at, want);
@@ -372,8 +389,9 @@ static void try_verb(const struct verb *verb, int every)
         try_twice(verb, core, plugin, want);
     /* Aborting an abort is going on with it. */
     for (int i = 0; done && i < ABORTS && !strstr(verb->command, "op abort"); i++)
-        try_abort(verb, core, plugin, before, want);
+        try_abort(verb, core, plugin, before, want, end);
     json_decref(before);
+    json_decref(end);
     json_decref(want);
 }
 

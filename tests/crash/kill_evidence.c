@@ -68,6 +68,16 @@ static const char *word(const json_t *record, const char *key)
     return value ? value : "";
 }
 
+/* Between the two something was done that makes it a new thing to do: another step to the same, or a phase of a
+ * rotation, after which members are started once more. */
+static bool comes_between(const json_t *first, const json_t *next)
+{
+    if (strcmp(word(next, "type"), "intent") || strcmp(word(next, "step"), word(first, "step")) == 0)
+        return false;
+    return strcmp(word(next, "subject"), word(first, "subject")) == 0 ||
+           strcmp(word(next, "step"), "authority-rotate") == 0;
+}
+
 /* An intent whose result never came is the same intent when it is repeated. */
 static const char *find_new_name(const json_t *records)
 {
@@ -77,6 +87,8 @@ static const char *find_new_name(const json_t *records)
         for (size_t j = i + 1; open && j < json_array_size(records); j++) {
             const json_t *next = json_array_get(records, j);
             if (strcmp(word(next, "type"), "result") == 0 && json_equal(json_object_get(next, "seq"), seq))
+                open = false;
+            if (comes_between(first, next))
                 open = false;
             if (strcmp(word(next, "type"), "intent") || strcmp(word(next, "step"), word(first, "step")) ||
                 strcmp(word(next, "subject"), word(first, "subject")))
