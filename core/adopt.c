@@ -248,6 +248,7 @@ int ha_adopt(struct ha_session *session, struct ha_adoption *out, struct ha_erro
     const struct ha_model *model = &session->observed.model;
 
     memset(out, 0, sizeof *out);
+    ha_session_note_cloud(session, &out->desired);
     if (session->cloud == NULL)
         return ha_fail(error, HA_EXIT_USAGE,
                        "the configuration has no cloud plugin: its replicas are those that it lists, and hactl up "

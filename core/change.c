@@ -341,6 +341,7 @@ static int prepare(struct change *c)
         (c->request.kind == HA_REQUEST_ABORT ? ha_change_want_previous(c)
                                              : ha_request_apply(session, &c->request, &c->wanted, c->error)))
         return -1;
+    ha_session_note_cloud(session, &c->wanted);
     const char *stage = c->request.kind == HA_REQUEST_STAGE ? c->request.name : NULL;
     if (ha_request_scope(session, c->request.kind, stage, &c->scope, c->error) || look_and_plan(c))
         return -1;
@@ -361,9 +362,18 @@ static int prepare(struct change *c)
 static bool is_idle(const struct change *c)
 {
     struct ha_desired wanted = c->wanted;
+    memcpy(wanted.cloud, c->previous.cloud, sizeof wanted.cloud);
+    memcpy(wanted.cloud_plugin, c->previous.cloud_plugin, sizeof wanted.cloud_plugin);
     memcpy(wanted.operation, c->previous.operation, sizeof wanted.operation);
     return c->plan->count == 0 && c->plan->converged && !c->resumes && !c->ends[0] &&
            c->request.kind != HA_REQUEST_DOWN && ha_desired_same(&wanted, &c->previous);
+}
+
+/* A store from before clouds were written down: that all is as it is wanted shows that this is the one. */
+static int note_cloud_at_last(struct change *c)
+{
+    bool known = strcmp(c->previous.cloud_plugin, c->wanted.cloud_plugin) == 0;
+    return known || c->previous.generation == 0 ? 0 : ha_change_write(c);
 }
 
 /* Of a cluster that was never made, or is gone but for empty directories,
@@ -425,7 +435,7 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
         return -1;
     if (is_idle(c)) {
         c->report->nothing_to_do = true;
-        return 0;
+        return note_cloud_at_last(c);
     }
     if (is_premature(c))
         return refuse_premature(c);

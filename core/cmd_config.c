@@ -120,7 +120,8 @@ int ha_cmd_config_show(struct ha_cli *cli, struct ha_error *error)
     json_t *settings;
     int status = HA_EXIT_DONE;
 
-    if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, "config-show", &session, error) != 0)
+    if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS | HA_OF_ANY_CLOUD, "config-show",
+                        &session, error) != 0)
         return -1;
     if (cli->options.json) {
         settings = json_array();

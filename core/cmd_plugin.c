@@ -85,7 +85,8 @@ int ha_cmd_plugin_list(struct ha_cli *cli, struct ha_error *error)
     char kinds[96], abi[24];
     int status = HA_EXIT_DONE;
 
-    if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, "plugin-list", &session, error) != 0)
+    if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS | HA_OF_ANY_CLOUD, "plugin-list",
+                        &session, error) != 0)
         return -1;
     if (cli->options.json) {
         status = list_json(session, error);

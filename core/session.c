@@ -185,6 +185,38 @@ void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_D
                  session->observed.endpoint_port);
 }
 
+void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *desired)
+{
+    if (!session->cloud || desired->cloud_plugin[0])
+        return;
+    snprintf(desired->cloud, sizeof desired->cloud, "%s", session->cloud->conf->instance);
+    snprintf(desired->cloud_plugin, sizeof desired->cloud_plugin, "%s", session->cloud->plugin->descriptor->name);
+}
+
+/* Seen through another cloud a cluster looks as if it were gone: `up` would make it anew, `down` forget it. One that
+ * was only a list of replicas may get a cloud. */
+static int check_cloud(const struct ha_session *session, struct ha_error *error)
+{
+    const struct ha_desired *desired = &session->desired;
+    struct ha_desired here = {0};
+    char has[HA_NAME * 3] = "no plugin of the kind cloud";
+
+    ha_session_note_cloud(session, &here);
+    if (!desired->cloud_plugin[0] ||
+        (strcmp(desired->cloud_plugin, here.cloud_plugin) == 0 && strcmp(desired->cloud, here.cloud) == 0))
+        return 0;
+    if (session->cloud)
+        snprintf(has, sizeof has, "the cloud \"%s\" (plugin %s)", here.cloud, here.cloud_plugin);
+    ha_fail(error, HA_EXIT_USAGE,
+            "the cluster %s was made by the cloud \"%s\" (plugin %s), and this configuration has %s",
+            session->configuration->cluster_name, desired->cloud, desired->cloud_plugin, has);
+    ha_advise(error,
+              "use the configuration that it was made with (its store is %.200s); for another cluster set another "
+              "cluster.name or state.directory",
+              ha_store_directory(session->store));
+    return -1;
+}
+
 static int open_parts(struct ha_session *session, unsigned needs, const char *verb, struct ha_error *error)
 {
     const struct ha_options *options = session->options;
@@ -207,7 +239,9 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
         if (ha_store_lock(session->store, options->command ? options->command : verb, timeout_ms, error))
             return -1;
     }
-    return ha_store_read(session->store, &session->desired, error);
+    if (ha_store_read(session->store, &session->desired, error))
+        return -1;
+    return needs & HA_NEED_PLUGINS && !(needs & HA_OF_ANY_CLOUD) ? check_cloud(session, error) : 0;
 }
 
 int ha_session_open(const struct ha_options *options, unsigned needs, const char *verb, struct ha_session **out,

@@ -64,12 +64,16 @@ struct ha_session {
     struct ha_session_private *private;
 };
 
-enum ha_session_need { HA_NEED_CONFIGURATION = 1, HA_NEED_PLUGINS = 2, HA_NEED_LOCK = 4 };
+/* HA_OF_ANY_CLOUD: only the configuration is shown, whichever cluster the store knows. */
+enum ha_session_need { HA_NEED_CONFIGURATION = 1, HA_NEED_PLUGINS = 2, HA_NEED_LOCK = 4, HA_OF_ANY_CLOUD = 8 };
 
 /* `verb` names the pipeline and, in the lock's text, what is going on. */
 int ha_session_open(const struct ha_options *options, unsigned needs, const char *verb, struct ha_session **out,
                     struct ha_error *error);
 void ha_session_close(struct ha_session *session);
+
+/* Notes which cloud the cluster is made by, where that is not known yet. */
+void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *desired);
 
 /* Asks every plugin, side by side; fills session->observed. Changes nothing. */
 int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_error *error);

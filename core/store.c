@@ -72,10 +72,13 @@ json_t *ha_desired_to_json(const struct ha_desired *desired)
     }
     for (int i = 0; i < desired->formed_count; i++)
         json_object_set_new(formed, desired->formed[i].group, json_string(desired->formed[i].cluster_id));
-    return json_pack("{si sI si sb ss ss ss ss so so ss}", "schema", SCHEMA, "generation",
+    json_t *cloud = desired->cloud_plugin[0]
+                        ? json_pack("{ss ss}", "instance", desired->cloud, "plugin", desired->cloud_plugin)
+                        : NULL;
+    return json_pack("{si sI si sb so* ss ss ss ss so so ss}", "schema", SCHEMA, "generation",
                      (json_int_t)desired->generation, "next_ordinal", desired->next_ordinal, "destroy",
-                     desired->destroy, "endpoint", endpoint_words[desired->endpoint_want], "endpoint_replica",
-                     desired->endpoint_replica, "rotation", desired->rotation, "rotation_goal",
+                     desired->destroy, "cloud", cloud, "endpoint", endpoint_words[desired->endpoint_want],
+                     "endpoint_replica", desired->endpoint_replica, "rotation", desired->rotation, "rotation_goal",
                      desired->rotation[0] ? ha_rotation_words[desired->rotation_goal] : "", "replicas", replicas,
                      "formed", formed, "operation", desired->operation);
 }
@@ -108,13 +111,15 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     int schema = 0, destroy = 0;
     json_int_t generation = 0;
     const char *endpoint = "auto", *endpoint_replica = "", *operation = "", *group, *rotation = "", *goal = "";
+    const char *cloud = "", *cloud_plugin = "";
     json_t *replicas = NULL, *formed = NULL, *item;
     json_error_t fault;
     size_t index;
-    if (json_unpack_ex((json_t *)json, &fault, 0, "{si sI si s?b s?s s?s s?s s?s so s?o s?s}", "schema", &schema,
-                       "generation", &generation, "next_ordinal", &read.next_ordinal, "destroy", &destroy, "endpoint",
-                       &endpoint, "endpoint_replica", &endpoint_replica, "rotation", &rotation, "rotation_goal", &goal,
-                       "replicas", &replicas, "formed", &formed, "operation", &operation))
+    if (json_unpack_ex((json_t *)json, &fault, 0, "{si sI si s?b s?{ss ss} s?s s?s s?s s?s so s?o s?s}", "schema",
+                       &schema, "generation", &generation, "next_ordinal", &read.next_ordinal, "destroy", &destroy,
+                       "cloud", "instance", &cloud, "plugin", &cloud_plugin, "endpoint", &endpoint, "endpoint_replica",
+                       &endpoint_replica, "rotation", &rotation, "rotation_goal", &goal, "replicas", &replicas,
+                       "formed", &formed, "operation", &operation))
         return ha_fail(error, HA_EXIT_FAILED, "the stored replica set cannot be read: %s", fault.text);
     if (schema != SCHEMA)
         return ha_fail(error, HA_EXIT_FAILED,
@@ -125,6 +130,8 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     for (size_t i = 0; i < sizeof endpoint_words / sizeof *endpoint_words; i++)
         if (strcmp(endpoint, endpoint_words[i]) == 0)
             read.endpoint_want = (enum ha_endpoint_want)i;
+    copy(read.cloud, sizeof read.cloud, cloud);
+    copy(read.cloud_plugin, sizeof read.cloud_plugin, cloud_plugin);
     copy(read.rotation, sizeof read.rotation, rotation);
     for (size_t i = 0; i < HA_ROTATION_GOALS; i++)
         if (strcmp(goal, ha_rotation_words[i]) == 0)

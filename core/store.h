@@ -32,6 +32,7 @@ struct ha_desired {
     uint64_t generation; /* 0: nothing has been written yet */
     int next_ordinal;    /* names are never used again */
     bool destroy;
+    char cloud[HA_NAME], cloud_plugin[HA_NAME]; /* the instance that made the machines, and its plugin; "": none yet */
     enum ha_endpoint_want endpoint_want;
     char endpoint_replica[HA_NAME];
     char rotation[HA_NAME]; /* the authority on its way to another; "": none */
