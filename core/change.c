@@ -35,7 +35,7 @@ static int look_and_plan(struct change *c)
     struct ha_session *session = c->session;
     session->desired = c->wanted;
     session->observed.model.repair = c->request.kind == HA_REQUEST_RECONCILE;
-    if (ha_session_observe(session, HA_SCOPE_ALL, c->error))
+    if (ha_session_observe(session, HA_SCOPE_ALL, c->error) || ha_change_await_election(c))
         return -1;
     ha_plan_make(&session->observed.model, &c->scope, c->plan);
     return 0;

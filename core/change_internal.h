@@ -22,7 +22,9 @@ struct change {
     const struct ha_listener *listener;
     struct ha_report *report;
     struct ha_error *error;
-    int64_t began_ms; /* less the time in which the user was asked */
+    int64_t began_ms;          /* less the time in which the user was asked */
+    int64_t election_until_ms; /* how long a change waits for elections, all in all; 0: it has not yet */
+    int second_looks;
     bool resumes, written;
     bool dry; /* plans only: nothing is written, not even what a crash left to be settled */
 };
@@ -61,6 +63,11 @@ void ha_change_hear_unit(const struct change *c, enum ha_holder holder, char *ou
 /* Who had the public address before this operation let go of it, told by its
  * journal: killed in between, the world does not show it any more. */
 void ha_change_earlier_holder(const struct change *c, enum ha_holder *holder, char replica[HA_NAME]);
+
+/* ---- election.c */
+
+/* Looks again, for some seconds, while a group has no leader that may soon have one. */
+int ha_change_await_election(struct change *c);
 
 /* ---- give_back.c */
 
