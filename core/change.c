@@ -187,11 +187,24 @@ static void say_broken(struct change *c)
 }
 
 /* Formed is formed, even if the next moment is our last. */
-static int learn_after(struct change *c)
+static int learn_after(struct change *c, bool *learnt)
 {
     struct ha_desired before = c->wanted;
     ha_change_note_facts(c);
-    return ha_desired_same(&before, &c->wanted) || c->wanted.destroy ? 0 : ha_change_write(c);
+    *learnt = !ha_desired_same(&before, &c->wanted);
+    return !*learnt || c->wanted.destroy ? 0 : ha_change_write(c);
+}
+
+/* What is still to be done after a run. Nobody looks twice at what the run's last look has shown. */
+static int plan_after(struct change *c, enum ha_outcome outcome)
+{
+    bool learnt = false;
+    if (outcome == HA_OUTCOME_DONE && learn_after(c, &learnt))
+        return -1;
+    if (learnt || !c->run.seen_all)
+        return look_and_plan(c);
+    ha_plan_make(&c->session->observed.model, &c->scope, c->plan);
+    return 0;
 }
 
 /* What a unit wrote is heard first: giving back may delete its machine. */
@@ -270,7 +283,7 @@ static int converge(struct change *c)
             stop_short(c, holder, replica);
             return -1;
         }
-        if ((outcome == HA_OUTCOME_DONE && learn_after(c)) || look_and_plan(c))
+        if (plan_after(c, outcome))
             return -1;
         if (c->plan->count == 0)
             continue;

@@ -490,6 +490,19 @@ static enum ha_outcome outcome(const struct ha_execution *x)
     return ha_cancelled() ? HA_OUTCOME_CANCELLED : HA_OUTCOME_SURPRISED;
 }
 
+/* Every step that finished was looked at after its operation. Where an issuer is all that there is, the last of these
+ * looks has shown all of it. */
+static bool has_seen_all(const struct ha_execution *x)
+{
+    const struct ha_session *session = x->session;
+    if (session->cloud || session->balancer || session->payload_count > 0)
+        return false;
+    for (int i = 0; i < x->count; i++)
+        if (ha_step_types[x->tasks[i].step->kind].scope != HA_SCOPE_ISSUER)
+            return false;
+    return x->count > 0;
+}
+
 enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error)
 {
     struct ha_execution *x = calloc(1, sizeof *x);
@@ -519,6 +532,7 @@ enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error)
     drain(x);
     enum ha_outcome result = outcome(x);
     ha_prober_stop(prober, result == HA_OUTCOME_DONE, run->report); /* a failure is not kept waiting */
+    run->seen_all = result == HA_OUTCOME_DONE && has_seen_all(x);
     run->sequence += x->count + x->extra;
     free(x);
     return result;

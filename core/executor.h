@@ -29,6 +29,7 @@ struct ha_run {
     int failed_step;     /* after HA_OUTCOME_FAILED; -1: none in particular */
     bool dark;           /* the address was let go of, and no claim was seen to have worked since */
     int sequence;        /* of journal records, over all runs of an operation */
+    bool seen_all;       /* after HA_OUTCOME_DONE: the model is of a look at all that there is, after the last step */
 };
 
 /* A name for something that is about to be changed: a UUID. */

@@ -289,6 +289,8 @@ int ha_change_write(struct change *c)
 
 bool ha_desired_same(const struct ha_desired *a, const struct ha_desired *b)
 {
+    if (memcmp(a, b, sizeof *a) == 0)
+        return true;
     json_t *x = ha_desired_to_json(a), *y = ha_desired_to_json(b);
     bool same = json_equal(x, y);
     json_decref(x);

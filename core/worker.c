@@ -57,6 +57,7 @@ struct ha_worker {
     struct job *first, **end;
     bool stopping;
     atomic_bool hangs;
+    char name[16];
     char hangs_in[96]; /* the main thread's */
 };
 
@@ -299,6 +300,7 @@ static void *worker_main(void *argument)
     struct ha_worker *worker = argument;
     struct job *job;
 
+    pthread_setname_np(pthread_self(), worker->name); /* of another thread it would take a file of /proc */
     while ((job = job_take(worker)) != NULL) {
         bool entered = job_enter(job);
 
@@ -312,7 +314,6 @@ static void *worker_main(void *argument)
 struct ha_worker *ha_worker_start(const char *name)
 {
     struct ha_worker *worker = calloc(1, sizeof *worker);
-    char thread_name[16];
     sigset_t all, before;
     int result;
 
@@ -321,6 +322,7 @@ struct ha_worker *ha_worker_start(const char *name)
     pthread_mutex_init(&worker->mutex, NULL);
     pthread_cond_init(&worker->work, NULL);
     worker->end = &worker->first;
+    snprintf(worker->name, sizeof worker->name, "%.15s", name);
     /* Signals are the main thread's business. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -333,8 +335,6 @@ struct ha_worker *ha_worker_start(const char *name)
         errno = result;
         return NULL;
     }
-    snprintf(thread_name, sizeof thread_name, "%.15s", name);
-    pthread_setname_np(worker->thread, thread_name);
     return worker;
 }
 
