@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -165,6 +166,19 @@ static void sync_file(const struct bench *bench, size_t number, const char *endi
     close(fd);
 }
 
+static void make_directories(const struct bench *bench, size_t count)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/replicas", bench->pki->directory);
+    mkdir(path, 0700);
+    for (size_t i = 0; i < count; i += 64) {
+        snprintf(path, sizeof path, "%s/replicas/r-%zu", bench->pki->directory, i / 64);
+        if (mkdir(path, 0700) != 0)
+            fail("mkdir");
+    }
+}
+
 /* What tools do that know no batch: write, fsync, rename, fsync the
  * directory, for each file. The keys and certificates are made by the same code. */
 static void run_each(struct bench *bench, size_t count)
@@ -172,6 +186,7 @@ static void run_each(struct bench *bench, size_t count)
     struct pki_jobs jobs = {.list = NULL};
     struct pki_batch batch;
 
+    make_directories(bench, count);
     pki_batch_open(&batch, bench->pki, bench->call, &bench->store);
     for (size_t i = 0; i < count; i++)
         add_leaf(bench, &batch, &jobs, i);

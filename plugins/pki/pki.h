@@ -17,6 +17,7 @@
  *   pki_authority   authorities: made once, never replaced
  *   pki_batch       making a number of files durable and giving them their names
  *   pki_exchange    keys and certificates that are replaced in one instant
+ *   pki_fresh       directories that are made whole
  *   pki_job         keys and certificates made on every processor
  *   pki_issue       making what is missing or not as wanted
  *   pki_foreign     requests of others, and certificates by others
@@ -226,6 +227,15 @@ struct pki_phase {
     struct pki_rotation rotation;
 };
 
+/* A directory that is being made, see pki_fresh.c. */
+struct pki_fresh {
+    int fd;
+    size_t length;
+    char path[PKI_PATH_SIZE]; /* that it will have */
+    char aside[24];           /* its name until then */
+    bool filled;
+};
+
 struct pki_store {
     const char *directory;
     int root;          /* -1: there is no directory, and the store was opened to read */
@@ -237,6 +247,8 @@ struct pki_store {
     unsigned next_parent;
     struct pki_phase phases[PKI_PHASES];
     size_t phase_count;
+    struct pki_fresh *fresh;
+    size_t fresh_count;
 };
 
 struct pki_identity {
@@ -281,10 +293,16 @@ int pki_store_place(struct pki_store *store, const char *base, const char *endin
 int pki_store_sync_directory(struct pki_store *store, const char *base);
 int pki_store_remove(struct pki_store *store, const char *base, const char *ending);
 int pki_store_restrict(struct pki_store *store, const char *base, const char *ending);
+/* What was staged is not wanted after all. */
+void pki_store_discard(struct pki_store *store, const char *base, const char *ending, bool secret);
 /* Best effort: the bytes of a key, before it is removed. */
 void pki_store_overwrite(struct pki_store *store, const char *base, const char *ending);
 /* For the caller to close; "" is the top. */
 int pki_store_open_directory(struct pki_store *store, const char *path);
+/* Is the name free, in a directory that is there, or was made for it? */
+bool pki_store_has_room(struct pki_store *store, const char *path);
+/* What is called `name` in the directory `from` gets a path that is not taken. */
+int pki_store_take(struct pki_store *store, int from, const char *name, const char *path);
 /* Directories that were used may be others by now. */
 void pki_store_forget(struct pki_store *store);
 /* Removes the directory when it is empty. */
@@ -579,6 +597,8 @@ int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const c
 /* Commits unless `result` is a failure; then discards. Returns how it went. */
 int pki_batch_close(struct pki_batch *batch, int result);
 void pki_batch_free(struct pki_batch *batch);
+/* Do two files, or directories, lie in the same one? */
+bool pki_same_directory(const char *one, const char *other);
 
 /* Before the batch's sync: makes the directories that are to take the place of those in which a pair is replaced. After
  * it: they do. 0 or a negative errno; where it cannot be done, items are left to be placed one by one. */
@@ -586,6 +606,19 @@ int pki_exchange_prepare(struct pki_batch *batch);
 int pki_exchange_run(struct pki_batch *batch);
 /* Removes what is left of it. */
 int pki_exchange_clear(struct pki_store *store);
+/* Where directories are made that will get another name; for the caller to close, or a negative errno. */
+int pki_exchange_aside(struct pki_store *store);
+/* How much of a path is that of the replica's directory, or of one of the cluster's; 0: it is a file at the top. */
+size_t pki_unit_length(const char *path);
+
+/* From now on files of the directory that `base` lies in are staged in one that is made aside, if it is not there yet.
+ */
+void pki_fresh_begin(struct pki_store *store, const char *base);
+/* The one that is being made and in which `path` lies; NULL: none. */
+struct pki_fresh *pki_fresh_find(const struct pki_store *store, const char *path);
+/* After the batch's sync: they get their names. 0 or a negative errno, and which could not. */
+int pki_fresh_place(struct pki_batch *batch, const char **path);
+void pki_fresh_end(struct pki_store *store);
 
 /* ---- tree ---- */
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Making files as one batch: every file of it is staged beside its final
- * name, one syncfs(2) makes them durable, then they take their names. A key
- * that is sound stays, so that renewing is one rename. Where the key changes,
- * the directory is exchanged for another (pki_exchange.c). Where that cannot
+ * name, one syncfs(2) makes them durable, then they take their names; all at
+ * once in a directory that was not there (pki_fresh.c). A key that is sound
+ * stays, so that renewing is one rename. Where the key changes, the directory
+ * is exchanged for another (pki_exchange.c). Where that cannot
  * be done, the old certificate goes first: what a crash leaves then is a pair
  * that lacks its certificate, which the next run makes, and never one that
  * does not match.
@@ -28,6 +29,7 @@ struct pki_item *pki_batch_add(struct pki_batch *batch, const struct pki_item *i
         batch->items = items;
         batch->room = room;
     }
+    pki_fresh_begin(batch->store, item->base);
     batch->items[batch->count] = *item;
     return &batch->items[batch->count++];
 }
@@ -47,27 +49,13 @@ int pki_batch_file(struct pki_batch *batch, const struct pki_item *item, const c
     return error == 0 ? HACTL_OK : pki_store_fail(batch->pki, batch->call, error, item->base, item->ending);
 }
 
-static const char *staged(const char *ending)
-{
-    return strcmp(ending, ".crt") == 0   ? ".crt" PKI_STAGED
-           : strcmp(ending, ".key") == 0 ? ".key" PKI_STAGED
-           : strcmp(ending, ".pub") == 0 ? ".pub" PKI_STAGED
-           : strcmp(ending, ".crl") == 0 ? ".crl" PKI_STAGED
-           : strcmp(ending, ".csr") == 0 ? ".csr" PKI_STAGED
-                                         : ".conf" PKI_STAGED;
-}
-
 static void discard(struct pki_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct pki_item *item = &batch->items[i];
-        if (item->secret)
-            pki_store_overwrite(batch->store, item->base, staged(item->ending));
         if (item->new_key)
-            pki_store_overwrite(batch->store, item->base, ".key" PKI_STAGED);
-        if (item->new_key)
-            pki_store_remove(batch->store, item->base, ".key" PKI_STAGED);
-        pki_store_remove(batch->store, item->base, staged(item->ending));
+            pki_store_discard(batch->store, item->base, ".key", true);
+        pki_store_discard(batch->store, item->base, item->ending, item->secret);
     }
 }
 
@@ -84,7 +72,7 @@ static int place(struct pki_batch *batch, const struct pki_item *item)
     return error == 0 ? HACTL_OK : pki_store_fail(batch->pki, batch->call, error, item->base, item->ending);
 }
 
-static bool same_directory(const char *one, const char *other)
+bool pki_same_directory(const char *one, const char *other)
 {
     const char *slash = strrchr(one, '/');
     size_t length = slash != NULL ? (size_t)(slash - one) + 1 : 0;
@@ -93,8 +81,9 @@ static bool same_directory(const char *one, const char *other)
 }
 
 /* Each directory once: a file that has its name only in memory is lost in a
- * power cut. The directory above one that was made is synced by syncfs. Items
- * of one directory mostly stand together, so few are compared with many. */
+ * power cut. The directory above one that was made is synced by syncfs, and
+ * one that took its place whole was. Items of one directory mostly stand
+ * together, so few are compared with many. */
 static int sync_directories(struct pki_batch *batch)
 {
     size_t first[64], count = 0;
@@ -102,10 +91,10 @@ static int sync_directories(struct pki_batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         bool done = false;
         int error;
-        if (batch->items[i].skipped)
+        if (batch->items[i].skipped || batch->items[i].exchanged)
             continue;
         for (size_t j = count; j > 0 && !done; j--)
-            done = same_directory(batch->items[first[j - 1]].base, batch->items[i].base);
+            done = pki_same_directory(batch->items[first[j - 1]].base, batch->items[i].base);
         error = done ? 0 : pki_store_sync_directory(batch->store, batch->items[i].base);
         if (error != 0)
             return pki_store_fail(batch->pki, batch->call, error, batch->items[i].base, "");
@@ -117,6 +106,7 @@ static int sync_directories(struct pki_batch *batch)
 
 static int commit(struct pki_batch *batch)
 {
+    const char *path = "";
     int error, result = HACTL_OK;
 
     if (batch->count == 0)
@@ -127,6 +117,9 @@ static int commit(struct pki_batch *batch)
     if (error != 0)
         return pki_store_fail(batch->pki, batch->call, error, "", "");
     batch->placing = true;
+    error = pki_fresh_place(batch, &path);
+    if (error != 0)
+        return pki_store_fail(batch->pki, batch->call, error, path, "");
     error = pki_exchange_run(batch);
     if (error != 0)
         result = pki_store_fail(batch->pki, batch->call, error, "exchange of directories", "");
@@ -151,13 +144,15 @@ int pki_batch_close(struct pki_batch *batch, int result)
         result = commit(batch);
     if (result != HACTL_OK && !batch->placing)
         discard(batch);
-    if (batch->unit_count > 0)
+    if (batch->unit_count > 0 || batch->store->fresh_count > 0)
         pki_exchange_clear(batch->store); /* else the next one does */
+    pki_fresh_end(batch->store);
     return result;
 }
 
 void pki_batch_free(struct pki_batch *batch)
 {
+    pki_fresh_end(batch->store);
     free(batch->units);
     free(batch->items);
     batch->units = NULL;

@@ -94,7 +94,7 @@ int pki_exchange_clear(struct pki_store *store)
 /* ---- what is exchanged ---- */
 
 /* The directory of a replica, or one of the cluster's; 0: its files lie at the top, where other things do. */
-static size_t unit_length(const char *base)
+size_t pki_unit_length(const char *base)
 {
     const char *slash = strchr(base, '/');
 
@@ -105,7 +105,7 @@ static size_t unit_length(const char *base)
 
 static bool is_in(const struct pki_item *item, const struct pki_unit *unit)
 {
-    return unit_length(item->base) == unit->length && memcmp(item->base, unit->path, unit->length) == 0;
+    return pki_unit_length(item->base) == unit->length && memcmp(item->base, unit->path, unit->length) == 0;
 }
 
 static bool replaces_pair(const struct pki_item *item)
@@ -126,7 +126,7 @@ static int add_unit(struct pki_batch *batch, size_t first)
 {
     const struct pki_item *item = &batch->items[first];
     struct pki_unit *units, *unit = unit_of(batch, item);
-    size_t length = unit_length(item->base);
+    size_t length = pki_unit_length(item->base);
 
     if (unit != NULL || length == 0)
         return 0;
@@ -278,15 +278,20 @@ static void say_one_by_one(const struct pki_batch *batch, const char *path, int 
                           batch->pki->directory, path, strerror(-error));
 }
 
+int pki_exchange_aside(struct pki_store *store)
+{
+    if (mkdirat(store->root, ASIDE, 0700) != 0 && errno != EEXIST)
+        return -errno;
+    return open_directory(store->root, ASIDE);
+}
+
 int pki_exchange_prepare(struct pki_batch *batch)
 {
     int aside, error = find_units(batch);
 
     if (error != 0 || batch->unit_count == 0)
         return error;
-    if (mkdirat(batch->store->root, ASIDE, 0700) != 0)
-        return -errno;
-    aside = open_directory(batch->store->root, ASIDE);
+    aside = pki_exchange_aside(batch->store);
     if (aside < 0)
         return aside;
     for (size_t i = 0; error == 0 && i < batch->unit_count; i++) {
@@ -338,7 +343,7 @@ int pki_exchange_run(struct pki_batch *batch)
 
     if (batch->unit_count == 0)
         return 0;
-    aside = open_directory(batch->store->root, ASIDE);
+    aside = pki_exchange_aside(batch->store);
     if (aside < 0)
         return aside;
     for (size_t i = 0; error == 0 && i < batch->unit_count; i++) {

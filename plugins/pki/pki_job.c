@@ -60,7 +60,8 @@ struct run {
 struct worker {
     pthread_t thread;
     struct run *run;
-    struct pki_store store;
+    struct pki_store *store; /* the batch's, or: */
+    struct pki_store shared;
     struct pki_maker maker;
 };
 
@@ -81,7 +82,7 @@ static int stage(struct worker *worker, struct pki_job *job, const char *ending,
                  mode_t mode)
 {
     const struct pki_item *item = &worker->run->batch->items[job->item];
-    int error = pki_store_stage(&worker->store, item->base, ending, content, size, mode);
+    int error = pki_store_stage(worker->store, item->base, ending, content, size, mode);
 
     /* The number goes into the code; the main thread makes the text of it. */
     return error == 0 ? HACTL_OK : job_fail(job, error, "%s", ending);
@@ -275,7 +276,8 @@ static void work(struct worker *worker, bool is_main)
     size_t i;
 
     pki_maker_open(&worker->maker, &batch->pki->crypto);
-    worker->store = pki_store_share(batch->store);
+    worker->shared = pki_store_share(batch->store);
+    worker->store = is_main ? batch->store : &worker->shared;
     while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->jobs->count) {
         int64_t began_ms = now_ms();
         run->jobs->list[i].done = do_job(worker, &run->jobs->list[i]) == HACTL_OK;
@@ -284,7 +286,7 @@ static void work(struct worker *worker, bool is_main)
             (is_main && (batch->pki->host->cancelled(batch->call) || is_late(batch, now_ms() - began_ms))))
             atomic_store(&run->stop, true);
     }
-    pki_store_unshare(&worker->store);
+    pki_store_unshare(&worker->shared);
     pki_maker_close(&worker->maker);
 }
 

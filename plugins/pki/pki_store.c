@@ -87,9 +87,11 @@ static int open_child(int parent, const char *name, bool make)
     return errno == ENOTDIR && is_link(parent, name) ? -ELOOP : -errno;
 }
 
-/* The longest part of the path that is open already, or the root. */
+/* The longest part of the path that is open already, or the root. The path goes on behind its first `length` characters
+ * if there is a directory among them that is being made. */
 static int nearest(const struct pki_store *store, const char *path, size_t length, size_t *at)
 {
+    const struct pki_fresh *fresh;
     int fd = store->root;
 
     *at = 0;
@@ -100,6 +102,11 @@ static int nearest(const struct pki_store *store, const char *path, size_t lengt
             continue;
         fd = parent->fd;
         *at = parent->length + 1;
+    }
+    fresh = pki_fresh_find(store, path);
+    if (fresh != NULL && fresh->length <= length && fresh->length >= *at) {
+        fd = fresh->fd;
+        *at = fresh->length + 1;
     }
     return fd;
 }
@@ -112,8 +119,8 @@ static int walk(const struct pki_store *store, const char *path, size_t length, 
 
     if (store->root < 0)
         return -ENOENT;
-    if (length == 0)
-        return (fd = fcntl(store->root, F_DUPFD_CLOEXEC, 0)) >= 0 ? fd : -errno;
+    if (length == 0 || at > length)
+        return (fd = fcntl(from, F_DUPFD_CLOEXEC, 0)) >= 0 ? fd : -errno;
     while (fd >= 0 && at < length) {
         size_t size = strcspn(path + at, "/");
         int next = -ENAMETOOLONG;
@@ -316,7 +323,9 @@ struct pki_store pki_store_share(const struct pki_store *store)
                               .root = store->root,
                               .lock = -1,
                               .user = store->user,
-                              .umask_is_022 = store->umask_is_022};
+                              .umask_is_022 = store->umask_is_022,
+                              .fresh = store->fresh,
+                              .fresh_count = store->fresh_count};
 }
 
 void pki_store_unshare(struct pki_store *store)
@@ -446,6 +455,12 @@ static int write_new(struct pki_store *store, int directory, const char *name, c
     return result;
 }
 
+/* In a directory that is being made a file has its final name at once. */
+static const char *staged_ending(const struct pki_store *store, const char *base)
+{
+    return pki_fresh_find(store, base) != NULL ? "" : PKI_STAGED;
+}
+
 int pki_store_stage(struct pki_store *store, const char *base, const char *ending, const char *content, size_t size,
                     mode_t mode)
 {
@@ -454,7 +469,7 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
 
     if (directory < 0)
         return directory;
-    result = join(staged, name, PKI_STAGED);
+    result = join(staged, name, staged_ending(store, base));
     if (result == 0)
         result = write_new(store, directory, staged, content, size, mode);
     /* The lock is held: a staged file is what a killed process left. */
@@ -469,17 +484,25 @@ int pki_store_sync(struct pki_store *store)
     return syncfs(store->root) == 0 ? 0 : -errno;
 }
 
-static int rename_keeping(int directory, const char *from, const char *to)
+static int rename_keeping(int from_directory, const char *from, int directory, const char *to)
 {
     struct stat status;
 
-    if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
+    if (renameat2(from_directory, from, directory, to, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -errno;
     if (fstatat(directory, to, &status, AT_SYMLINK_NOFOLLOW) == 0)
         return -EEXIST;
-    return renameat(directory, from, directory, to) == 0 ? 0 : -errno;
+    return renameat(from_directory, from, directory, to) == 0 ? 0 : -errno;
+}
+
+int pki_store_take(struct pki_store *store, int from, const char *name, const char *path)
+{
+    const char *last;
+    int directory = open_parent(store, path, false, &last);
+
+    return directory < 0 ? directory : rename_keeping(from, name, directory, last);
 }
 
 int pki_store_place(struct pki_store *store, const char *base, const char *ending, bool keep_old)
@@ -492,7 +515,7 @@ int pki_store_place(struct pki_store *store, const char *base, const char *endin
     result = join(staged, name, PKI_STAGED);
     forget_phase(store, ending);
     if (result == 0 && keep_old)
-        result = rename_keeping(directory, staged, name);
+        result = rename_keeping(directory, staged, directory, name);
     else if (result == 0 && renameat(directory, staged, directory, name) != 0)
         result = -errno;
     return result;
@@ -519,6 +542,16 @@ int pki_store_remove(struct pki_store *store, const char *base, const char *endi
     forget_phase(store, ending);
     result = unlinkat(directory, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
     return result;
+}
+
+void pki_store_discard(struct pki_store *store, const char *base, const char *ending, bool secret)
+{
+    char staged[32];
+
+    snprintf(staged, sizeof staged, "%s%s", ending, staged_ending(store, base));
+    if (secret)
+        pki_store_overwrite(store, base, staged);
+    pki_store_remove(store, base, staged);
 }
 
 int pki_store_restrict(struct pki_store *store, const char *base, const char *ending)
@@ -560,6 +593,15 @@ void pki_store_overwrite(struct pki_store *store, const char *base, const char *
 int pki_store_open_directory(struct pki_store *store, const char *path)
 {
     return walk(store, path, strlen(path), false);
+}
+
+bool pki_store_has_room(struct pki_store *store, const char *path)
+{
+    const char *name;
+    struct stat status;
+    int directory = open_parent(store, path, true, &name);
+
+    return directory >= 0 && fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
 }
 
 void pki_store_forget(struct pki_store *store)

@@ -3,6 +3,8 @@
  * when the process is killed at any of its steps. */
 #include "tests/unit/pki_rig.h"
 
+#include "lib/file.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -326,12 +328,40 @@ static void test_killed_at_every_step(void **state)
     assert_true(old_ones > 0 && new_ones > PAIR_COUNT);
 }
 
+/* The tree of a replica that has none yet is there whole, or it is not there. */
+static void test_killed_while_a_tree_is_made(void **state)
+{
+    unsigned steps, without = 0, with = 0;
+    bool killed = true;
+
+    (void)state;
+    make_one();
+    for (steps = 1; killed; steps++) {
+        assert_int_equal(ha_tree_remove(path_of("replicas/demo-1")), 0);
+        open_with_type("ecdsa-p256");
+        killed = kill_after(steps);
+        if (there("replicas/demo-1")) {
+            int tree = open_tree();
+            for (size_t i = 0; i < PAIR_COUNT; i++)
+                assert_int_equal(see_pair(tree, pairs[i]), MATCH);
+            close(tree);
+            with++;
+        } else {
+            without++;
+        }
+        assert_int_equal(issue("demo-1"), HACTL_OK);
+        assert_no_leftovers(directory);
+        assert_int_equal(listed("kube-apiserver", "demo-1")->ready, HACTL_YES);
+    }
+    assert_true(without > 20 && with > 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_readers_see_whole_pairs),        TEST(test_what_stays_is_the_same_file),
         TEST(test_a_certificate_alone_is_renamed), TEST(test_one_by_one_where_it_cannot_be_done),
-        TEST(test_killed_at_every_step),
+        TEST(test_killed_at_every_step),           TEST(test_killed_while_a_tree_is_made),
     };
 
     return cmocka_run_group_tests_name("pki_exchange", tests, NULL, NULL);
