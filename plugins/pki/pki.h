@@ -290,6 +290,8 @@ int pki_store_stage(struct pki_store *store, const char *base, const char *endin
 int pki_store_sync(struct pki_store *store);
 /* The staged file takes its name; `keep_old`: -EEXIST when that is taken. */
 int pki_store_place(struct pki_store *store, const char *base, const char *ending, bool keep_old);
+/* The reverse: what has its name is staged again, as what nobody is to find. */
+int pki_store_unplace(struct pki_store *store, const char *base, const char *ending);
 int pki_store_sync_directory(struct pki_store *store, const char *base);
 int pki_store_remove(struct pki_store *store, const char *base, const char *ending);
 int pki_store_restrict(struct pki_store *store, const char *base, const char *ending);
@@ -467,6 +469,7 @@ struct pki_remembered {
     mode_t mode;
     uid_t owner;
     STACK_OF(X509) * chain;    /* NULL: it is no certificate, or: */
+    bool holds_key;            /* a certificate's file that has a private key in it as well */
     bool unparsed;             /* this process wrote it as it was wanted and has not read it since; what it says is: */
     struct pki_readback *made; /* of an authority */
     char *subject, *names;
@@ -723,7 +726,7 @@ int pki_audit_jobs(struct pki_batch *batch, const struct pki_jobs *jobs);
 /* ---- revocation ---- */
 
 /* NULL and a negative errno, -ENOENT when there is none. */
-X509_CRL *pki_crl_read(struct pki_store *store, const char *file, int *error);
+X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const char *file, int *error);
 bool pki_crl_has(X509_CRL *crl, X509 *certificate);
 int pki_crl_list(struct pki *pki, struct hactl_call *call, const struct pki_authority *authority);
 /* Makes lists anew that are due or were signed by another. */

@@ -209,12 +209,12 @@ static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *st
 
     if (result != HACTL_OK)
         return result;
+    pki_signer_base(store, authority->profile->file, ".key", base);
     if (passphrase == NULL)
         return pki->host->fail(call, HACTL_E_DENIED,
                                "authority %s: the key in %s/%s.key is encrypted; set passphrase_file or "
                                "passphrase_descriptor",
                                authority->profile->purpose, pki->directory, base);
-    pki_signer_base(store, authority->profile->file, ".key", base);
     error = pki_store_read(store, base, ".key", &blob);
     if (error != 0)
         return pki_store_fail(pki, call, error, base, ".key");

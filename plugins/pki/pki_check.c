@@ -89,6 +89,7 @@ static int parse(struct pki *pki, const char *ending, const struct pki_blob *blo
         one->key = one->sealed ? NULL : pki_key_read(&pki->crypto, blob->content, blob->size, NULL);
     } else {
         one->chain = pki_chain_read(&pki->crypto, blob->content, blob->size);
+        one->holds_key = strstr(blob->content, "PRIVATE KEY-----") != NULL;
     }
     return 0;
 }
@@ -124,7 +125,7 @@ static struct pki_remembered *read_part(struct pki *pki, struct pki_store *store
     if (state->error == 0)
         state->error = error;
     finding(state, "%s%s %s", base, ending, pki_store_error(error));
-    if (error != -ELOOP && error != -EMEDIUMTYPE && error != -EFBIG)
+    if (error != -ELOOP && error != -EMEDIUMTYPE && error != -EFBIG && error != -ENOTUNIQ)
         state->ready = HACTL_UNKNOWN;
     return NULL;
 }
@@ -222,6 +223,8 @@ static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store
         finding(state, "its key is missing");
     if (certificate != NULL && certificate->chain == NULL && !certificate->unparsed)
         finding(state, "damaged: %s.crt is not a PEM certificate", base);
+    if (certificate != NULL && certificate->holds_key)
+        finding(state, "%s.crt, which everybody may read, has a private key in it", base);
     if (key != NULL && key->key == NULL && !key->sealed)
         finding(state, "damaged: %s.key is not a PEM private key", base);
     take_parsed(store, certificate, key, state);
@@ -380,7 +383,7 @@ struct pki_authority *pki_authority_see(struct pki *pki, struct pki_store *store
 
     if (!authority->loaded) {
         pki_authority_glance(pki, store, authority->profile, &authority->state);
-        authority->crl = pki_crl_read(store, authority->profile->file, &error);
+        authority->crl = pki_crl_read(pki, store, authority->profile->file, &error);
         say_revocations(authority, error);
     }
     authority->loaded = true;

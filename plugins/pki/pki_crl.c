@@ -17,15 +17,27 @@
 
 #define ENDING ".crl"
 
-X509_CRL *pki_crl_read(struct pki_store *store, const char *file, int *error)
+/* libcrypto's own would ask at the terminal. */
+static int no_passphrase(char *buffer, int size, int writing, void *data)
+{
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    (void)data;
+    return -1;
+}
+
+X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const char *file, int *error)
 {
     struct pki_blob blob;
-    X509_CRL *crl = NULL;
+    X509_CRL *crl = NULL, *empty = NULL;
     BIO *bio;
 
     *error = pki_store_read(store, file, ENDING, &blob);
     if (*error == 0 && (bio = BIO_new_mem_buf(blob.content, (int)blob.size)) != NULL) {
-        crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+        empty = X509_CRL_new_ex(pki->crypto.library, NULL);
+        if (empty != NULL && (crl = PEM_read_bio_X509_CRL(bio, &empty, no_passphrase, NULL)) == NULL)
+            X509_CRL_free(empty);
         BIO_free(bio);
     }
     if (*error == 0 && crl == NULL)
@@ -121,7 +133,7 @@ static X509_CRL *make(const struct pki *pki, const struct pki_authority *authori
 {
     const struct pki_state *state = &authority->state;
     int64_t now_s = (int64_t)time(NULL);
-    X509_CRL *crl = X509_CRL_new();
+    X509_CRL *crl = X509_CRL_new_ex(pki->crypto.library, NULL);
 
     if (crl != NULL && X509_CRL_set_version(crl, 1) == 1 &&
         X509_CRL_set_issuer_name(crl, X509_get_subject_name(state->certificate)) == 1 &&

@@ -15,6 +15,9 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/bio.h>
+#include <openssl/pem.h>
+
 /* ---- what is asked for ---- */
 
 static int find_profile(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
@@ -365,9 +368,25 @@ struct importing {
     struct pki_authority *authorities;
     const struct hactl_inventory *inventory;
     STACK_OF(X509) * chain;
-    const char *pem;
+    char *pem; /* of the chain, and of nothing else that was in the file */
     bool taken;
 };
+
+/* NULL: out of memory; caller frees. */
+static char *chain_text(STACK_OF(X509) * chain)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    size_t size;
+    bool good = bio != NULL;
+
+    for (int i = 0; good && i < sk_X509_num(chain); i++)
+        good = PEM_write_bio_X509(bio, sk_X509_value(chain, i)) == 1;
+    if (good)
+        pki_bio_take(bio, &text, &size);
+    BIO_free(bio);
+    return text;
+}
 
 /* Judged by the same eyes as what is on disk, as if it were there already. */
 static int judge(struct importing *importing, const struct pki_want *want, struct pki_authority *authority,
@@ -409,6 +428,20 @@ static int take_kubeconfig(struct importing *importing, const struct pki_want *w
     return result;
 }
 
+/* Durable with the batch. */
+static int audit_import(struct importing *importing, const struct pki_want *want)
+{
+    struct pki *pki = importing->batch.pki;
+    struct pki_audit audit;
+    int error;
+
+    pki_audit_begin(&audit, pki, importing->batch.call);
+    pki_audit_add(&audit, "import", want->profile->purpose, want->replica, sk_X509_value(importing->chain, 0));
+    error = pki_audit_write(importing->batch.store, &audit);
+    pki_audit_end(&audit);
+    return error == 0 ? HACTL_OK : pki_store_fail(pki, importing->batch.call, error, PKI_AUDIT_FILE, "");
+}
+
 static int take(struct importing *importing, const struct pki_want *want, EVP_PKEY *key)
 {
     struct pki_item item = {.ending = pki_ending(want->form),
@@ -416,9 +449,13 @@ static int take(struct importing *importing, const struct pki_want *want, EVP_PK
                             .replica = want->replica,
                             .reason = "taken in",
                             .secret = want->form == PKI_KUBECONFIG};
+    int result;
 
     memcpy(item.base, want->base, sizeof item.base);
     importing->taken = true;
+    result = audit_import(importing, want);
+    if (result != HACTL_OK)
+        return result;
     if (want->form == PKI_KUBECONFIG)
         return take_kubeconfig(importing, want, &item, key);
     return pki_batch_file(&importing->batch, &item, importing->pem, strlen(importing->pem), 0644);
@@ -484,7 +521,7 @@ static void remove_answered(struct pki_batch *batch)
 int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate)
 {
     struct pki *pki = self;
-    struct importing importing = {.inventory = inventory, .pem = certificate};
+    struct importing importing = {.inventory = inventory};
     struct pki_store store;
     int result = pki_inventory_check(pki, call, inventory);
 
@@ -499,12 +536,15 @@ int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory
         result = pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
     else if (importing.chain == NULL)
         result = pki->host->fail(call, HACTL_E_INVALID, "this is not a PEM certificate: %s", pki_crypto_error());
+    else if ((importing.pem = chain_text(importing.chain)) == NULL)
+        result = pki_batch_out_of_memory(&importing.batch);
     else
         result = try_all(&importing);
     result = pki_batch_close(&importing.batch, result);
     if (result == HACTL_OK)
         remove_answered(&importing.batch);
     pki_batch_free(&importing.batch);
+    free(importing.pem);
     sk_X509_pop_free(importing.chain, X509_free);
     pki_authorities_free(importing.authorities);
     pki_store_close(&store);

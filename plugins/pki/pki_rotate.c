@@ -226,15 +226,25 @@ static int leave(struct work *work)
     return error == 0 ? HACTL_OK : work_fail(work, error, ENDING);
 }
 
+/* What is made to be the successor, or taken away again, has its public half under this name until it has the key
+ * beside it, or once it is to go: so what a killed process left is told from what somebody put there. */
+static void staged_ending(const struct work *work, char out[16])
+{
+    snprintf(out, 16, "%.8s" PKI_STAGED, work->rotating.public_ending);
+}
+
 static void remove_next(const struct work *work)
 {
-    char next[PKI_PATH_SIZE];
+    char next[PKI_PATH_SIZE], staged[16];
 
     side_base(work->rotating.file, ".next", next);
+    staged_ending(work, staged);
+    if (is_there(work->store, next, work->rotating.public_ending))
+        pki_store_unplace(work->store, next, work->rotating.public_ending);
     pki_store_overwrite(work->store, next, ".key");
     pki_store_sync(work->store);
     pki_store_remove(work->store, next, ".key");
-    pki_store_remove(work->store, next, work->rotating.public_ending);
+    pki_store_remove(work->store, next, staged);
 }
 
 static int stage_pair(struct work *work, const char *next, EVP_PKEY *key, X509 *certificate)
@@ -292,21 +302,45 @@ static X509 *make_successor(const struct work *work, struct pki_maker *maker, EV
     return certificate;
 }
 
-/* A pair that somebody put there beforehand is the successor. */
-static bool successor_is_there(struct work *work, const char *next)
+/* Of the service accounts. */
+static void check_account_pair(const struct work *work, const char *next, struct pki_state *state)
+{
+    struct pki_remembered *key = NULL, *half = NULL;
+
+    *state = (struct pki_state){.ready = HACTL_YES};
+    state->has_key = pki_recall(work->pki, work->store, next, ".key", &key) != -ENOENT;
+    state->has_certificate = pki_recall(work->pki, work->store, next, ".pub", &half) != -ENOENT;
+    if (key == NULL || half == NULL || key->key == NULL || half->key == NULL || EVP_PKEY_eq(key->key, half->key) != 1)
+        pki_state_finding(state, "they are not a private key and its public half");
+    else if ((key->mode & 0077) != 0)
+        pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)key->mode);
+    pki_crypto_error();
+}
+
+/* A pair that somebody put there beforehand is the successor; one that cannot be is left for him to put right. */
+static int look_for_successor(struct work *work, const char *next, bool *found)
 {
     struct pki_authority_profile profile = {work->rotating.purpose, next, work->rotating.purpose};
     struct pki_state state;
-    bool sound;
+    char staged[16];
+    int result = HACTL_OK;
 
-    if (strcmp(work->rotating.public_ending, ".crt") != 0)
-        return false;
-    pki_authority_check(work->pki, work->store, &profile, &state);
-    sound = state.ready == HACTL_YES;
-    if (sound)
+    staged_ending(work, staged);
+    if (strcmp(work->rotating.public_ending, ".crt") == 0)
+        pki_authority_check(work->pki, work->store, &profile, &state);
+    else
+        check_account_pair(work, next, &state);
+    *found = state.ready == HACTL_YES;
+    if (*found)
         pki_audit_add(&work->audit, "import", work->rotating.purpose, NULL, state.certificate);
+    else if (state.has_certificate || (state.has_key && !is_there(work->store, next, staged)))
+        result = work->pki->host->fail(work->call, HACTL_E_CONFLICT,
+                                       "%s/%s%s and .key cannot succeed %s: %s; put the right pair there, or move them "
+                                       "away, and hactl makes one",
+                                       work->pki->directory, next, work->rotating.public_ending, work->rotating.purpose,
+                                       state.reason);
     pki_state_free(&state);
-    return sound;
+    return result;
 }
 
 /* What cannot be made here: one whose key is elsewhere, or that others vouch for. */
@@ -356,12 +390,15 @@ static int make_next(struct work *work, const char *next)
 static int prepare(struct work *work)
 {
     char next[PKI_PATH_SIZE];
+    bool found = false;
     int error, result;
 
     side_base(work->rotating.file, ".next", next);
-    if (successor_is_there(work, next))
+    result = look_for_successor(work, next, &found);
+    if (result == HACTL_OK && found)
         return enter(work, HACTL_ROTATION_PREPARE);
-    result = check_own(work);
+    if (result == HACTL_OK)
+        result = check_own(work);
     if (result != HACTL_OK)
         return result;
     remove_next(work);
@@ -673,6 +710,24 @@ static int clear_archive(struct pki_store *store, bool keys_only)
     return error;
 }
 
+/* And what a killed process staged of it. */
+static int clear_side(struct pki_store *store, const char *base, const char *ending, bool keys_only)
+{
+    char staged[16];
+    int error = 0;
+
+    snprintf(staged, sizeof staged, "%.9s" PKI_STAGED, ending);
+    if (strcmp(ending, ".key") == 0) {
+        pki_store_overwrite(store, base, ending);
+        pki_store_overwrite(store, base, staged);
+    }
+    if (!keys_only)
+        error = pki_store_remove(store, base, ending);
+    if (!keys_only && error == 0)
+        error = pki_store_remove(store, base, staged);
+    return error;
+}
+
 int pki_rotation_clear(struct pki_store *store, bool keys_only)
 {
     static const char *const sides[] = {".next", ".previous", "-bundle"};
@@ -683,14 +738,11 @@ int pki_rotation_clear(struct pki_store *store, bool keys_only)
         struct pki_rotating rotating = pki_rotating_at(i);
         for (size_t s = 0; error == 0 && s < sizeof sides / sizeof sides[0]; s++) {
             side_base(rotating.file, sides[s], base);
-            pki_store_overwrite(store, base, ".key");
-            if (keys_only)
-                continue;
-            error = pki_store_remove(store, base, ".key");
+            error = clear_side(store, base, ".key", keys_only);
             if (error == 0)
-                error = pki_store_remove(store, base, rotating.public_ending);
+                error = clear_side(store, base, rotating.public_ending, keys_only);
             if (error == 0)
-                error = pki_store_remove(store, rotating.file, ENDING);
+                error = clear_side(store, rotating.file, ENDING, keys_only);
         }
     }
     return error == 0 ? clear_archive(store, keys_only) : error;

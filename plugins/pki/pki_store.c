@@ -32,6 +32,8 @@ const char *pki_store_error(int error)
         return "is not a regular file";
     case EFBIG:
         return "is larger than it may be";
+    case ENOTUNIQ:
+        return "is below a directory that others may write to; chmod go-w it";
     default:
         return strerror(-error);
     }
@@ -45,6 +47,7 @@ int pki_store_fail(const struct pki *pki, struct hactl_call *call, int error, co
     case EACCES:
     case EPERM:
     case EROFS:
+    case ENOTUNIQ:
         code = HACTL_E_DENIED;
         break;
     case ENOSPC:
@@ -75,6 +78,18 @@ static bool is_link(int directory, const char *name)
     return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
 }
 
+/* Whoever may write there could put another file in the place of any. */
+static int refuse_if_loose(int fd)
+{
+    struct stat status;
+    int result = fstat(fd, &status) != 0 ? -errno : (status.st_mode & 0022) != 0 ? -ENOTUNIQ : 0;
+
+    if (result == 0)
+        return fd;
+    close(fd);
+    return result;
+}
+
 static int open_child(int parent, const char *name, bool make)
 {
     int fd;
@@ -83,7 +98,7 @@ static int open_child(int parent, const char *name, bool make)
         return -errno;
     fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0)
-        return fd;
+        return refuse_if_loose(fd);
     return errno == ENOTDIR && is_link(parent, name) ? -ELOOP : -errno;
 }
 
@@ -244,9 +259,42 @@ static int open_file_parent(struct pki_store *store, const char *base, const cha
 
 /* ---- opening and locking ---- */
 
+/* By others than the one who works here; where it is sticky, as /tmp is, nobody takes away what is not his. The user's
+ * own group, which on many machines has no other member, may. */
+static bool is_loose_above(const struct stat *status)
+{
+    return (status->st_mode & S_ISVTX) == 0 &&
+           ((status->st_mode & 0002) != 0 ||
+            ((status->st_mode & 0020) != 0 && status->st_gid != 0 && status->st_gid != getegid()));
+}
+
+/* Up to the top: whoever may rename a directory on the way could put another in its place. */
+static bool is_loose_on_the_way(int root, unsigned *above)
+{
+    int fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
+    struct stat status, before;
+    bool loose = false;
+
+    for (*above = 1; fd >= 0 && !loose; (*above)++) {
+        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        bool top = up < 0 || fstat(fd, &before) != 0 || fstat(up, &status) != 0 ||
+                   (before.st_dev == status.st_dev && before.st_ino == status.st_ino);
+        close(fd);
+        fd = up;
+        if (top)
+            break;
+        loose = is_loose_above(&status);
+    }
+    if (fd >= 0)
+        close(fd);
+    *above -= loose;
+    return loose;
+}
+
 static int open_root(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
 {
     struct stat status;
+    unsigned above;
     int result;
 
     store->root = open(pki->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -265,6 +313,11 @@ static int open_root(const struct pki *pki, struct hactl_call *call, bool write,
                                "%s: others may write there (mode %04o, user %u); keys are kept only in a directory of "
                                "one's own: chmod 700",
                                pki->directory, (unsigned)(status.st_mode & 07777), (unsigned)status.st_uid);
+    if (is_loose_on_the_way(store->root, &above))
+        return pki->host->fail(call, HACTL_E_DENIED,
+                               "%s: others may write to a directory above it (%u up), and so put another in its place; "
+                               "chmod go-w that one, or keep keys elsewhere",
+                               pki->directory, above);
     return HACTL_OK;
 }
 
@@ -517,6 +570,19 @@ int pki_store_place(struct pki_store *store, const char *base, const char *endin
     if (result == 0 && keep_old)
         result = rename_keeping(directory, staged, directory, name);
     else if (result == 0 && renameat(directory, staged, directory, name) != 0)
+        result = -errno;
+    return result;
+}
+
+int pki_store_unplace(struct pki_store *store, const char *base, const char *ending)
+{
+    char name[NAME_MAX + 1], staged[NAME_MAX + 1];
+    int result, directory = open_file_parent(store, base, ending, false, name);
+
+    if (directory < 0)
+        return directory;
+    result = join(staged, name, PKI_STAGED);
+    if (result == 0 && renameat(directory, name, directory, staged) != 0)
         result = -errno;
     return result;
 }

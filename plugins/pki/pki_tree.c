@@ -104,9 +104,16 @@ static void say(const struct copy *copy, const char *base, int error, bool same,
                           copy->authority != NULL ? copy->authority : copy->base,
                           copy->authority != NULL ? "" : copy->ending);
     else
-        pki_state_finding(state, "%s%s can be read by others (mode %04o)", base, copy->ending, (unsigned)mode);
+        pki_state_finding(state, "%s%s can be %s by others (mode %04o)", base, copy->ending,
+                          (mode & 0022) != 0 ? "changed" : "read", (unsigned)mode);
     if (error != 0 && error != -ENOENT && state->error == 0)
         state->error = error;
+}
+
+/* Others may do more with it than they are to. */
+static bool is_exposed(const struct copy *copy, mode_t mode)
+{
+    return (mode & 0077 & ~copy->mode) != 0;
 }
 
 /* Says in `state` what is wrong with it. True: it is to be written. */
@@ -116,7 +123,7 @@ static bool check_copy(struct pki *pki, struct pki_store *store, const struct co
     struct pki_remembered *known;
     struct pki_blob blob = {.content = NULL};
     int error = absent ? -ENOENT : pki_store_read(store, base, copy->ending, &blob);
-    bool exposed = error == 0 && (copy->mode & 0077) == 0 && (blob.mode & 0077) != 0;
+    bool exposed = error == 0 && is_exposed(copy, blob.mode);
     bool same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
     if (!same || exposed)
         say(copy, base, error, same, blob.mode, state);
@@ -138,8 +145,7 @@ static bool is_known(struct pki *pki, struct pki_store *store, const struct copy
     if (error != 0 || original->error != 0)
         return false;
     known = pki_memory_find(pki->memory, base, copy->ending, &now);
-    return known != NULL && pki_identity_same(&known->copy_of, &original->blob.identity) &&
-           ((copy->mode & 0077) != 0 || (now.mode & 0077) == 0);
+    return known != NULL && pki_identity_same(&known->copy_of, &original->blob.identity) && !is_exposed(copy, now.mode);
 }
 
 /* One copy: looked at, and with a batch staged if need be. */
@@ -247,6 +253,13 @@ static void say_account(struct pki_state *state, int error, const struct pki_rem
         pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
 }
 
+/* Whoever may change the public half makes tokens of his own. */
+static void say_public_half(struct pki_state *state, const struct pki_remembered *file)
+{
+    if (file != NULL && (file->mode & 0022) != 0)
+        pki_state_finding(state, ACCOUNT_FILE ".pub can be changed by others (mode %04o)", (unsigned)file->mode);
+}
+
 /* A pair of keys without a certificate: tokens are signed with one and
  * checked with the other. Returns the key, borrowed. */
 static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct pki_state *state)
@@ -271,6 +284,7 @@ static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct 
     if (key != NULL && (public_part == NULL || public_part->key == NULL ||
                         (public_part->matches != key && EVP_PKEY_eq(key, public_part->key) != 1)))
         pki_state_finding(state, ACCOUNT_FILE ".pub is not the public half of " ACCOUNT_FILE ".key");
+    say_public_half(state, public_part);
     pki_crypto_error();
     return key;
 }
