@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -44,12 +45,20 @@ static void set_allocation(void)
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
+/* No dump of its memory, in which keys are, is left behind when it dies. Programs that it starts are as they would be.
+ */
+static void refuse_dumps(void)
+{
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     struct ha_error error = {.status = HA_EXIT_DONE};
     struct ha_cli cli;
     int parsed, status = HA_EXIT_USAGE;
 
+    refuse_dumps();
     set_allocation();
     /* The process ends, and with it all that libcrypto would take apart by itself. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);

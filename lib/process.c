@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -432,11 +433,14 @@ static void child_reset_signals(void)
 }
 
 /* A terminal's or a service's own score must not make a control plane the
- * kernel's first victim; without the right to lower it, it stays. */
+ * kernel's first victim; without the right to lower it, it stays. What is
+ * there of a process that must not be dumped, as hactl itself, is root's. */
 static void child_reset_oom_score(void)
 {
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int fd;
 
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
     if (write(fd, "0", 1) < 0) { /* nothing to be done about it */
