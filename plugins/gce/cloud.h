@@ -146,7 +146,8 @@ int cloud_unit_log(struct cloud *cloud, struct hactl_call *call, const char *ins
 /* cloud_requests.c */
 int cloud_requests(struct cloud *cloud, struct hactl_call *call, const char *instance);
 
-/* cloud_guest.c: what replicas tell through guest attributes */
+/* cloud_guest.c: what replicas tell through guest attributes, or the serial port */
+bool cloud_reports_by_serial(const struct cloud *cloud);
 struct cloud_guest {
     json_t *values; /* key -> text; NULL: could not be asked */
     char error[GCE_ERROR];

@@ -91,6 +91,8 @@ char *cloud_boot_text(struct cloud *cloud)
     if (!out)
         return NULL;
     fprintf(out, "device %s\n", CLOUD_DATA_DEVICE);
+    if (cloud_reports_by_serial(cloud))
+        fprintf(out, "tell serial-port\n");
     for (size_t i = 0; (entry = cloud->host->conf_list(cloud->conf, "programs", i)); i++)
         if (parse_program(entry, &program))
             fprintf(out, "program %s %s %s %s\n", program.name, program.url, program.sha256,

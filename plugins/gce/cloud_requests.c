@@ -50,7 +50,7 @@ int cloud_requests(struct cloud *cloud, struct hactl_call *call, const char *ins
     if (rc == HACTL_OK)
         rc = cloud_guest_read(cloud, call, &asked, 1, &guest);
     if (rc == HACTL_OK && !guest.values)
-        rc = cloud->host->fail(call, HACTL_E_UNAVAILABLE, "guest attributes of replica %s: %s", instance, guest.error);
+        rc = cloud->host->fail(call, HACTL_E_UNAVAILABLE, "what replica %s tells: %s", instance, guest.error);
     if (rc == HACTL_OK && !cloud_metadata(found, "hactl-keys"))
         rc = cloud->host->fail(call, HACTL_E_FAILED,
                                "replica %s was made to get its keys, not to make them: hactl replica replace %s",

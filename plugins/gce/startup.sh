@@ -28,6 +28,26 @@ get() { # PATH
     curl -sf --max-time 20 -H 'Metadata-Flavor: Google' "$metadata/$1"
 }
 
+# Where guest attributes are not allowed the serial port stands in for them: this service writes to the console.
+is_serial() {
+    grep -qx 'tell serial-port' "$run/boot" 2>/dev/null
+}
+
+say() { # KEY
+    echo "hactl-told $1 $(base64 -w 0 <"$run/told/$1")"
+}
+
+# What was said long ago may have left the serial port's buffer.
+say_again() {
+    is_serial || return 0
+    now=$(date +%s)
+    [ $((now - said)) -ge 300 ] || return 0
+    said=$now
+    for file in "$run"/told/*; do
+        case $file in *.new) ;; *) say "${file##*/}" ;; esac
+    done
+}
+
 # Writes a guest attribute from standard input, unless it says the same already. Google allows few writes a second, and
 # none on a project that has guest attributes switched off.
 tell() { # KEY
@@ -37,11 +57,17 @@ tell() { # KEY
         rm -f "$run/told/$1.new"
         return 0
     fi
+    if is_serial; then
+        mv "$run/told/$1.new" "$run/told/$1"
+        say "$1"
+        return 0
+    fi
     if curl -sf --max-time 20 -X PUT -H 'Metadata-Flavor: Google' --data-binary "@$run/told/$1.new" \
         "$metadata/guest-attributes/hactl/$1" >/dev/null; then
         mv "$run/told/$1.new" "$run/told/$1"
     else
         log "guest attribute hactl/$1 could not be written: are guest attributes allowed in this project?"
+        rm -f "$run/told/$1.new"
     fi
 }
 
@@ -373,11 +399,12 @@ renew() {
 agent() {
     mkdir -p "$run" "$directory"
     rm -rf "$run/told" "$run"/*.reported
-    etag=0
+    etag=0 said=0
     echo 'state=booting' | tell state
     while :; do
         renew
         round
+        say_again
         await_change
     done
 }

@@ -887,6 +887,34 @@ static void test_requests(void **state)
     assert_int_equal(cloud()->requests(world.self, next_call(), "demo-9"), HACTL_E_NOT_FOUND);
 }
 
+/* By the explicit setting only: certificate requests, and all else that replicas tell, out of the serial port. */
+static void test_serial_reports(void **state)
+{
+    static const char serial[] =
+        ".metadata.items[] | select(.key == \"hactl-boot\").value | contains(\"tell serial-port\")";
+
+    (void)state;
+    make("demo-1", "us-central1-b");
+    assert_string_equal(of_instance("us-central1-b", "instances/demo-1", serial), "false");
+    fault("{\"method\":\"instances.getGuestAttributes\",\"times\":9,\"when\":\"before\",\"status\":403,"
+          "\"reason\":\"forbidden\",\"message\":\"not allowed\"}");
+    assert_int_equal(cloud()->requests(world.self, next_call(), "demo-1"), HACTL_E_UNAVAILABLE);
+    assert_non_null(strstr(world.call->text, "not allowed (forbidden); where they are not allowed, set reports ="));
+    assert_int_equal(open_with((struct fake_setting[]){{"reports", "serial-port"}, {NULL, NULL}}), HACTL_OK);
+    make("demo-2", "us-central1-c");
+    assert_string_equal(of_instance("us-central1-c", "instances/demo-2", serial), "true");
+    assert_int_equal(cloud()->requests(world.self, next_call(), "demo-2"), HACTL_E_BUSY);
+    /* "one", "two", "three"; the last of a key holds, and what is no base64 is no word of it. */
+    control(
+        "POST", "serial",
+        "{\"zone\":\"us-central1-c\",\"instance\":\"demo-2\",\"text\":\"[ 1.0] sh[7]: hactl-told request-etcd-server "
+        "b25l\\r\\n[ 1.1] hactl-told request-etcd-peer dHdv\\r\\nhactl-told request-etcd-server dGhyZWU=\\r\\n"
+        "hactl-told request-etcd-peer dHd[ 2.0] kernel: interrupted\\r\\nhactl-told \\r\\nhactl-told x\"}");
+    assert_int_equal(cloud()->requests(world.self, next_call(), "demo-2"), HACTL_OK);
+    assert_string_equal(world.call->requests[0].content, "three");
+    assert_string_equal(world.call->requests[1].content, "two");
+}
+
 static void test_unit_log(void **state)
 {
     (void)state;
@@ -1053,6 +1081,7 @@ int main(int argc, char **argv)
         EACH(test_deliver_sealed),
         EACH(test_keep_running),
         EACH(test_requests),
+        EACH(test_serial_reports),
         EACH(test_unit_log),
         EACH(test_dead_zone),
         EACH(test_stock_and_quota),

@@ -40,7 +40,7 @@ struct guest_unit_file {
     char *type, *user, *directory;
     enum { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS } restart;
     int64_t restart_ms, stop_ms;
-    bool remain_after_exit, wanted;
+    bool remain_after_exit, wanted, console; /* console: its output goes there */
 };
 /* NULL: there is none. */
 struct guest_unit_file *guest_unit_file_read(const char *name);

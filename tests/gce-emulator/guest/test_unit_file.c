@@ -28,7 +28,8 @@ static void service(void **state)
                                              "Type=notify\nExecStartPre=-/bin/mkdir /x\nExecStart=/bin/a --b \\\n"
                                              "    --c=\"d e\"\nRestart=on-failure\nRestartSec=5\nUser=nobody\n"
                                              "Environment=A=1 \"B=two words\"\nEnvironmentFile=-/etc/x\n"
-                                             "TimeoutStopSec=1min\nRemainAfterExit=yes\n[Install]\n"
+                                             "TimeoutStopSec=1min\nRemainAfterExit=yes\n"
+                                             "StandardOutput=journal+console\n[Install]\n"
                                              "WantedBy=multi-user.target\n");
 
     (void)state;
@@ -44,6 +45,7 @@ static void service(void **state)
     assert_string_equal(file->environment_files[0], "-/etc/x");
     assert_int_equal(file->stop_ms, 60000);
     assert_true(file->remain_after_exit);
+    assert_true(file->console);
     assert_true(file->wanted);
     guest_unit_file_free(file);
 }
@@ -60,6 +62,7 @@ static void details(void **state)
     assert_int_equal(file->restart, RESTART_ALWAYS);
     assert_string_equal(file->type, "simple");
     assert_false(file->wanted);
+    assert_false(file->console);
     guest_unit_file_free(file);
 }
 

@@ -139,6 +139,8 @@ static void take(struct guest_unit_file *file, const char *section, const char *
         file->restart_ms = guest_duration_ms(value);
     } else if (strcmp(name, "TimeoutStopSec") == 0) {
         file->stop_ms = guest_duration_ms(value);
+    } else if (strcmp(name, "StandardOutput") == 0) {
+        file->console = strstr(value, "console") != NULL;
     } else if (strcmp(name, "RemainAfterExit") == 0) {
         file->remain_after_exit = truth(value);
     }

@@ -112,14 +112,15 @@ static void read_environment_file(const char *path)
     fclose(in);
 }
 
-static void open_log(const struct guest_unit *unit)
+/* What is for the console is left where process 1 writes. */
+static void open_log(const struct guest_unit *unit, const struct guest_unit_file *file)
 {
     char path[512];
     int fd;
 
     mkdir(GUEST_LOG_DIR, 0755);
     snprintf(path, sizeof(path), GUEST_LOG_DIR "/%s.log", unit->name);
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    fd = file->console ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd >= 0) {
         dup2(fd, 1);
         dup2(fd, 2);
@@ -153,7 +154,7 @@ static void run_command(const struct guest_unit *unit, const char *line)
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     setsid();
-    open_log(unit);
+    open_log(unit, unit->file);
     clearenv();
     setenv("PATH", GUEST_PATH, 1);
     setenv("LANG", "C.UTF-8", 1);
