@@ -49,7 +49,7 @@ say_again() {
 }
 
 # Writes a guest attribute from standard input, unless it says the same already. Google allows few writes a second, and
-# none on a project that has guest attributes switched off.
+# none on a project that has guest attributes switched off: what could not be written is tried again in the next round.
 tell() { # KEY
     mkdir -p "$run/told"
     cat >"$run/told/$1.new"
@@ -68,6 +68,7 @@ tell() { # KEY
     else
         log "guest attribute hactl/$1 could not be written: are guest attributes allowed in this project?"
         rm -f "$run/told/$1.new"
+        return 1
     fi
 }
 
@@ -122,7 +123,7 @@ mount_data() {
         lost "the data disk is another one than it was" || return 2
     fi
     printf '%s\n' "$on_disk" >"$directory/data-token.new" && mv "$directory/data-token.new" "$directory/data-token"
-    echo ok | tell data
+    echo ok | tell data || :
 }
 
 # ---- the replica's own keys ----
@@ -143,7 +144,7 @@ make_key() { # PURPOSE
             { failed "openssl made no certificate request for $1" || return 1; }
         mv "$keys/$1.csr.new" "$keys/$1.csr"
     fi
-    tell "request-$1" <"$keys/$1.csr"
+    tell "request-$1" <"$keys/$1.csr" || :
 }
 
 make_keys() {
@@ -354,8 +355,8 @@ report_payload() { # PAYLOAD
     } >"$run/$1.report"
     if ! cmp -s "$run/$1.report" "$run/$1.reported"; then
         [ "$running" = yes ] || show_log "$1" "$unit"
-        { cat "$run/$1.report" && printf 'at=%s\n' "$(date +%s)"; } | tell "payload-$1"
-        mv "$run/$1.report" "$run/$1.reported"
+        { cat "$run/$1.report" && printf 'at=%s\n' "$(date +%s)"; } | tell "payload-$1" &&
+            mv "$run/$1.report" "$run/$1.reported"
     fi
 }
 
