@@ -4,11 +4,13 @@
  * makes it; what that took.
  *
  *   many COUNT HACTL-OPTION...
+ *   many machines NAME PAYLOAD
  *
  * Clusters are named many-1, many-2 and so on. Prints a line of JSON after
  * each tenth of them: clusters so far, wall and CPU in milliseconds since the
  * line before, resident memory in KiB. A second thread stands for the machines:
- * it says that what was delivered runs.
+ * it says that what was delivered runs. The second form does only that, for the
+ * first three replicas of one cluster, until it is ended.
  */
 #include <curl/curl.h>
 #include <locale.h>
@@ -26,7 +28,7 @@
 #include "core/log.h"
 #include "core/output.h"
 
-enum { WORDS = 64, REPORTS = 10 };
+enum { WORDS = 64, REPORTS = 10, REPLICAS = 3 };
 
 static double ms_of(clockid_t clock)
 {
@@ -70,13 +72,14 @@ static size_t take(char *bytes, size_t one, size_t count, void *context)
 }
 
 /* As the metadata server of that machine answers; a body is PUT there. */
-static bool ask_machine(CURL *curl, int cluster, int replica, const char *path, const char *body, struct text *answer)
+static bool ask_machine(CURL *curl, const char *cluster, int replica, const char *path, const char *body,
+                        struct text *answer)
 {
     static const char *const zones[] = {"us-central1-b", "us-central1-c", "us-central1-f"};
     char url[400];
     long status = 0;
 
-    snprintf(url, sizeof(url), "%.200s/_emulator/guest/emulated/%s/many-%d-%d/computeMetadata/v1/instance/%s",
+    snprintf(url, sizeof(url), "%.200s/_emulator/guest/emulated/%s/%.100s-%d/computeMetadata/v1/instance/%s",
              getenv("GCE_EMULATOR"), zones[replica], cluster, replica + 1, path);
     answer->size = 0;
     curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -88,44 +91,68 @@ static bool ask_machine(CURL *curl, int cluster, int replica, const char *path, 
            curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 200;
 }
 
-static bool tell_delivered(CURL *curl, int cluster, int replica)
+static bool tell_delivered(CURL *curl, const char *cluster, int replica, const char *payload)
 {
     struct text answer;
-    char digest[300] = "", body[400];
+    char digest[300] = "", body[400], path[128];
     const char *line;
 
-    if (!ask_machine(curl, cluster, replica, "attributes/hactl-payload-standin", NULL, &answer))
+    snprintf(path, sizeof(path), "attributes/hactl-payload-%.40s", payload);
+    if (!ask_machine(curl, cluster, replica, path, NULL, &answer))
         return false;
     line = strstr(answer.bytes, "\ndigest ");
     if (!line || sscanf(line, "\ndigest %299s", digest) != 1)
         return false;
     snprintf(body, sizeof(body), "digest=%s\nrunning=yes\nat=%lld\n", digest, (long long)time(NULL) + 5);
-    return ask_machine(curl, cluster, replica, "guest-attributes/hactl/payload-standin", body, &answer) &&
+    snprintf(path, sizeof(path), "guest-attributes/hactl/payload-%.40s", payload);
+    return ask_machine(curl, cluster, replica, path, body, &answer) &&
            ask_machine(curl, cluster, replica, "guest-attributes/hactl/data", "ok", &answer);
+}
+
+static CURL *connection_to_machines(struct curl_slist **headers)
+{
+    CURL *curl = curl_easy_init();
+
+    *headers = curl_slist_append(NULL, "Metadata-Flavor: Google");
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    return curl;
 }
 
 static void *be_machines(void *context)
 {
-    struct curl_slist *headers = curl_slist_append(NULL, "Metadata-Flavor: Google");
-    CURL *curl = curl_easy_init();
-    bool told[3] = {false, false, false};
+    struct curl_slist *headers;
+    CURL *curl = connection_to_machines(&headers);
+    bool told[REPLICAS] = {false};
     int cluster = 0, now;
+    char name[32];
 
     (void)context;
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     while ((now = atomic_load(&current)) >= 0) {
         if (now != cluster)
             memset(told, 0, sizeof(told));
         cluster = now;
-        for (int i = 0; i < 3 && cluster > 0; i++)
-            told[i] = told[i] || tell_delivered(curl, cluster, i);
+        snprintf(name, sizeof(name), "many-%d", cluster);
+        for (int i = 0; i < REPLICAS && cluster > 0; i++)
+            told[i] = told[i] || tell_delivered(curl, name, i, "standin");
         usleep(5000);
     }
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     return NULL;
+}
+
+/* Those of one cluster; never returns. */
+static void be_machines_of(const char *name, const char *payload)
+{
+    struct curl_slist *headers;
+    CURL *curl = connection_to_machines(&headers);
+    bool told[REPLICAS] = {false};
+
+    for (;; usleep(20000))
+        for (int i = 0; i < REPLICAS; i++)
+            told[i] = told[i] || tell_delivered(curl, name, i, payload);
 }
 
 /* ---- the clusters ----------------------------------------------------------------------------- */
@@ -164,6 +191,8 @@ int main(int argc, char **argv)
     pthread_t machines;
     double wall, cpu;
 
+    if (argc == 4 && strcmp(argv[1], "machines") == 0)
+        be_machines_of(argv[2], argv[3]);
     if (count < REPORTS || !reports || !null || !getenv("GCE_EMULATOR")) {
         fprintf(stderr, "usage: many COUNT HACTL-OPTION...\n");
         return 2;
