@@ -215,16 +215,24 @@ static const struct record_type record_types[HA_RECORDS_END] = {
     [HA_RECORD_FIREWALL] = RECORD(firewall, firewalls),
 };
 
-static atomic_bool cancel_requested;
+static _Atomic int64_t cancelled_at_ms; /* 0: not */
 
+/* Called in a signal handler too. */
 void ha_cancel_set(bool cancelled)
 {
-    atomic_store(&cancel_requested, cancelled);
+    atomic_store(&cancelled_at_ms, cancelled ? ha_now_ms() : 0);
 }
 
 bool ha_cancelled(void)
 {
-    return atomic_load(&cancel_requested);
+    return atomic_load(&cancelled_at_ms) != 0;
+}
+
+int64_t ha_cancelled_for_ms(void)
+{
+    int64_t at_ms = atomic_load(&cancelled_at_ms);
+
+    return at_ms ? ha_now_ms() - at_ms : 0;
 }
 
 int64_t ha_now_ms(void)

@@ -30,6 +30,7 @@ struct hactl_call {
     bool polls;          /* asks about a token, and needs to emit none */
     bool may_pend;       /* changes something: HACTL_PENDING is an answer */
     bool interruptible;  /* host->cancelled() tells it of the first interrupt; others come to their end */
+    bool looks;          /* and this one's comes a little later: what is nearly seen is still seen */
     int64_t timeout_ms;  /* from when the worker enters the plugin: a queue costs no time */
     int64_t deadline_ms; /* CLOCK_MONOTONIC; set then */
     /* Runs in the worker: enters the plugin with the arguments behind `context`. */
@@ -80,6 +81,7 @@ void ha_call_free(struct hactl_call *call); /* zeroizes credentials; accepts NUL
 /* Set by the interrupt handling; read by host->cancelled. */
 void ha_cancel_set(bool cancelled);
 bool ha_cancelled(void);
+int64_t ha_cancelled_for_ms(void); /* since then; 0: it is not */
 
 int64_t ha_now_ms(void); /* CLOCK_MONOTONIC */
 

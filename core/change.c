@@ -211,6 +211,9 @@ static int plan_after(struct change *c, enum ha_outcome outcome)
 static void stop_short(struct change *c, enum ha_holder holder, const char *replica)
 {
     char wrote[600];
+    /* An interrupt leaves nothing to give back but an address that is on its way. */
+    if (c->error->status == HA_EXIT_INTERRUPTED && c->run.failed_step < 0 && !c->run.dark)
+        return;
     ha_change_hear_unit(c, holder, wrote, sizeof wrote);
     ha_change_give_back(c, holder, replica);
     ha_error_log(c->error, wrote);

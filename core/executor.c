@@ -340,14 +340,23 @@ static void start_tasks(struct ha_execution *x)
 
 /* ---- the loop */
 
+/* Work that goes on elsewhere is left to it on an interrupt: its token is in
+ * the journal, and the next run asks what has become of it. But not while the
+ * address is on its way. */
+static bool may_leave(const struct ha_execution *x, const struct ha_task *task)
+{
+    return ha_cancelled() && !x->run->dark && !is_claim(task->step->kind) && !ha_step_is_release(task->step->kind);
+}
+
 /* Once the run is stopping, what only waits or looks is given up. */
 static bool is_busy(const struct ha_execution *x, const struct ha_task *task)
 {
     switch (task->phase) {
     case HA_CALLING:
-    case HA_POLLING:
     case HA_VERIFYING:
         return true;
+    case HA_POLLING:
+        return !may_leave(x, task);
     case HA_CHECKING:
     case HA_PAUSING:
     case HA_RESTING:

@@ -77,7 +77,9 @@ void ha_task_call(struct ha_execution *x, struct ha_task *task)
 
 void ha_task_poll(struct ha_execution *x, struct ha_task *task)
 {
-    submit(x, task, ha_ask_poll(x->session, task->token_of, task->token, call_ms(x, task)), task->intent);
+    struct hactl_call *call = ha_ask_poll(x->session, task->token_of, task->token, call_ms(x, task));
+    call->looks = true;
+    submit(x, task, call, task->intent);
 }
 
 void ha_task_revive(struct ha_execution *x, struct ha_task *task, int replica)
@@ -160,7 +162,8 @@ static void went_wrong(struct ha_execution *x, struct ha_task *task, struct hact
     task->code = code;
     task->unsettled = !ha_code_settles(code);
     ha_call_free(call);
-    bool again = code == HACTL_E_BUSY || code == HACTL_E_UNAVAILABLE || code == HACTL_E_TIMEOUT;
+    bool again = code == HACTL_E_BUSY || code == HACTL_E_UNAVAILABLE || code == HACTL_E_TIMEOUT ||
+                 (polls && code == HACTL_E_CANCELLED);
     if (polls && code == HACTL_E_ENDED && ha_task_left_ms(x, task) > 0) {
         start_anew(x, task);
     } else if (!again && polls && task->token_is_old && code != HACTL_E_CANCELLED && code != HACTL_E_INTERNAL) {

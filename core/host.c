@@ -48,9 +48,11 @@ static int64_t host_ms_left(struct hactl_call *call)
 
 static int host_cancelled(struct hactl_call *call)
 {
-    /* The first interrupt lets the current steps, and the looks that see them
-     * done, come to their end; a request that was cut off may have been obeyed. */
-    return call->interruptible && ha_cancelled();
+    /* The first interrupt lets the current steps come to their end: a request
+     * that was cut off may have been obeyed. The looks that see them done have a
+     * second for it, and do not wait for a zone that is away. */
+    enum { LOOK_ON_MS = 1000 };
+    return (call->interruptible && ha_cancelled()) || (call->looks && ha_cancelled_for_ms() > LOOK_ON_MS);
 }
 
 /* ---- settings */

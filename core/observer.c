@@ -597,6 +597,7 @@ static bool submit_look(struct ha_session *session, struct wave *look)
         return false;
     }
     call->user = look;
+    call->looks = true;
     ha_call_submit(call, session->completions);
     return true;
 }

@@ -77,6 +77,7 @@ void ha_watches_submit(struct ha_watches *watches)
             continue;
         }
         call->user = watch;
+        call->looks = true;
         watch->in_flight = true;
         watches->in_flight++;
         ha_call_submit(call, watches->session->completions);
