@@ -4,9 +4,9 @@
  *
  *   bulk floor COUNT                     keys and signatures, nothing else
  *   bulk make DIRECTORY COUNT THREADS    as one batch, keys and certificates as files
- *   bulk each DIRECTORY COUNT            the same, every file made durable by itself
+ *   bulk each DIRECTORY COUNT THREADS    the same, every file made durable by itself
  *
- * Prints leaves per second.
+ * THREADS is 1 where it is missing; 0: as many as by default. Prints leaves per second.
  */
 #include "plugins/pki/pki.h"
 #include "tests/support/fake_host.h"
@@ -101,10 +101,10 @@ static void open_bench(struct bench *bench, const char *directory, const char *t
     bench->pki = self;
     if (pki_store_open(bench->pki, bench->call, true, &bench->store) != HACTL_OK)
         fail(bench->call->text);
-    pki_maker_open(&maker, &bench->pki->crypto);
+    pki_maker_open(&maker, pki_crypto(bench->pki));
     bench->authority_key = pki_key_generate(&maker, "ecdsa-p256");
     der = pki_certificate_make(&maker, bench->authority_key, &issuance, NULL, bench->authority_key, &size);
-    bench->authority = der != NULL ? pki_certificate_parse(&bench->pki->crypto, der, size) : NULL;
+    bench->authority = der != NULL ? pki_certificate_parse(pki_crypto(bench->pki), der, size) : NULL;
     if (bench->authority == NULL)
         fail("no authority");
     free(der);
@@ -226,7 +226,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc < 4 || count == 0)
-        fail("floor COUNT | make DIRECTORY COUNT THREADS | each DIRECTORY COUNT");
+        fail("floor COUNT | make DIRECTORY COUNT THREADS | each DIRECTORY COUNT THREADS");
     open_bench(&bench, argv[2], argc > 4 ? argv[4] : "1");
     began_s = now_s();
     if (strcmp(argv[1], "each") == 0)
