@@ -519,7 +519,6 @@ int ha_session_change(struct ha_session *session, const struct ha_request *reque
                       void *consent_context, const struct ha_listener *listener, struct ha_report *report,
                       struct ha_error *error)
 {
-    memset(report, 0, sizeof *report);
     struct change *c = change_new(session, request, listener, report, error);
     if (!c)
         return -1;

@@ -363,15 +363,8 @@ static enum ha_certificates judge(const struct tally *tally)
     return tally->missing == tally->total ? HA_CERTIFICATES_NONE : HA_CERTIFICATES_STALE;
 }
 
-static void keep_certificate(struct ha_observation *observed, const struct hactl_certificate *found)
+static void keep_certificate(struct ha_certificate *c, const struct hactl_certificate *found)
 {
-    struct ha_certificate *grown =
-        realloc(observed->certificates, (observed->certificate_count + 1) * sizeof *observed->certificates);
-    if (!grown)
-        return;
-    observed->certificates = grown;
-    struct ha_certificate *c = &grown[observed->certificate_count++];
-    memset(c, 0, sizeof *c);
     SET(c->purpose, found->purpose);
     SET(c->replica, found->replica);
     SET(c->reason, found->reason);
@@ -419,11 +412,16 @@ static void merge_issuer(struct ha_session *session, const struct hactl_call *ca
     struct ha_observation *observed = &session->observed;
     struct ha_model *model = &observed->model;
     struct tally authority = {0}, cluster = {0}, replicas[HA_REPLICAS] = {{0}};
-    observed->certificate_count = 0;
+    struct ha_certificate *kept =
+        reallocarray(observed->certificates, call->certificate_count + 1, sizeof *observed->certificates);
+    if (kept)
+        observed->certificates = kept;
+    observed->certificate_count = kept ? call->certificate_count : 0;
     for (size_t i = 0; i < call->certificate_count; i++) {
         const struct hactl_certificate *found = &call->certificates[i];
         int r = found->replica ? ha_model_replica(model, found->replica) : -1;
-        keep_certificate(observed, found);
+        if (kept)
+            keep_certificate(&kept[i], found);
         if (found->is_authority)
             count(&authority, found);
         else if (!found->replica)

@@ -140,7 +140,7 @@ struct ha_listener {
 };
 
 /* Prepares, asks `consent` (NULL: given) with the plan, writes the next
- * generation, converges, verifies. */
+ * generation, converges, verifies. `report` is all zero before. */
 typedef bool ha_consent(void *context, const struct ha_plan *plan, const char (*warnings)[256], int warning_count);
 int ha_session_change(struct ha_session *session, const struct ha_request *request, ha_consent *consent,
                       void *consent_context, const struct ha_listener *listener, struct ha_report *report,

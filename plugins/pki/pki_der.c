@@ -408,6 +408,7 @@ unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key
     struct der whole = {.buffer = malloc(room + 1280), .room = room + 1280, .at = room + 1280};
     const struct pki_signer *signer = pki_public_take(&maker->subject, key) ? begin_signature(maker, issuer_key) : NULL;
     const struct algorithm *algorithm = signer != NULL ? algorithm_of(maker->crypto, signer) : NULL;
+    unsigned char *der;
     bool good = to_be_signed.buffer != NULL && whole.buffer != NULL && algorithm != NULL &&
                 put_to_be_signed(&to_be_signed, maker->crypto, &maker->subject, issuance, issuer, algorithm) &&
                 put_signature(&whole, signer, &to_be_signed, algorithm);
@@ -419,7 +420,9 @@ unsigned char *pki_certificate_make_under(struct pki_maker *maker, EVP_PKEY *key
     }
     *size = whole.room - whole.at;
     memmove(whole.buffer, whole.buffer + whole.at, *size);
-    return whole.buffer;
+    /* It is kept until the batch is over, and so is what is made after it. */
+    der = realloc(whole.buffer, *size);
+    return der != NULL ? der : whole.buffer;
 }
 
 unsigned char *pki_certificate_make(struct pki_maker *maker, EVP_PKEY *key, const struct pki_issuance *issuance,
