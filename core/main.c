@@ -36,11 +36,12 @@ static int run(struct ha_cli *cli, struct ha_error *error)
     return cli->command->run(cli, error);
 }
 
-/* One arena for all threads, which allocate little at a time and mostly wait: one of its own for each would grow by a
- * page and a system call at a time. What is large, and mostly never filled, is mapped, and costs what is used of it. */
+/* Two arenas. In one, threads that make keys side by side would wait for each other at every allocation; one of its own
+ * for each, which mostly waits and allocates little, would grow by a page and a system call at a time. What is large,
+ * and mostly never filled, is mapped, and costs what is used of it. */
 static void set_allocation(void)
 {
-    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_ARENA_MAX, 2);
     mallopt(M_TOP_PAD, 256 << 10);
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }

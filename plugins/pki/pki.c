@@ -145,7 +145,7 @@ static void pki_close(void *self)
         X509_free(pki->verified[i]);
     pki_memory_free(pki->memory);
     pki_profiles_free(pki);
-    pki_crypto_close(&pki->crypto);
+    pki_crypto_end(pki);
     ha_secret_free(pki->passphrase, pki->passphrase != NULL ? strlen(pki->passphrase) : 0);
     free(pki->passphrase_file);
     free(pki->directory);
@@ -206,9 +206,9 @@ static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf
     if (pki == NULL)
         return host->fail(call, HACTL_E_INTERNAL, "out of memory");
     pki->host = host;
-    result = take_settings(pki, conf, call);
-    if (result == HACTL_OK && pki_crypto_open(&pki->crypto) != 0)
-        result = host->fail(call, HACTL_E_INTERNAL, "libcrypto cannot be used: %s", pki_crypto_error());
+    pki->starting = pki_crypto_start();
+    result =
+        pki->starting != NULL ? take_settings(pki, conf, call) : host->fail(call, HACTL_E_INTERNAL, "out of memory");
     if (result == HACTL_OK)
         result = pki_profiles_load(pki, conf, call);
     if (result != HACTL_OK) {

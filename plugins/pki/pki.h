@@ -5,7 +5,8 @@
  *   pki_profiles    what certificates there are: two tables, and the user's own
  *   pki_names       names, addresses and the address policy
  *   pki_inventory   what each certificate must say, and why, from the inventory
- *   pki_key         keys on libcrypto: making, reading, writing, encrypted ones
+ *   pki_crypto      libcrypto, made ready while hactl looks at what there is
+ *   pki_key         keys: making, reading, writing, encrypted ones
  *   pki_der         certificates: writing their DER
  *   pki_certificate certificates: reading, and what they say
  *   pki_readback    what was just made, read back and verified
@@ -57,7 +58,7 @@ struct pki_crypto {
 
 struct pki {
     const struct hactl_host *host;
-    struct pki_crypto crypto;
+    struct pki_starting *starting;
     char *directory;
     char *key_type;
     int64_t leaf_s, authority_s, renew_s, backdate_s;
@@ -327,6 +328,12 @@ int pki_store_append(struct pki_store *store, const char *name, const char *cont
 
 int pki_crypto_open(struct pki_crypto *crypto); /* 0 or -1 */
 void pki_crypto_close(struct pki_crypto *crypto);
+/* The instance's, which is made ready meanwhile. NULL: out of memory. */
+struct pki_starting *pki_crypto_start(void);
+void pki_crypto_end(struct pki *pki);
+/* Waits until it is ready. Where that has failed it has no context of its own, and nothing is to be made with it. */
+const struct pki_crypto *pki_crypto(const struct pki *pki);
+bool pki_crypto_usable(const struct pki *pki);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
 
 #define PKI_KEY_TYPES      "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"

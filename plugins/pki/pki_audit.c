@@ -114,7 +114,7 @@ void pki_audit_begin(struct pki_audit *audit, const struct pki *pki, struct hact
 {
     FILE *head;
 
-    *audit = (struct pki_audit){.crypto = &pki->crypto};
+    *audit = (struct pki_audit){.crypto = pki_crypto(pki)};
     audit->stream = open_memstream(&audit->text, &audit->size);
     if (audit->stream != NULL)
         __fsetlocking(audit->stream, FSETLOCKING_BYCALLER); /* one thread writes to it, a character at a time */

@@ -19,7 +19,7 @@ static bool staged_certificate_fits(const struct pki *pki, struct pki_store *sto
 
     if (pki_store_read(store, base, ".crt" PKI_STAGED, &blob) != 0)
         return false;
-    certificate = pki_certificate_read(&pki->crypto, blob.content, blob.size);
+    certificate = pki_certificate_read(pki_crypto(pki), blob.content, blob.size);
     if (certificate != NULL)
         fits = X509_check_private_key(certificate, key) == 1;
     X509_free(certificate);
@@ -218,7 +218,7 @@ static int unseal(struct pki *pki, struct hactl_call *call, struct pki_store *st
     error = pki_store_read(store, base, ".key", &blob);
     if (error != 0)
         return pki_store_fail(pki, call, error, base, ".key");
-    key = pki_key_read(&pki->crypto, blob.content, blob.size, passphrase);
+    key = pki_key_read(pki_crypto(pki), blob.content, blob.size, passphrase);
     if (key == NULL || X509_check_private_key(authority->state.certificate, key) != 1) {
         result = pki->host->fail(
             call, HACTL_E_DENIED, "authority %s: %s/%s.key %s", authority->profile->purpose, pki->directory, base,

@@ -69,9 +69,9 @@ static int parse_kubeconfig(struct pki *pki, const struct pki_blob *blob, struct
         return -ENOMEM;
     pki_kubeconfig_read(blob->content, blob->size, read);
     if (read->certificate != NULL)
-        one->chain = pki_chain_read(&pki->crypto, read->certificate, read->certificate_size);
+        one->chain = pki_chain_read(pki_crypto(pki), read->certificate, read->certificate_size);
     if (read->key != NULL) {
-        one->key = pki_key_read(&pki->crypto, read->key, read->key_size, NULL);
+        one->key = pki_key_read(pki_crypto(pki), read->key, read->key_size, NULL);
         OPENSSL_cleanse(read->key, read->key_size);
     }
     one->kubeconfig = read;
@@ -83,12 +83,12 @@ static int parse(struct pki *pki, const char *ending, const struct pki_blob *blo
     if (strcmp(ending, ".conf") == 0)
         return parse_kubeconfig(pki, blob, one);
     if (strcmp(ending, ".pub") == 0) {
-        one->key = pki_public_key_read(&pki->crypto, blob->content, blob->size);
+        one->key = pki_public_key_read(pki_crypto(pki), blob->content, blob->size);
     } else if (strcmp(ending, ".key") == 0) {
         one->sealed = pki_key_is_sealed(blob->content);
-        one->key = one->sealed ? NULL : pki_key_read(&pki->crypto, blob->content, blob->size, NULL);
+        one->key = one->sealed ? NULL : pki_key_read(pki_crypto(pki), blob->content, blob->size, NULL);
     } else {
-        one->chain = pki_chain_read(&pki->crypto, blob->content, blob->size);
+        one->chain = pki_chain_read(pki_crypto(pki), blob->content, blob->size);
         one->holds_key = strstr(blob->content, "PRIVATE KEY-----") != NULL;
     }
     return 0;

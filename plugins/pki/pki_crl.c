@@ -35,7 +35,7 @@ X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const cha
 
     *error = pki_store_read(store, file, ENDING, &blob);
     if (*error == 0 && (bio = BIO_new_mem_buf(blob.content, (int)blob.size)) != NULL) {
-        empty = X509_CRL_new_ex(pki->crypto.library, NULL);
+        empty = X509_CRL_new_ex(pki_crypto(pki)->library, NULL);
         if (empty != NULL && (crl = PEM_read_bio_X509_CRL(bio, &empty, no_passphrase, NULL)) == NULL)
             X509_CRL_free(empty);
         BIO_free(bio);
@@ -133,14 +133,14 @@ static X509_CRL *make(const struct pki *pki, const struct pki_authority *authori
 {
     const struct pki_state *state = &authority->state;
     int64_t now_s = (int64_t)time(NULL);
-    X509_CRL *crl = X509_CRL_new_ex(pki->crypto.library, NULL);
+    X509_CRL *crl = X509_CRL_new_ex(pki_crypto(pki)->library, NULL);
 
     if (crl != NULL && X509_CRL_set_version(crl, 1) == 1 &&
         X509_CRL_set_issuer_name(crl, X509_get_subject_name(state->certificate)) == 1 &&
         set_times(crl, now_s, now_s + life_s(pki)) && copy_entries(crl, authority->crl) &&
         (revoked == NULL || add_entry(crl, revoked, now_s)) && X509_CRL_sort(crl) == 1 &&
         set_key_id(crl, state->certificate) && set_number(crl, authority->crl) &&
-        X509_CRL_sign(crl, state->key, pki_digest_for(&pki->crypto, state->key)) > 0)
+        X509_CRL_sign(crl, state->key, pki_digest_for(pki_crypto(pki), state->key)) > 0)
         return crl;
     X509_CRL_free(crl);
     return NULL;
@@ -244,7 +244,7 @@ static bool is_issuer(struct pki *pki, struct pki_store *store, const struct pki
 
     if (pki_trust_read(pki, store, authority->profile->purpose, &blob) != 0)
         return false;
-    trusted = pki_chain_read(&pki->crypto, blob.content, blob.size);
+    trusted = pki_chain_read(pki_crypto(pki), blob.content, blob.size);
     for (int i = 0; trusted != NULL && i < sk_X509_num(trusted) && !found; i++) {
         EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(trusted, i));
         found = key != NULL && X509_verify(certificate, key) == 1;
@@ -301,7 +301,7 @@ static int revoke_one(struct pki_batch *batch, struct pki_authority *authorities
 int pki_revoke(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *certificate)
 {
     struct pki *pki = self;
-    X509 *revoked = pki_certificate_read(&pki->crypto, certificate, strlen(certificate));
+    X509 *revoked = pki_certificate_read(pki_crypto(pki), certificate, strlen(certificate));
     struct pki_authority *authorities = pki_authorities_new();
     struct pki_batch batch;
     struct pki_store store;

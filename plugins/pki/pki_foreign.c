@@ -160,10 +160,10 @@ static int sign_want(struct pki *pki, struct hactl_call *call, struct pki_store 
 
     if (issuance.not_after_s > authority->state.not_after_s)
         issuance.not_after_s = authority->state.not_after_s;
-    pki_maker_open(&maker, &pki->crypto);
+    pki_maker_open(&maker, pki_crypto(pki));
     der = pki_certificate_make(&maker, key, &issuance, authority->state.certificate, authority->state.key, &size);
     pki_maker_close(&maker);
-    certificate = der != NULL ? pki_certificate_parse(&pki->crypto, der, size) : NULL;
+    certificate = der != NULL ? pki_certificate_parse(pki_crypto(pki), der, size) : NULL;
     if (certificate == NULL || X509_verify(certificate, authority->state.key) != 1)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "%s: %s", want->profile->purpose, pki_crypto_error());
     else if (!pki_constraints_allow(authority->state.certificate, certificate))
@@ -195,7 +195,7 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
         result = pki_want_make(pki, call, inventory, profile, of, &want);
     if (result != HACTL_OK)
         goto out;
-    asked = pki_request_read(&pki->crypto, request, strlen(request));
+    asked = pki_request_read(pki_crypto(pki), request, strlen(request));
     result = pki_request_judge(pki, call, &want, asked);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
@@ -349,7 +349,7 @@ int pki_request(void *self, struct hactl_call *call, const struct hactl_inventor
     if (result != HACTL_OK)
         return result;
     pki_batch_open(&asking.batch, pki, call, &store);
-    pki_maker_open(&asking.maker, &pki->crypto);
+    pki_maker_open(&asking.maker, pki_crypto(pki));
     asking.authorities = pki_authorities_new();
     result = asking.authorities != NULL ? consider_all(&asking, replica)
                                         : pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
@@ -416,7 +416,7 @@ static int take_kubeconfig(struct importing *importing, const struct pki_want *w
 
     if (error != 0)
         return pki_store_fail(pki, importing->batch.call, error, want->profile->authority, "");
-    if (pki_key_write(&pki->crypto, key, NULL, &key_pem, &key_size) != 0 ||
+    if (pki_key_write(pki_crypto(pki), key, NULL, &key_pem, &key_size) != 0 ||
         pki_kubeconfig_write(want->cluster, want->common_name, want->server, trust.content, importing->pem, key_pem,
                              &text, &size) != 0)
         result = pki->host->fail(importing->batch.call, HACTL_E_INTERNAL, "%s: %s", want->base, pki_crypto_error());
@@ -531,7 +531,7 @@ int pki_import(void *self, struct hactl_call *call, const struct hactl_inventory
         return result;
     pki_batch_open(&importing.batch, pki, call, &store);
     importing.authorities = pki_authorities_new();
-    importing.chain = pki_chain_read(&pki->crypto, certificate, strlen(certificate));
+    importing.chain = pki_chain_read(pki_crypto(pki), certificate, strlen(certificate));
     if (importing.authorities == NULL)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
     else if (importing.chain == NULL)

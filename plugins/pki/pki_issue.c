@@ -139,7 +139,7 @@ static int take_request(struct issue *issue, const struct pki_want *want, struct
             found = issue->requests[i];
     if (found == NULL)
         return HACTL_OK;
-    request = pki_request_read(&pki->crypto, found->content, strlen(found->content));
+    request = pki_request_read(pki_crypto(pki), found->content, strlen(found->content));
     result = pki_request_judge(pki, issue->batch.call, want, request);
     if (result == HACTL_OK && (key = X509_REQ_get_pubkey(request)) != NULL) {
         state->key = key;

@@ -16,8 +16,8 @@
 #include <time.h>
 
 #define THREADS_MAX 64
-/* Fewer elliptic jobs than this are done before another thread has begun. */
-#define WORTH_A_THREAD 48
+/* Fewer elliptic jobs than this are done before another thread is of any help. */
+#define WORTH_A_THREAD 12
 /* For making files durable and giving them their names. */
 #define SPARE_MS 1500
 
@@ -275,7 +275,7 @@ static void work(struct worker *worker, bool is_main)
     const struct pki_batch *batch = run->batch;
     size_t i;
 
-    pki_maker_open(&worker->maker, &batch->pki->crypto);
+    pki_maker_open(&worker->maker, pki_crypto(batch->pki));
     worker->shared = pki_store_share(batch->store);
     worker->store = is_main ? batch->store : &worker->shared;
     while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->jobs->count) {

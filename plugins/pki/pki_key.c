@@ -21,8 +21,6 @@
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
-#include <openssl/provider.h>
-#include <openssl/rand.h>
 #include <openssl/rsa.h>
 
 /* RFC 5958 around RFC 5915 without parameters: head, private value, middle,
@@ -91,39 +89,7 @@ const struct pki_curve *pki_key_curve(EVP_PKEY *key)
     return NULL;
 }
 
-/* ---- the library ---- */
-
-int pki_crypto_open(struct pki_crypto *crypto)
-{
-    memset(crypto, 0, sizeof *crypto);
-    /* Otherwise libcrypto reads openssl.cnf for its default context, which is not used here. */
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-    crypto->library = OSSL_LIB_CTX_new();
-    if (crypto->library == NULL)
-        return -1;
-    crypto->provider = OSSL_PROVIDER_load(crypto->library, "default");
-    /* The usual generator is made of a cipher, and for the first cipher libcrypto learns all of them. */
-    if (RAND_set_DRBG_type(crypto->library, "HASH-DRBG", NULL, NULL, "SHA2-256") != 1) {
-        pki_crypto_close(crypto);
-        return -1;
-    }
-    crypto->sha256 = EVP_MD_fetch(crypto->library, "SHA2-256", NULL);
-    crypto->sha384 = EVP_MD_fetch(crypto->library, "SHA2-384", NULL);
-    if (crypto->provider != NULL && crypto->sha256 != NULL && crypto->sha384 != NULL)
-        return 0;
-    pki_crypto_close(crypto);
-    return -1;
-}
-
-void pki_crypto_close(struct pki_crypto *crypto)
-{
-    EVP_MD_free(crypto->sha256);
-    EVP_MD_free(crypto->sha384);
-    if (crypto->provider != NULL)
-        OSSL_PROVIDER_unload(crypto->provider);
-    OSSL_LIB_CTX_free(crypto->library);
-    memset(crypto, 0, sizeof *crypto);
-}
+/* ---- what makes them ---- */
 
 void pki_maker_open(struct pki_maker *maker, const struct pki_crypto *crypto)
 {
@@ -139,15 +105,6 @@ void pki_maker_close(struct pki_maker *maker)
         EVP_PKEY_free(maker->signers[i].key);
     }
     *maker = (struct pki_maker){.crypto = NULL};
-}
-
-const char *pki_crypto_error(void)
-{
-    unsigned long code = ERR_peek_error();
-    const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
-
-    ERR_clear_error();
-    return text != NULL ? text : "libcrypto gives no reason";
 }
 
 /* ---- keys ---- */

@@ -258,7 +258,7 @@ static int stage_pair(struct work *work, const char *next, EVP_PKEY *key, X509 *
         result = pki_passphrase(work->pki, work->call, &passphrase);
     if (result != HACTL_OK)
         return result;
-    if (pki_key_write(&work->pki->crypto, key, passphrase, &pem, &size) != 0)
+    if (pki_key_write(pki_crypto(work->pki), key, passphrase, &pem, &size) != 0)
         return work->pki->host->fail(work->call, HACTL_E_INTERNAL, "%s: %s", next, pki_crypto_error());
     error = pki_store_stage(work->store, next, ".key", pem, size, 0600);
     ha_secret_free(pem, size);
@@ -372,7 +372,7 @@ static int make_next(struct work *work, const char *next)
     X509 *certificate;
     int result;
 
-    pki_maker_open(&maker, &work->pki->crypto);
+    pki_maker_open(&maker, pki_crypto(work->pki));
     key = pki_key_generate(&maker, work->pki->key_type);
     certificate = key != NULL && authority ? make_successor(work, &maker, key) : NULL;
     if (key == NULL || (authority && certificate == NULL)) {
@@ -463,10 +463,10 @@ static X509 *read_leaf(const struct work *work, enum pki_form form, const struct
     X509 *certificate = NULL;
 
     if (form != PKI_KUBECONFIG)
-        return pki_certificate_read(&work->pki->crypto, blob->content, blob->size);
+        return pki_certificate_read(pki_crypto(work->pki), blob->content, blob->size);
     pki_kubeconfig_read(blob->content, blob->size, &kubeconfig);
     if (kubeconfig.certificate != NULL)
-        certificate = pki_certificate_read(&work->pki->crypto, kubeconfig.certificate, kubeconfig.certificate_size);
+        certificate = pki_certificate_read(pki_crypto(work->pki), kubeconfig.certificate, kubeconfig.certificate_size);
     pki_kubeconfig_free(&kubeconfig);
     return certificate;
 }

@@ -91,7 +91,7 @@ static int read_recipient(const struct pki *pki, struct hactl_call *call, const 
     result = pki_credential_read(pki, call, replica, recipient, "certificate", &blob, path);
     if (result != HACTL_OK)
         return result;
-    certificate = pki_certificate_read(&pki->crypto, blob.content, blob.size);
+    certificate = pki_certificate_read(pki_crypto(pki), blob.content, blob.size);
     pki_blob_free(&blob);
     if (certificate != NULL && pki_key_curve(X509_get0_pubkey(certificate)) != NULL) {
         *out = certificate;
@@ -120,7 +120,7 @@ int pki_seal(void *self, struct hactl_call *call, const char *purpose, const cha
     if (result == HACTL_OK)
         result = pki_credential_read(pki, call, NULL, purpose, part, &blob, path);
     if (result == HACTL_OK &&
-        pki_seal_text(&pki->crypto, certificate, blob.content, blob.size, &sealed, &record.content_size) != 0)
+        pki_seal_text(pki_crypto(pki), certificate, blob.content, blob.size, &sealed, &record.content_size) != 0)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "%s of %s could not be sealed to %s of replica %s: %s", part,
                                  purpose, recipient, replica, pki_crypto_error());
     record.content = sealed;

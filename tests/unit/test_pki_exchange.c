@@ -241,8 +241,10 @@ static bool changes_files(unsigned long number)
 static bool kill_after(unsigned steps)
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid;
 
+    pki_crypto(self); /* what the parent's other thread does would not be done in the child */
+    pid = fork();
     if (pid == 0) {
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
             _exit(77);

@@ -36,7 +36,7 @@ static void write_certificate(const char *relative, X509 *certificate)
 static X509 *read_certificate(const char *relative)
 {
     char *pem = slurp(path_of(relative));
-    X509 *certificate = pki_certificate_read(&((struct pki *)self)->crypto, pem, strlen(pem));
+    X509 *certificate = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
 
     assert_non_null(certificate);
     return certificate;
@@ -45,7 +45,7 @@ static X509 *read_certificate(const char *relative)
 static EVP_PKEY *read_key(const char *relative)
 {
     char *pem = slurp(path_of(relative));
-    EVP_PKEY *key = pki_key_read(&((struct pki *)self)->crypto, pem, strlen(pem), NULL);
+    EVP_PKEY *key = pki_key_read(pki_crypto(self), pem, strlen(pem), NULL);
 
     assert_non_null(key);
     return key;

@@ -21,7 +21,7 @@ struct stranger {
 
 static void stranger_open(struct stranger *stranger, const char *key_type)
 {
-    pki_maker_open(&stranger->maker, &((struct pki *)self)->crypto);
+    pki_maker_open(&stranger->maker, pki_crypto(self));
     stranger->key = pki_key_generate(&stranger->maker, key_type);
     assert_non_null(stranger->key);
 }
@@ -196,7 +196,7 @@ static EVP_PKEY *send_away(void)
 
     assert_int_equal(unlink(path_of("etcd/ca.key")), 0);
     open_with(external);
-    key = pki_key_read(&((struct pki *)self)->crypto, pem, strlen(pem), NULL);
+    key = pki_key_read(pki_crypto(self), pem, strlen(pem), NULL);
     assert_non_null(key);
     return key;
 }
@@ -219,16 +219,16 @@ static char *answer(const char *base, EVP_PKEY *authority_key, bool server)
 
     snprintf(relative, sizeof relative, "%s.csr", base);
     pem = slurp(path_of(relative));
-    request = pki_request_read(&pki->crypto, pem, strlen(pem));
+    request = pki_request_read(pki_crypto(pki), pem, strlen(pem));
     assert_non_null(request);
     assert_int_equal(X509_REQ_verify(request, X509_REQ_get0_pubkey(request)), 1);
     assert_int_equal(pki_request_names(request, &names, &strange), 0);
     X509_NAME_get_text_by_NID(X509_REQ_get_subject_name(request), NID_commonName, common_name, sizeof common_name);
     pem = slurp(path_of("etcd/ca.crt"));
-    authority = pki_certificate_read(&pki->crypto, pem, strlen(pem));
+    authority = pki_certificate_read(pki_crypto(pki), pem, strlen(pem));
     issuance.common_name = common_name;
     issuance.names = &names;
-    pki_maker_open(&maker, &pki->crypto);
+    pki_maker_open(&maker, pki_crypto(pki));
     der = pki_certificate_make(&maker, X509_REQ_get0_pubkey(request), &issuance, authority, authority_key, &size);
     assert_non_null(der);
     pem = pki_pem("CERTIFICATE", der, size, &size);

@@ -21,7 +21,7 @@
 static X509 *certificate_of(const char *relative)
 {
     char *pem = slurp(path_of(relative));
-    X509 *certificate = pki_certificate_read(&((struct pki *)self)->crypto, pem, strlen(pem));
+    X509 *certificate = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
 
     assert_non_null(certificate);
     return certificate;
@@ -121,13 +121,13 @@ static void test_rule_02_times_have_the_form_of_their_century(void **state)
     struct pki_maker maker;
 
     (void)state;
-    pki_maker_open(&maker, &pki->crypto);
+    pki_maker_open(&maker, pki_crypto(pki));
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         struct pki_issuance issuance = {.common_name = "x", .authority = true, .not_after_s = ends[i].end_s};
         EVP_PKEY *key = pki_key_generate(&maker, "ecdsa-p256");
         size_t size;
         unsigned char *der = pki_certificate_make(&maker, key, &issuance, NULL, key, &size);
-        X509 *certificate = pki_certificate_parse(&pki->crypto, der, size);
+        X509 *certificate = pki_certificate_parse(pki_crypto(pki), der, size);
         const ASN1_TIME *end = X509_get0_notAfter(certificate);
         assert_int_equal(ASN1_STRING_type(end), ends[i].type);
         assert_int_equal(ASN1_STRING_length(end), strlen(ends[i].text));
@@ -185,13 +185,13 @@ static void test_rule_05_key_usage_by_kind_of_key(void **state)
     struct pki_maker maker;
 
     (void)state;
-    pki_maker_open(&maker, &pki->crypto);
+    pki_maker_open(&maker, pki_crypto(pki));
     for (size_t i = 0; i < 3; i++) {
         struct pki_issuance issuance = {.common_name = "x", .usage = PKI_SERVER, .not_after_s = 4000000000};
         EVP_PKEY *key = pki_key_generate(&maker, types[i]);
         size_t size;
         unsigned char *der = pki_certificate_make(&maker, key, &issuance, NULL, key, &size);
-        X509 *certificate = pki_certificate_parse(&pki->crypto, der, size);
+        X509 *certificate = pki_certificate_parse(pki_crypto(pki), der, size);
         assert_true(IS_CRITICAL(certificate, NID_key_usage));
         assert_int_equal(X509_get_key_usage(certificate),
                          i < 2 ? KU_DIGITAL_SIGNATURE : KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT);
@@ -543,7 +543,7 @@ static void test_rule_26_openssl_cnf_is_not_ours(void **state)
     make_all();
     assert_all_ready();
     unsetenv("OPENSSL_CONF");
-    assert_null(((struct pki *)self)->crypto.library == NULL ? "none" : NULL);
+    assert_null(pki_crypto(self)->library == NULL ? "none" : NULL);
 }
 
 /* A comma is no field of its own, and a NUL no end. */
@@ -610,7 +610,7 @@ static void test_rule_28_a_wrong_output_is_found(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct pki_maker maker;
-        pki_maker_open(&maker, &pki->crypto);
+        pki_maker_open(&maker, pki_crypto(pki));
         EVP_PKEY *other = pki_key_generate(&maker, types[i]), *key = pki_key_generate(&maker, types[i]);
         size_t size;
         unsigned char *der = pki_certificate_make(&maker, key, &issuance, NULL, key, &size);

@@ -196,7 +196,7 @@ static void test_admin_is_not_for_replicas(void **state)
     inventory.replica_count = 1;
     inventory.replica_keys = 1;
     assert_int_equal(authorities(), HACTL_OK);
-    pki_maker_open(&maker, &((struct pki *)self)->crypto);
+    pki_maker_open(&maker, pki_crypto(self));
     key = pki_key_generate(&maker, "ecdsa-p256");
     made = pki_request_make(&maker, key, "kubernetes-admin", "kubeadm:cluster-admins", NULL);
     assert_int_equal(pki_request_write(made, &pem, &size), 0);

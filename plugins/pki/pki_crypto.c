@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libcrypto, with a context of its own. To make that ready takes a tenth of the
+ * time that a whole tree takes, so it is done on a thread of its own while
+ * hactl looks at what there is; the first to need it waits for that.
+ */
+#include "plugins/pki/pki.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+
+int pki_crypto_open(struct pki_crypto *crypto)
+{
+    memset(crypto, 0, sizeof *crypto);
+    /* Otherwise libcrypto reads openssl.cnf for its default context, which is not used here. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    crypto->library = OSSL_LIB_CTX_new();
+    if (crypto->library == NULL)
+        return -1;
+    crypto->provider = OSSL_PROVIDER_load(crypto->library, "default");
+    /* The usual generator is made of a cipher, and for the first cipher libcrypto learns all of them. */
+    if (RAND_set_DRBG_type(crypto->library, "HASH-DRBG", NULL, NULL, "SHA2-256") != 1) {
+        pki_crypto_close(crypto);
+        return -1;
+    }
+    crypto->sha256 = EVP_MD_fetch(crypto->library, "SHA2-256", NULL);
+    crypto->sha384 = EVP_MD_fetch(crypto->library, "SHA2-384", NULL);
+    if (crypto->provider != NULL && crypto->sha256 != NULL && crypto->sha384 != NULL)
+        return 0;
+    pki_crypto_close(crypto);
+    return -1;
+}
+
+void pki_crypto_close(struct pki_crypto *crypto)
+{
+    EVP_MD_free(crypto->sha256);
+    EVP_MD_free(crypto->sha384);
+    if (crypto->provider != NULL)
+        OSSL_PROVIDER_unload(crypto->provider);
+    OSSL_LIB_CTX_free(crypto->library);
+    memset(crypto, 0, sizeof *crypto);
+}
+
+/* ---- meanwhile ---- */
+
+struct pki_starting {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    bool running; /* and nobody has waited for it yet */
+    struct pki_crypto crypto;
+};
+
+static void *start(void *argument)
+{
+    struct pki_starting *starting = argument;
+
+    pki_crypto_error(); /* libcrypto loads its texts for that, once for all threads */
+    if (pki_crypto_open(&starting->crypto) != 0)
+        return NULL;
+    /* What else the first key and the first signature would have to wait for. */
+    RAND_get0_primary(starting->crypto.library);
+    EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(starting->crypto.library, "EC", NULL));
+    EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(starting->crypto.library, "ECDSA", NULL));
+    pki_crypto_error();
+    return NULL;
+}
+
+struct pki_starting *pki_crypto_start(void)
+{
+    struct pki_starting *starting = calloc(1, sizeof *starting);
+    sigset_t all, before;
+
+    if (starting == NULL)
+        return NULL;
+    pthread_mutex_init(&starting->mutex, NULL);
+    /* Signals are the host's business. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    starting->running = pthread_create(&starting->thread, NULL, start, starting) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!starting->running)
+        start(starting);
+    return starting;
+}
+
+const struct pki_crypto *pki_crypto(const struct pki *pki)
+{
+    struct pki_starting *starting = pki->starting;
+
+    pthread_mutex_lock(&starting->mutex);
+    if (starting->running)
+        pthread_join(starting->thread, NULL);
+    starting->running = false;
+    pthread_mutex_unlock(&starting->mutex);
+    return &starting->crypto;
+}
+
+bool pki_crypto_usable(const struct pki *pki)
+{
+    return pki_crypto(pki)->library != NULL;
+}
+
+void pki_crypto_end(struct pki *pki)
+{
+    if (pki->starting == NULL)
+        return;
+    pki_crypto(pki);
+    pki_crypto_close(&pki->starting->crypto);
+    pthread_mutex_destroy(&pki->starting->mutex);
+    free(pki->starting);
+    pki->starting = NULL;
+}
+
+/* ---- errors ---- */
+
+const char *pki_crypto_error(void)
+{
+    unsigned long code = ERR_peek_error();
+    const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+    ERR_clear_error();
+    return text != NULL ? text : "libcrypto gives no reason";
+}
