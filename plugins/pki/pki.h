@@ -779,6 +779,9 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
 
 /* ---- foreign ---- */
 
+/* A new key of a pair that is in use, until there is a certificate for it. */
+#define PKI_WAITING_KEY ".next.key"
+
 /* Refuses a request that is broken, or wants more than the certificate is to say. */
 int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request);
 

@@ -84,7 +84,7 @@ static int parse(struct pki *pki, const char *ending, const struct pki_blob *blo
         return parse_kubeconfig(pki, blob, one);
     if (strcmp(ending, ".pub") == 0) {
         one->key = pki_public_key_read(pki_crypto(pki), blob->content, blob->size);
-    } else if (strcmp(ending, ".key") == 0) {
+    } else if (strcmp(ending, ".key") == 0 || strcmp(ending, PKI_WAITING_KEY) == 0) {
         one->sealed = pki_key_is_sealed(blob->content);
         one->key = one->sealed ? NULL : pki_key_read(pki_crypto(pki), blob->content, blob->size, NULL);
     } else {

@@ -225,18 +225,19 @@ struct asking {
     size_t made;
 };
 
-static int stage_key(struct asking *asking, const struct pki_item *item, EVP_PKEY *key)
+/* As a key of the item that comes with it, or as a file of its own. */
+static int stage_key(struct pki_batch *batch, const struct pki_item *item, EVP_PKEY *key, bool alone)
 {
     char *pem = NULL;
     size_t size = 0;
     int error, result = HACTL_OK;
 
-    if (pki_key_write(asking->maker.crypto, key, NULL, &pem, &size) != 0)
-        return asking->batch.pki->host->fail(asking->batch.call, HACTL_E_INTERNAL, "%s: %s", item->base,
-                                             pki_crypto_error());
-    error = pki_store_stage(asking->batch.store, item->base, ".key", pem, size, 0600);
-    if (error != 0)
-        result = pki_store_fail(asking->batch.pki, asking->batch.call, error, item->base, ".key");
+    if (pki_key_write(pki_crypto(batch->pki), key, NULL, &pem, &size) != 0)
+        return batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "%s: %s", item->base, pki_crypto_error());
+    if (alone)
+        result = pki_batch_file(batch, item, pem, size, 0600);
+    else if ((error = pki_store_stage(batch->store, item->base, ".key", pem, size, 0600)) != 0)
+        result = pki_store_fail(batch->pki, batch->call, error, item->base, ".key");
     ha_secret_free(pem, size);
     return result;
 }
@@ -248,8 +249,9 @@ static EVP_PKEY *waiting_key(struct asking *asking, const struct pki_want *want,
     const char *key_type = pki_profile_key_type(asking->batch.pki, want->profile);
     EVP_PKEY *key = state->exposed ? NULL : state->key;
 
-    if (want->form == PKI_KUBECONFIG &&
-        pki_recall(asking->batch.pki, asking->batch.store, want->base, ".key", &file) == 0 && (file->mode & 0077) == 0)
+    if (pki_recall(asking->batch.pki, asking->batch.store, want->base,
+                   want->form == PKI_KUBECONFIG ? ".key" : PKI_WAITING_KEY, &file) == 0 &&
+        (file->mode & 0077) == 0 && file->key != NULL)
         key = file->key;
     return key != NULL && pki_key_has_type(key, key_type) ? key : NULL;
 }
@@ -262,11 +264,13 @@ static int ask(struct asking *asking, const struct pki_want *want, const struct 
     X509_REQ *request = NULL;
     char *pem = NULL, path[4096 + PKI_PATH_SIZE];
     struct hactl_credential record = {.struct_size = sizeof record, .path = path};
+    bool in_use = want->form == PKI_PAIR && state->has_certificate && state->has_key;
     int result = HACTL_OK;
 
     memcpy(item.base, want->base, sizeof item.base);
     snprintf(item.reason, sizeof item.reason, "request");
-    item.new_key = key == NULL;
+    /* The key of a pair that is in use stays until there is a certificate for the new one. */
+    item.new_key = key == NULL && !in_use;
     if (key == NULL)
         key = pki_key_generate(&asking->maker, pki_profile_key_type(pki, want->profile));
     if (key != NULL)
@@ -275,8 +279,12 @@ static int ask(struct asking *asking, const struct pki_want *want, const struct 
         result = pki->host->fail(asking->batch.call, HACTL_E_INTERNAL, "%s: %s", want->base, pki_crypto_error());
     if (result == HACTL_OK)
         result = pki_batch_file(&asking->batch, &item, pem, record.content_size, 0644);
-    if (result == HACTL_OK && item.new_key)
-        result = stage_key(asking, &item, key);
+    if (result == HACTL_OK && waiting == NULL && in_use) {
+        item.ending = PKI_WAITING_KEY;
+        item.secret = true;
+    }
+    if (result == HACTL_OK && waiting == NULL)
+        result = stage_key(&asking->batch, &item, key, in_use);
     snprintf(path, sizeof path, "%s/%s.csr", pki->directory, want->base);
     record.content = pem;
     if (result == HACTL_OK)
@@ -442,12 +450,14 @@ static int audit_import(struct importing *importing, const struct pki_want *want
     return error == 0 ? HACTL_OK : pki_store_fail(pki, importing->batch.call, error, PKI_AUDIT_FILE, "");
 }
 
-static int take(struct importing *importing, const struct pki_want *want, EVP_PKEY *key)
+static int take(struct importing *importing, const struct pki_want *want, EVP_PKEY *key, bool new_key)
 {
     struct pki_item item = {.ending = pki_ending(want->form),
                             .purpose = want->profile->purpose,
                             .replica = want->replica,
                             .reason = "taken in",
+                            .new_key = new_key,
+                            .replaces = new_key,
                             .secret = want->form == PKI_KUBECONFIG};
     int result;
 
@@ -458,7 +468,19 @@ static int take(struct importing *importing, const struct pki_want *want, EVP_PK
         return result;
     if (want->form == PKI_KUBECONFIG)
         return take_kubeconfig(importing, want, &item, key);
-    return pki_batch_file(&importing->batch, &item, importing->pem, strlen(importing->pem), 0644);
+    result = pki_batch_file(&importing->batch, &item, importing->pem, strlen(importing->pem), 0644);
+    return result == HACTL_OK && new_key ? stage_key(&importing->batch, &item, key, false) : result;
+}
+
+/* The key that a certificate is for: that of the pair, or one that waits for it. */
+static EVP_PKEY *key_for(struct importing *importing, const char *base, const char *ending)
+{
+    struct pki_remembered *file = NULL;
+    bool fits = pki_recall(importing->batch.pki, importing->batch.store, base, ending, &file) == 0 &&
+                file->key != NULL && X509_check_private_key(sk_X509_value(importing->chain, 0), file->key) == 1;
+
+    pki_crypto_error();
+    return fits ? file->key : NULL;
 }
 
 static int try_one(struct importing *importing, const struct pki_profile *profile, const struct hactl_replica *replica)
@@ -466,23 +488,24 @@ static int try_one(struct importing *importing, const struct pki_profile *profil
     struct pki *pki = importing->batch.pki;
     struct pki_authority *authority =
         pki_authority_load(pki, importing->batch.store, importing->authorities, profile->authority);
-    struct pki_remembered *file = NULL;
     struct pki_want want;
     char base[PKI_PATH_SIZE];
+    EVP_PKEY *key, *waiting = NULL;
     int result = HACTL_OK;
 
-    if (profile->form == PKI_SIGN_ONLY || !pki_base(profile, replica != NULL ? replica->name : NULL, base) ||
-        pki_recall(pki, importing->batch.store, base, ".key", &file) != 0 || file->key == NULL ||
-        X509_check_private_key(sk_X509_value(importing->chain, 0), file->key) != 1) {
-        pki_crypto_error();
+    if (profile->form == PKI_SIGN_ONLY || !pki_base(profile, replica != NULL ? replica->name : NULL, base))
         return HACTL_OK;
-    }
+    key = key_for(importing, base, ".key");
+    if (key == NULL)
+        key = waiting = key_for(importing, base, PKI_WAITING_KEY);
+    if (key == NULL)
+        return HACTL_OK;
     result = pki_want_make(pki, importing->batch.call, importing->inventory, profile, replica, &want);
     if (result != HACTL_OK)
         return result;
-    result = judge(importing, &want, authority, file->key);
+    result = judge(importing, &want, authority, key);
     if (result == HACTL_OK)
-        result = take(importing, &want, file->key);
+        result = take(importing, &want, key, waiting != NULL);
     pki_want_free(&want);
     return result;
 }
@@ -511,6 +534,8 @@ static void remove_answered(struct pki_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         pki_store_remove(batch->store, batch->items[i].base, ".csr");
+        pki_store_overwrite(batch->store, batch->items[i].base, PKI_WAITING_KEY);
+        pki_store_remove(batch->store, batch->items[i].base, PKI_WAITING_KEY);
         if (!batch->items[i].secret)
             continue;
         pki_store_overwrite(batch->store, batch->items[i].base, ".key");

@@ -26,7 +26,8 @@ static int unless_foreign(int error)
 
 static bool is_secret(const char *ending)
 {
-    return strncmp(ending, ".key", 4) == 0 || strncmp(ending, ".conf", 5) == 0;
+    return strncmp(ending, ".key", 4) == 0 || strncmp(ending, ".conf", 5) == 0 ||
+           strncmp(ending, PKI_WAITING_KEY, strlen(PKI_WAITING_KEY)) == 0;
 }
 
 static int clear_files(const struct clearing *clearing, const char *base, const char *const *endings)
@@ -47,8 +48,9 @@ static int clear_files(const struct clearing *clearing, const char *base, const 
 
 static int clear_pair(const struct clearing *clearing, const char *base)
 {
-    static const char *const endings[] = {".crt", ".crt" PKI_STAGED, ".key", ".key" PKI_STAGED,
-                                          ".csr", ".csr" PKI_STAGED, NULL};
+    static const char *const endings[] = {".crt", ".crt" PKI_STAGED, ".key",          ".key" PKI_STAGED,
+                                          ".csr", ".csr" PKI_STAGED, PKI_WAITING_KEY, PKI_WAITING_KEY PKI_STAGED,
+                                          NULL};
 
     return clear_files(clearing, base, endings);
 }

@@ -156,6 +156,51 @@ static void test_an_encrypted_key_is_named(void **state)
     assert_said(path_of("etcd/ca.key is encrypted"));
 }
 
+/* A request with a new key leaves the pair that is in use as it is, until the certificate for it has come. */
+static void test_a_new_key_waits_beside_the_pair(void **state)
+{
+    static const struct fake_setting before[] = {{"external", "etcd-ca"}, {NULL, NULL}};
+    static const struct fake_setting after[] = {{"external", "etcd-ca"}, {"key_type", "ecdsa-p384"}, {NULL, NULL}};
+    const char *server = "replicas/demo-1/pki/etcd/server";
+    char *authority_key, *old_key, request[512], *waiting;
+
+    (void)state;
+    make_all();
+    authority_key = slurp(path_of("etcd/ca.key"));
+    assert_int_equal(unlink(path_of("etcd/ca.key")), 0);
+    open_with(before);
+    old_key = slurp(path_of("replicas/demo-1/pki/etcd/server.key"));
+    open_with(after);
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, "demo-1"), HACTL_OK);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.key")), old_key);
+    waiting = slurp(path_of("replicas/demo-1/pki/etcd/server.next.key"));
+    assert_int_equal(mode_of("replicas/demo-1/pki/etcd/server.next.key"), 0600);
+    /* Asked again, it is for the same key. */
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, "demo-1"), HACTL_OK);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.next.key")), waiting);
+    /* The authority elsewhere signs it. */
+    snprintf(request, sizeof request, "%s.csr", path_of(server));
+    spill(path_of("etcd/ca.key"), authority_key, 0600);
+    open_with((const struct fake_setting[]){{"key_type", "ecdsa-p384"}, {NULL, NULL}});
+    assert_int_equal(hactl_plugin.issuer->sign(self, fresh_call(), &inventory, "demo-1", "etcd-server", slurp(request)),
+                     HACTL_OK);
+    waiting = strdup(call->credentials[0].content);
+    assert_int_equal(unlink(path_of("etcd/ca.key")), 0);
+    open_with(after);
+    assert_int_equal(hactl_plugin.issuer->import(self, fresh_call(), &inventory, waiting), HACTL_OK);
+    assert_int_equal(listed("etcd-server", "demo-1")->ready, HACTL_YES);
+    assert_string_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.crt")), waiting);
+    assert_string_not_equal(slurp(path_of("replicas/demo-1/pki/etcd/server.key")), old_key);
+    assert_false(there("replicas/demo-1/pki/etcd/server.next.key"));
+    assert_int_equal(openssl_says("etcd/ca", server, "sslserver", "127.81.1.1"), 0);
+    /* One that waits goes with its replica. */
+    assert_true(there("replicas/demo-1/pki/etcd/peer.key"));
+    assert_true(there("replicas/demo-1/pki/etcd/healthcheck-client.next.key"));
+    assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "demo-1"), HACTL_OK);
+    assert_false(there("replicas/demo-1"));
+    free(waiting);
+}
+
 /* ---- what others may change ---- */
 
 static void test_no_directory_on_the_way_is_for_others_to_write(void **state)
@@ -237,6 +282,7 @@ int main(void)
         TEST(test_no_key_is_in_an_authority_s_certificate),
         TEST(test_what_is_taken_in_is_the_certificate_alone),
         TEST(test_an_encrypted_key_is_named),
+        TEST(test_a_new_key_waits_beside_the_pair),
         TEST(test_no_directory_on_the_way_is_for_others_to_write),
         TEST(test_copies_are_not_for_others_to_change),
         TEST(test_an_encrypted_list_asks_nobody),
