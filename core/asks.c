@@ -546,12 +546,7 @@ static void give_balancer(struct ha_session *session, const struct ha_step *step
     a->other = ha_arena_string(a->arena, model->external_address);
     if (step->replica < 0)
         return;
-    const struct ha_replica *r = &model->replicas[step->replica];
-    struct hactl_backend_want *backend = ha_arena_take(a->arena, sizeof *backend);
-    backend->struct_size = sizeof *backend;
-    backend->name = ha_arena_string(a->arena, r->name);
-    backend->zone = ha_arena_string(a->arena, r->zone);
-    backend->address = ha_arena_string(a->arena, r->internal_address);
+    const struct hactl_backend_want *backend = ha_backend_want(a->arena, &model->replicas[step->replica]);
     a->second = backend;
     a->name = backend->name;
 }

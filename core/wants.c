@@ -309,6 +309,28 @@ const struct hactl_payload_want *ha_payload_want(struct ha_arena *arena, const s
     return out;
 }
 
+const struct hactl_backend_want *ha_backend_want(struct ha_arena *arena, const struct ha_replica *replica)
+{
+    struct hactl_backend_want *out = TAKE(arena, hactl_backend_want);
+    out->name = ha_arena_string(arena, replica->name);
+    out->zone = ha_arena_string(arena, replica->zone);
+    out->address = ha_arena_string(arena, replica->internal_address);
+    return out;
+}
+
+static const struct hactl_backend_want *const *backends_want(struct ha_arena *arena, const struct ha_model *model,
+                                                             size_t *count)
+{
+    const struct hactl_backend_want **out = ha_arena_take(arena, sizeof *out * HA_REPLICAS);
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < model->replica_count; i++) {
+            const struct ha_replica *replica = &model->replicas[i];
+            if (replica->wanted && (replica->instance == HACTL_INSTANCE_RUNNING) == (pass == 0))
+                out[(*count)++] = ha_backend_want(arena, replica);
+        }
+    return out;
+}
+
 const struct hactl_balancer_want *ha_balancer_want(struct ha_arena *arena, const struct ha_session *session)
 {
     struct hactl_balancer_want *out = TAKE(arena, hactl_balancer_want);
@@ -316,6 +338,7 @@ const struct hactl_balancer_want *ha_balancer_want(struct ha_arena *arena, const
     out->cluster = cluster_want(arena, session);
     out->port = session->observed.endpoint_port;
     out->backend_port = ha_session_backend_port(session);
+    out->backends = backends_want(arena, &session->observed.model, &out->backend_count);
     return out;
 }
 

@@ -28,6 +28,7 @@ const struct hactl_inventory *ha_inventory_want(struct ha_arena *arena, const st
 const struct hactl_group_want *ha_group_want(struct ha_arena *arena, const struct ha_session *session, int group);
 const struct hactl_payload_want *ha_payload_want(struct ha_arena *arena, const struct ha_session *session, int payload,
                                                  int replica);
+const struct hactl_backend_want *ha_backend_want(struct ha_arena *arena, const struct ha_replica *replica);
 const struct hactl_balancer_want *ha_balancer_want(struct ha_arena *arena, const struct ha_session *session);
 const struct hactl_probe_want *ha_probe_want(struct ha_arena *arena, const struct ha_session *session, int payload,
                                              const char *host, uint16_t port, const char *verify);

@@ -69,7 +69,7 @@ extern "C" {
 #endif
 
 #define HACTL_ABI_MAJOR 0
-#define HACTL_ABI_MINOR 3
+#define HACTL_ABI_MINOR 4
 
 #if defined(__GNUC__)
 #define HACTL_EXPORT       __attribute__((visibility("default")))
@@ -445,19 +445,23 @@ struct hactl_payload {
     int keep_running;
 };
 
+struct hactl_backend_want {
+    uint32_t struct_size;
+    const char *name; /* the replica's */
+    const char *zone;
+    const char *address;
+};
+
 struct hactl_balancer_want {
     uint32_t struct_size;
     const char *name;
     const struct hactl_cluster *cluster;
     uint16_t port;         /* the endpoint's, at the public address */
     uint16_t backend_port; /* the same service at each replica */
-};
-
-struct hactl_backend_want {
-    uint32_t struct_size;
-    const char *name; /* the replica's */
-    const char *zone;
-    const char *address;
+    /* Who is to be behind it, replicas that run first; others may not be there
+     * yet. `ensure` may make what they will need, and puts nobody behind it. */
+    const struct hactl_backend_want *const *backends;
+    size_t backend_count;
 };
 
 /* ---- host services ------------------------------------------------------- */

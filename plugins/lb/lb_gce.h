@@ -94,6 +94,15 @@ int lb_gce_release(void *data, struct hactl_call *call, const struct hactl_balan
 
 /* ---- lb_gce_backends.c --------------------------------------------------- */
 
+/* The network that a replica is in. Fails without a text. */
+int lb_gce_network_of(struct lb_gce *lb, struct hactl_call *call, const struct hactl_backend_want *backend,
+                      char network[GCE_PATH]);
+bool lb_gce_zone_is_known(const struct lb_gce_seen *seen, const char *zone);
+/* The request that makes a zone's instance group; false: no memory. */
+bool lb_gce_prepare_group(const struct lb_gce *lb, const struct lb_gce_seen *seen, const char *zone,
+                          const char *network, struct gce_request *request);
+/* One more group in a service's list of backends. */
+void lb_gce_add_backend(json_t *backends, const char *link);
 int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen);
 int lb_gce_backend_ensure(void *data, struct hactl_call *call, const struct hactl_balancer_want *want,
                           const struct hactl_backend_want *backend);

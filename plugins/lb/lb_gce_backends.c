@@ -80,19 +80,40 @@ int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struc
 
 /* ---- changes ---------------------------------------------------------------------------------- */
 
-/* The network that a replica is in. */
-static int ask_network(struct lb_gce *lb, struct hactl_call *call, const struct hactl_backend_want *backend,
-                       char network[GCE_PATH])
+int lb_gce_network_of(struct lb_gce *lb, struct hactl_call *call, const struct hactl_backend_want *backend,
+                      char network[GCE_PATH])
 {
-    json_t *instance = NULL;
-    int rc = gce_get(lb->gce, call, &instance, "zones/%s/instances/%s", backend->zone, backend->name);
+    struct gce_request request;
+    int rc;
 
-    if (rc == HACTL_E_NOT_FOUND)
-        return lb->host->fail(call, rc, "replica %s does not exist in zone %s", backend->name, backend->zone);
+    gce_prepare(&request, "GET", NULL, "zones/%s/instances/%s", backend->zone, backend->name);
+    rc = gce_run(lb->gce, call, &request, 1);
+    if (rc == HACTL_OK)
+        rc = request.code;
     snprintf(network, GCE_PATH, "%s",
-             lb_gce_text(json_array_get(json_object_get(instance, "networkInterfaces"), 0), "network"));
-    json_decref(instance);
+             lb_gce_text(json_array_get(json_object_get(request.json, "networkInterfaces"), 0), "network"));
+    gce_request_clear(&request);
     return rc;
+}
+
+bool lb_gce_prepare_group(const struct lb_gce *lb, const struct lb_gce_seen *seen, const char *zone,
+                          const char *network, struct gce_request *request)
+{
+    char description[128];
+    json_t *body;
+
+    gce_description(description, lb->cluster);
+    body = json_pack("{s:s, s:s, s:s}", "name", seen->balancer, "description", description, "network", network);
+    gce_prepare(request, "POST", body, "zones/%s/instanceGroups", zone);
+    return body != NULL;
+}
+
+bool lb_gce_zone_is_known(const struct lb_gce_seen *seen, const char *zone)
+{
+    char scope[GCE_NAME + 8];
+
+    snprintf(scope, sizeof(scope), "zones/%.60s", zone);
+    return gce_list_knows(&seen->lists[LB_GCE_GROUPS], scope);
 }
 
 /* With the network that its members will be in: a group has it from the first
@@ -100,24 +121,21 @@ static int ask_network(struct lb_gce *lb, struct hactl_call *call, const struct 
 static int group_make(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen,
                       const struct hactl_backend_want *backend)
 {
-    char description[128], scope[GCE_NAME + 8], network[GCE_PATH];
     const char *zone = backend->zone;
     struct gce_request request;
-    json_t *body;
+    char network[GCE_PATH];
     int rc;
 
-    snprintf(scope, sizeof(scope), "zones/%.60s", zone);
-    if (!gce_list_knows(&seen->lists[LB_GCE_GROUPS], scope))
+    if (!lb_gce_zone_is_known(seen, zone))
         return lb->host->fail(call, HACTL_E_UNAVAILABLE, "zone %s does not answer: no instance group is made there",
                               zone);
-    rc = ask_network(lb, call, backend, network);
+    rc = lb_gce_network_of(lb, call, backend, network);
+    if (rc == HACTL_E_NOT_FOUND)
+        return lb->host->fail(call, rc, "replica %s does not exist in zone %s", backend->name, zone);
     if (rc != HACTL_OK)
-        return rc;
-    gce_description(description, lb->cluster);
-    body = json_pack("{s:s, s:s, s:s}", "name", seen->balancer, "description", description, "network", network);
-    if (!body)
+        return lb->host->fail(call, rc, "instance %s in zone %s could not be read", backend->name, zone);
+    if (!lb_gce_prepare_group(lb, seen, zone, network, &request))
         return lb_gce_no_memory(lb, call);
-    gce_prepare(&request, "POST", body, "zones/%s/instanceGroups", zone);
     rc = gce_change(lb->gce, call, &request, 1, "instance group %s in zone %s", seen->balancer, zone);
     gce_request_clear(&request);
     return rc;
@@ -149,7 +167,7 @@ static json_t *other_backends(const struct lb_gce_seen *seen, const char *link)
     return backends;
 }
 
-static void add_backend(json_t *backends, const char *link)
+void lb_gce_add_backend(json_t *backends, const char *link)
 {
     json_array_append_new(backends, json_pack("{s:s, s:s}", "group", link, "balancingMode", "CONNECTION"));
 }
@@ -180,13 +198,13 @@ static json_t *more_backends(const struct lb_gce_seen *seen, const struct lb_gce
 {
     json_t *backends = other_backends(seen, link);
 
-    add_backend(backends, link);
+    lb_gce_add_backend(backends, link);
     for (size_t i = 0; i < groups->count; i++) {
         const struct lb_gce_group *group = &groups->list[i];
 
         if (!group->attached && !gce_link_same(group->link, link) && is_empty(groups, group) &&
             has_network(seen, group->link))
-            add_backend(backends, group->link);
+            lb_gce_add_backend(backends, group->link);
     }
     return backends;
 }

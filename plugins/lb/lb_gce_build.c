@@ -104,23 +104,87 @@ static bool check_fits(const struct lb_gce *lb, const struct hactl_balancer_want
             strcmp(lb_gce_text(inside, "requestPath"), lb->host->conf_string(lb->conf, "check_path")) == 0);
 }
 
-static int check_make(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want,
-                      const struct lb_gce_seen *seen)
+static bool prepare_check(const struct lb_gce *lb, const struct hactl_balancer_want *want,
+                          const struct lb_gce_seen *seen, struct gce_request *request)
 {
     json_t *body = check_body(lb, want, seen);
-    struct gce_request request;
-    int rc;
 
-    if (!body)
-        return lb_gce_no_memory(lb, call);
     /* Of another type until now: what belonged to that goes. */
-    for (size_t i = 0; seen->check && i < sizeof(checks) / sizeof(checks[0]); i++)
+    for (size_t i = 0; body && seen->check && i < sizeof(checks) / sizeof(checks[0]); i++)
         if (i != check_kind(lb) && json_object_get(seen->check, checks[i].member))
             json_object_set_new(body, checks[i].member, json_null());
-    gce_prepare(&request, seen->check ? "PATCH" : "POST", body, "regions/%s/healthChecks%s%s", seen->region,
+    gce_prepare(request, seen->check ? "PATCH" : "POST", body, "regions/%s/healthChecks%s%s", seen->region,
                 seen->check ? "/" : "", seen->check ? seen->balancer : "");
-    rc = gce_change(lb->gce, call, &request, 1, "health check %s", seen->balancer);
-    gce_request_clear(&request);
+    return body != NULL;
+}
+
+/* ---- instance groups ------------------------------------------------------------------------ */
+
+/* Not yet asked for by an earlier one, not there, and its zone answers. */
+static bool lacks_group(const struct hactl_balancer_want *want, const struct lb_gce_seen *seen, size_t which)
+{
+    const char *zone = want->backends[which]->zone;
+
+    for (size_t i = 0; i < which; i++)
+        if (strcmp(want->backends[i]->zone, zone) == 0)
+            return false;
+    return !lb_gce_seen_group(seen, zone) && lb_gce_zone_is_known(seen, zone);
+}
+
+/* Those of the zones that replicas will be in, so that they need not be waited for when these are ready. Where no
+ * replica runs yet nobody says what their network is: they come later, with their first member. */
+static bool prepare_groups(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want,
+                           const struct lb_gce_seen *seen, struct gce_request *requests, size_t *used)
+{
+    char network[GCE_PATH] = "";
+    bool ready = true, asked = false;
+
+    for (size_t i = 0; ready && !seen->service && i < want->backend_count; i++) {
+        if (!lacks_group(want, seen, i))
+            continue;
+        if (!asked && (!lb_gce_zone_is_known(seen, want->backends[0]->zone) ||
+                       lb_gce_network_of(lb, call, want->backends[0], network) != HACTL_OK))
+            return true;
+        asked = true;
+        if (network[0])
+            ready = lb_gce_prepare_group(lb, seen, want->backends[i]->zone, network, &requests[(*used)++]);
+    }
+    return ready;
+}
+
+/* Nobody is behind a new service: groups that have somebody in them stay away until he is ready. */
+static json_t *first_backends(const struct lb_gce_seen *seen)
+{
+    json_t *backends = json_array(), *group;
+    size_t index;
+
+    json_array_foreach(seen->groups, index, group)
+    {
+        if (ha_json_i64(group, "size") == 0 && lb_gce_text(group, "network")[0])
+            lb_gce_add_backend(backends, lb_gce_text(group, "selfLink"));
+    }
+    return backends;
+}
+
+/* What needs nothing else, side by side; `used` 0: it is all there. */
+static int make_foundation(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want,
+                           const struct lb_gce_seen *seen, size_t *used)
+{
+    struct gce_request *requests = calloc(want->backend_count + 1, sizeof(*requests));
+    bool ready = requests != NULL;
+    int rc = HACTL_OK;
+
+    *used = 0;
+    if (ready && (!seen->check || !check_fits(lb, want, seen->check)))
+        ready = prepare_check(lb, want, seen, &requests[(*used)++]);
+    ready = ready && prepare_groups(lb, call, want, seen, requests, used);
+    if (!ready)
+        rc = lb_gce_no_memory(lb, call);
+    else if (*used)
+        rc = gce_change(lb->gce, call, requests, *used, "health check and instance groups %s", seen->balancer);
+    for (size_t i = 0; i < *used; i++)
+        gce_request_clear(&requests[i]);
+    free(requests);
     return rc;
 }
 
@@ -163,8 +227,9 @@ static int service_make(struct lb_gce *lb, struct hactl_call *call, const struct
     if (body && seen->service)
         json_object_set_new(body, "fingerprint", json_string(lb_gce_text(seen->service, "fingerprint")));
     else if (body)
-        json_object_update_new(body, json_pack("{s:s, s:s, s:s, s:s}", "name", seen->balancer, "description",
-                                               description, "loadBalancingScheme", "EXTERNAL", "protocol", "TCP"));
+        json_object_update_new(body, json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", seen->balancer, "description",
+                                               description, "loadBalancingScheme", "EXTERNAL", "protocol", "TCP",
+                                               "backends", first_backends(seen)));
     if (!body)
         return lb_gce_no_memory(lb, call);
     gce_prepare(&request, seen->service ? "PATCH" : "POST", body, "regions/%s/backendServices%s%s", seen->region,
@@ -231,12 +296,13 @@ static int ensure_step(struct lb_gce *lb, struct hactl_call *call, const struct 
                        const struct lb_gce_seen *seen, bool *whole)
 {
     int rc = refuse(lb, call, want, seen);
+    size_t made = 0;
 
     *whole = false;
-    if (rc != HACTL_OK)
+    if (rc == HACTL_OK)
+        rc = make_foundation(lb, call, want, seen, &made);
+    if (rc != HACTL_OK || made)
         return rc;
-    if (!seen->check || !check_fits(lb, want, seen->check))
-        return check_make(lb, call, want, seen);
     if (!seen->service || !service_fits(lb, seen))
         return service_make(lb, call, seen);
     if (!seen->trial)

@@ -224,6 +224,77 @@ static void test_build(void **state)
     assert_string_equal(get("regions/us-central1/forwardingRules/demo-trial", ".description"), "hactl cluster demo");
 }
 
+/* With who is to be behind it: the zones' groups are made beside the health check and come with the service, so that a
+ * replica that has become ready is one call away. Nobody is behind it yet. */
+static int build_ahead(int replicas)
+{
+    struct hactl_backend_want backends[4];
+    const struct hactl_backend_want *list[4];
+    char names[4][16];
+    struct hactl_balancer_want other = want;
+
+    for (int i = 0; i < replicas; i++) {
+        snprintf(names[i], sizeof(names[i]), "demo-%d", i + 1);
+        backends[i] = (struct hactl_backend_want){
+            .struct_size = sizeof(backends[i]), .name = names[i], .zone = zones[i % 3], .address = "10.128.0.2"};
+        list[i] = &backends[i];
+    }
+    other.backends = list;
+    other.backend_count = (size_t)replicas;
+    return DO(lb()->ensure(world.self, world.call, &other));
+}
+
+static void test_groups_ahead(void **state)
+{
+    (void)state;
+    api_change("DELETE", "zones/us-central1-f/instances/demo-3", NULL); /* it is about to be made */
+    forget_counts();
+    assert_int_equal(build_ahead(4), HACTL_OK);
+    assert_int_equal(calls_of("instanceGroups.insert"), 3);
+    assert_int_equal(changing_calls(), 6);
+    listed();
+    assert_int_equal(world.call->backend_count, 0);
+    assert_int_equal(build_ahead(4), HACTL_OK);
+    assert_int_equal(changing_calls(), 6);
+    forget_counts();
+    make_machine(3);
+    forget_counts();
+    for (int i = 1; i <= 4; i++)
+        assert_int_equal(DO(IN(i)), HACTL_OK);
+    assert_int_equal(calls_of("instanceGroups.addInstances"), 4);
+    assert_int_equal(changing_calls(), 4);
+    listed();
+    assert_int_equal(world.call->backend_count, 4);
+    assert_int_equal(DO(DESTROY()), HACTL_OK);
+}
+
+/* Nobody runs yet who could say what network it is, or a zone does not answer: its group comes later. A group that has
+ * somebody in it is not put behind a service that is made anew. */
+static void test_groups_not_ahead(void **state)
+{
+    (void)state;
+    control("POST", "zone", "{\"zone\":\"us-central1-c\",\"down\":true}");
+    assert_int_equal(build_ahead(3), HACTL_OK);
+    assert_int_equal(calls_of("instanceGroups.insert"), 2);
+    control("POST", "zone", "{\"zone\":\"us-central1-c\",\"down\":false}");
+    assert_int_equal(DO(IN(1)), HACTL_OK);
+    assert_int_equal(DO(IN(2)), HACTL_OK);
+    api_change("DELETE", "regions/us-central1/forwardingRules/demo-trial", NULL);
+    api_change("DELETE", "regions/us-central1/backendServices/demo-balancer", NULL);
+    assert_int_equal(build_ahead(3), HACTL_OK);
+    listed();
+    assert_int_equal(world.call->backend_count, 0);
+    assert_int_equal(DO(IN(1)), HACTL_OK);
+    listed();
+    assert_int_equal(world.call->backend_count, 1);
+    assert_int_equal(DO(DESTROY()), HACTL_OK);
+    api_change("DELETE", "zones/us-central1-b/instances/demo-1", NULL);
+    forget_counts();
+    assert_int_equal(build_ahead(3), HACTL_OK);
+    assert_int_equal(calls_of("instanceGroups.insert"), 0);
+    assert_int_equal(changing_calls(), 3);
+}
+
 /* What is configured otherwise later is changed in place. */
 static void test_check_changes(void **state)
 {
@@ -647,6 +718,8 @@ int main(int argc, char **argv)
         EACH(test_settings),
         EACH(test_no_cloud),
         EACH(test_build),
+        EACH(test_groups_ahead),
+        EACH(test_groups_not_ahead),
         EACH(test_check_changes),
         EACH(test_backends),
         EACH(test_claim_and_release),
