@@ -89,22 +89,22 @@ int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, 
     for (;;) {
         int rc = ha_directory_make(store->directory, 0700);
         if (rc < 0)
-            return ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", store->directory);
+            return ha_store_fail(error, -rc, store->directory);
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 && errno == ENOENT)
             continue;
         if (fd < 0)
-            return ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", path);
+            return ha_store_fail(error, errno, path);
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
             if (still_in_place(fd, path)) {
                 store->lock_fd = fd;
-                return write_text(fd, verb) ? ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", path) : 0;
+                return write_text(fd, verb) ? ha_store_fail(error, errno, path) : 0;
             }
             close(fd);
             continue;
         }
         if (errno != EWOULDBLOCK && errno != EINTR) {
-            ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", path);
+            ha_store_fail(error, errno, path);
             close(fd);
             return -1;
         }
@@ -129,7 +129,7 @@ int ha_store_lock_show(struct ha_store *store, struct ha_lock_info *out, struct 
         return -1;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return errno == ENOENT ? 0 : ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", path);
+        return errno == ENOENT ? 0 : ha_store_fail(error, errno, path);
     out->held = flock(fd, LOCK_SH | LOCK_NB) != 0;
     if (out->held)
         read_text(fd, out);

@@ -354,6 +354,6 @@ const char *ha_time_relative(int64_t seconds, char *out, size_t size)
     while (length < units[i].seconds)
         i++;
     ha_plural((int)(length / divisors[i]), units[i].name, amount, sizeof amount);
-    snprintf(out, size, "%s%s%s", distance < 0 ? "" : "in ", amount, distance < 0 ? " ago" : "");
+    snprintf(out, size, "%s%s%s", distance > 0 ? "in " : "", amount, distance > 0 ? "" : " ago");
     return out;
 }

@@ -48,6 +48,17 @@ int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_
     return used < PATH_MAX ? 0 : ha_fail(error, HA_EXIT_USAGE, "%s: the path is too long", store->directory);
 }
 
+int ha_store_fail(struct ha_error *error, int code, const char *path)
+{
+    bool denied = code == EACCES || code == EPERM || code == EROFS;
+    ha_fail_errno(error, denied ? HA_EXIT_DENIED : HA_EXIT_FAILED, code, "%s", path);
+    if (denied)
+        ha_advise(error, "run hactl as the user who made the cluster, or set another state.directory");
+    else if (code == ENOTDIR || code == ENAMETOOLONG)
+        ha_advise(error, "set state.directory to a directory that hactl can make");
+    return -1;
+}
+
 /* ---- desired state as JSON */
 
 static const char *const endpoint_words[] = {
@@ -176,9 +187,8 @@ int ha_store_read(struct ha_store *store, struct ha_desired *out, struct ha_erro
     if (rc == -ENOENT)
         return 0;
     if (rc < 0) {
-        bool denied = rc == -EACCES || rc == -EPERM;
-        ha_fail_errno(error, denied ? HA_EXIT_DENIED : HA_EXIT_FAILED, -rc, "%s", path);
-        ha_advise(error, denied ? "run hactl as the user who made the cluster" : "see what is wrong with that file");
+        ha_store_fail(error, -rc, path);
+        ha_advise(error, "see what is wrong with that file");
         return -1;
     }
     json_error_t fault;
@@ -214,7 +224,7 @@ int ha_store_write(struct ha_store *store, struct ha_desired *desired, struct ha
     json_decref(json);
     int rc = ha_file_replace(path, text, strlen(text), 0600, true);
     free(text);
-    return rc < 0 ? ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", path) : 0;
+    return rc < 0 ? ha_store_fail(error, -rc, path) : 0;
 }
 
 int ha_store_destroy(struct ha_store *store, struct ha_error *error)
@@ -227,7 +237,7 @@ int ha_store_destroy(struct ha_store *store, struct ha_error *error)
     if (ha_store_path(store, "desired.json", path, error))
         return -1;
     if (unlink(path) && errno != ENOENT)
-        return ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", path);
+        return ha_store_fail(error, errno, path);
     ha_fault_point("store");
     int rc = ha_tree_remove(store->directory);
     return rc < 0 ? ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", store->directory) : 0;

@@ -11,6 +11,8 @@ struct ha_store {
     int lock_fd; /* -1: not held */
 };
 
+/* A file or directory of the store cannot be used: who may not is told so by the exit status. */
+int ha_store_fail(struct ha_error *error, int code, const char *path);
 int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_MAX], struct ha_error *error);
 
 #endif
