@@ -359,7 +359,8 @@ static int prepare(struct change *c)
         return -1;
     ha_session_note_cloud(session, &c->wanted);
     const char *stage = c->request.kind == HA_REQUEST_STAGE ? c->request.name : NULL;
-    if (ha_request_scope(session, c->request.kind, stage, &c->scope, c->error) || look_and_plan(c))
+    if (ha_request_scope(session, c->request.kind, stage, &c->scope, c->error) || look_and_plan(c) ||
+        (!c->resumes && ha_request_check_renews(session, c->error)))
         return -1;
     ha_change_choose_founders(c);
     if (c->previous.generation == 0 && c->wanted.formed_count > 0)

@@ -223,6 +223,26 @@ static bool revive(struct ha_execution *x, struct ha_task *task)
     return false;
 }
 
+/* Who is waited for, and what is known of him. */
+static void name_absent(struct ha_execution *x, struct ha_task *task)
+{
+    const struct ha_model *model = &x->session->observed.model;
+    const struct ha_step *step = task->step;
+    int absent = step->kind == HA_STEP_REPLICA_AWAIT ? step->replica : -1;
+
+    for (int m = 0; step->kind == HA_STEP_GROUP_AWAIT && m < model->groups[step->group].member_count; m++) {
+        const struct ha_member *member = &model->groups[step->group].members[m];
+        if (absent < 0 && member->voter && member->healthy != HACTL_YES && member->replica >= 0 &&
+            model->replicas[member->replica].wanted)
+            absent = member->replica;
+    }
+    if (absent < 0)
+        return;
+    const struct ha_replica *r = &model->replicas[absent];
+    snprintf(task->failure, sizeof task->failure, "%s does not answer%s%.500s", r->name, r->detail[0] ? ": " : "",
+             r->detail);
+}
+
 static void judge(struct ha_execution *x, struct ha_task *task)
 {
     if (expected_is_seen(x, task)) {
@@ -230,6 +250,7 @@ static void judge(struct ha_execution *x, struct ha_task *task)
         return;
     }
     if (ha_task_left_ms(x, task) <= 0) {
+        name_absent(x, task);
         ha_task_expire(x, task);
         return;
     }

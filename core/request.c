@@ -602,6 +602,31 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
             ++*count;
 }
 
+static bool is_renewable(const struct ha_session *session, const char *name)
+{
+    for (int i = 0; i < session->observed.model.replica_count; i++)
+        if (strcmp(session->observed.model.replicas[i].name, name) == 0)
+            return true;
+    for (size_t i = 0; i < session->observed.certificate_count; i++)
+        if (strcmp(session->observed.certificates[i].purpose, name) == 0)
+            return true;
+    return false;
+}
+
+/* A name that nothing has would renew nothing, and that would count as done. */
+int ha_request_check_renews(const struct ha_session *session, struct ha_error *error)
+{
+    char names[sizeof session->private->renews], *rest = NULL;
+    snprintf(names, sizeof names, "%s", session->private->renews);
+    for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
+        if (is_renewable(session, name))
+            continue;
+        ha_fail(error, HA_EXIT_USAGE, "there is no replica and no certificate %s", name);
+        return ha_advise(error, "hactl pki list"), -1;
+    }
+    return 0;
+}
+
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey)
 {
     session->private->rekey = renews && rekey;

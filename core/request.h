@@ -16,6 +16,8 @@ enum ha_request_kind ha_request_kind_of(const char *text);
 int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
                      struct ha_plan_scope *out, struct ha_error *error);
 /* Of `pki renew`: for the inventory that the issuer is given. */
+/* After a look: every name that was given is that of a replica or a purpose. */
+int ha_request_check_renews(const struct ha_session *session, struct ha_error *error);
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
 /* About even counts, zones, and what hactl has no room for; `warnings` holds HA_WARNINGS lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
