@@ -62,10 +62,9 @@ static const struct touch_rule {
                                    .writes = {.certificates = R}},
     [HA_STEP_CERTIFICATE_DELIVER] = {.reads = {.addresses = ALL, .certificates = R, .things = HA_THING_ADDRESS},
                                      .writes = {.instances = R}},
-    [HA_STEP_AUTHORITY_ROTATE] = {.reads = {.addresses = ALL, .ready = ALL, .groups = ALL, .backends = ALL},
-                                  .writes = {.certificates = ALL,
-                                             .instances = ALL,
-                                             .things = HA_THING_AUTHORITY | HA_THING_OPERATOR}},
+    [HA_STEP_AUTHORITY_ROTATE] =
+        {.reads = {.addresses = ALL, .ready = ALL, .groups = ALL, .backends = ALL, .things = HA_THING_ENDPOINT},
+         .writes = {.certificates = ALL, .instances = ALL, .things = HA_THING_AUTHORITY | HA_THING_OPERATOR}},
     [HA_STEP_CERTIFICATE_RETIRE] = {.reads = {.instances = R}, .writes = {.certificates = R}},
     [HA_STEP_AUTHORITY_DELETE] = {.reads = {.instances = ALL,
                                             .certificates = ALL,
