@@ -154,11 +154,14 @@ static void find_touches(const struct ha_model *model, struct ha_step *step)
     if (step->kind == HA_STEP_BACKEND_REMOVE && model->replicas[r].wanted) {
         step->reads.ready = UINT16_MAX;
         step->reads.groups = UINT16_MAX;
+        step->reads.backends = UINT16_MAX; /* and who goes for good has gone, while all others serve */
         step->reads.certificates |= spread(R, r);
         step->reads.instances |= spread(R, r);
     }
+    /* Whether it may be interrupted where it stands depends on who else serves. */
     if (ha_step_interrupts(model, step)) {
         step->reads.ready = UINT16_MAX;
+        step->reads.backends = UINT16_MAX;
         step->reads.things |= HA_THING_BALANCER;
         step->writes.ready |= spread(R, r);
         step->writes.backends |= spread(R, r);

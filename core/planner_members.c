@@ -54,9 +54,10 @@ bool ha_rule_member_add(RULE_ARGUMENTS)
         const struct ha_group *group = &model->groups[g];
         if (!can_decide(group) || has_learner(group) || !all_voters_healthy(group) || group->member_count == HA_MEMBERS)
             continue;
+        /* One that has to be made anew for another group's sake is not made a member of this one first. */
         for (int i = 0; i < model->replica_count; i++)
             if (model->replicas[i].wanted && can_run(model, i) && ha_model_member_of(group, i) < 0 &&
-                model->replicas[i].deliveries[g] == HA_DELIVERY_NONE) {
+                model->replicas[i].deliveries[g] == HA_DELIVERY_NONE && !ha_replica_former(model, i)) {
                 out->group = g;
                 out->replica = i;
                 return true;
