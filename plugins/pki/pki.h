@@ -336,6 +336,7 @@ const struct pki_crypto *pki_crypto(const struct pki *pki);
 bool pki_crypto_usable(const struct pki *pki);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
 
+#define PKI_SECURITY_BITS  112 /* of RSA-2048, the least that there is here */
 #define PKI_KEY_TYPES      "ecdsa-p256|ecdsa-p384|rsa-2048|rsa-3072|rsa-4096"
 
 #define PKI_POINT_MAX      97   /* uncompressed, on P-384 */

@@ -298,6 +298,18 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
     }
 }
 
+/* An authority that somebody brought: of a kind that can sign here, unless others sign with it, and not too weak. */
+static void check_kind(X509 *certificate, bool external, struct pki_state *state)
+{
+    EVP_PKEY *key = X509_get0_pubkey(certificate);
+    int bits = key != NULL ? EVP_PKEY_get_security_bits(key) : 0;
+
+    if (bits < PKI_SECURITY_BITS)
+        finding(state, "its key is too weak: %d bits of security, not %d", bits, PKI_SECURITY_BITS);
+    else if (!external && EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA && pki_key_curve(key) == NULL)
+        finding(state, "its key is none of " PKI_KEY_TYPES);
+}
+
 /* Of the file of what is to be trusted, as it is now. */
 static uint64_t digest_trust(struct pki_store *store, const struct pki_authority_profile *profile)
 {
@@ -341,6 +353,7 @@ static void check_authority(struct pki *pki, struct pki_store *store, const stru
         finding(state, "it is not an authority (basicConstraints)");
     else if ((X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) == 0)
         finding(state, "it may not sign certificates (keyUsage)");
+    check_kind(certificate, external, state);
     check_chain(file, state);
     file->good_for = state->ready == HACTL_YES;
     pki_crypto_error();

@@ -2,6 +2,8 @@
 /* What others could read, change, lose or be asked for, where keys and authorities are kept. */
 #include "tests/unit/pki_rig.h"
 
+#include "lib/file.h"
+
 #include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +108,36 @@ static void test_taking_all_away_takes_what_was_staged(void **state)
         spill(path_of(staged[i]), "half", 0600);
     assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), HACTL_OK);
     assert_false(there(""));
+}
+
+/* Rules 9 and 26: an authority of one's own with a key that nobody should take, or that cannot sign here. */
+static void test_an_authority_with_an_unfit_key_is_refused(void **state)
+{
+    static const char *const kinds[][2] = {{"rsa:1024", "its key is too weak: 80 bits"},
+                                           {"ed25519", "its key is none of ecdsa-p256"}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char key[256], certificate[256];
+        const char *const argv[] = {"openssl",   "req",
+                                    "-x509",     "-newkey",
+                                    kinds[i][0], "-nodes",
+                                    "-keyout",   key,
+                                    "-out",      certificate,
+                                    "-days",     "3650",
+                                    "-subj",     "/CN=kubernetes",
+                                    "-addext",   "basicConstraints=critical,CA:TRUE",
+                                    "-addext",   "keyUsage=critical,keyCertSign,cRLSign",
+                                    NULL};
+        assert_int_equal(mkdir(directory, 0700), 0);
+        snprintf(key, sizeof key, "%s", path_of("ca.key"));
+        snprintf(certificate, sizeof certificate, "%s", path_of("ca.crt"));
+        assert_int_equal(run_program(argv), 0);
+        assert_int_equal(authorities(), HACTL_E_CONFLICT);
+        assert_said(kinds[i][1]);
+        assert_int_equal(ha_tree_remove(directory), 0);
+        open_with(NULL);
+    }
 }
 
 /* ---- keys where everybody may read ---- */
@@ -279,6 +311,7 @@ int main(void)
         TEST(test_a_sound_successor_is_used),
         TEST(test_what_a_killed_process_left_of_a_successor_is_made_anew),
         TEST(test_taking_all_away_takes_what_was_staged),
+        TEST(test_an_authority_with_an_unfit_key_is_refused),
         TEST(test_no_key_is_in_an_authority_s_certificate),
         TEST(test_what_is_taken_in_is_the_certificate_alone),
         TEST(test_an_encrypted_key_is_named),
