@@ -339,13 +339,65 @@ static void check_still_planned(void **state)
     assert_false(ha_step_still_planned(&now, &follower)); /* it has been elected meanwhile */
 }
 
+static int step_of(const struct ha_plan *plan, enum ha_step_kind kind, int replica)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->steps[i].kind == kind && (replica < 0 || plan->steps[i].replica == replica))
+            return i;
+    return -1;
+}
+
+/* It may be interrupted where it stands because the other one has left the balancer: so not before that. */
+static void check_interruption_waits(void **state)
+{
+    (void)state;
+    static const struct scenario leaving = {
+        "", "-hung -stopped rekeyed", "balancer", true, {.formed = true, .want = HA_ENDPOINT_BALANCER}, NULL, NULL};
+    static struct ha_model model;
+    static struct ha_plan plan;
+    struct ha_plan_scope scope;
+    ha_plan_scope_all(&scope);
+    build(&leaving, &model);
+    model.replicas[0].backend = HA_BACKEND_SERVING; /* the balancer has not noticed yet */
+    ha_plan_make(&model, &scope, &plan);
+    int leaves = step_of(&plan, HA_STEP_BACKEND_REMOVE, 0), delivery = step_of(&plan, HA_STEP_CERTIFICATE_DELIVER, 2);
+    assert_true(leaves >= 0 && delivery > leaves);
+    assert_true(ha_step_needs(&plan.steps[delivery], leaves));
+}
+
+/* What is left of a former member has to be made anew, and a healthy voter of another group is not deleted. */
+static void check_former_joins_nothing(void **state)
+{
+    (void)state;
+    static const struct scenario former = {"",
+                                           "serving serving serving former",
+                                           "balancer",
+                                           true,
+                                           {.formed = true, .repair = true, .second_group = 1},
+                                           NULL,
+                                           NULL};
+    static struct ha_model model;
+    static struct ha_plan plan;
+    struct ha_plan_scope scope;
+    ha_plan_scope_all(&scope);
+    build(&former, &model);
+    model.replicas[3].deliveries[1] = HA_DELIVERY_NONE; /* of the second group it has nothing */
+    model.replicas[3].backend = HA_BACKEND_WAITING;     /* so that its machine cannot go at once */
+    ha_plan_make(&model, &scope, &plan);
+    int joins = step_of(&plan, HA_STEP_MEMBER_ADD, 3), goes = step_of(&plan, HA_STEP_INSTANCE_DELETE, 3);
+    assert_true(goes >= 0 && joins > goes);
+    assert_true(plan.converged);
+}
+
 int main(void)
 {
     enum { COUNT = sizeof scenarios / sizeof *scenarios };
-    struct CMUnitTest tests[COUNT + 2];
+    struct CMUnitTest tests[COUNT + 4];
     for (int i = 0; i < COUNT; i++)
         tests[i] = (struct CMUnitTest){scenarios[i].name, check_scenario, NULL, NULL, (void *)(uintptr_t)&scenarios[i]};
     tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(check_surprises);
     tests[COUNT + 1] = (struct CMUnitTest)cmocka_unit_test(check_still_planned);
+    tests[COUNT + 2] = (struct CMUnitTest)cmocka_unit_test(check_interruption_waits);
+    tests[COUNT + 3] = (struct CMUnitTest)cmocka_unit_test(check_former_joins_nothing);
     return cmocka_run_group_tests_name("planner", tests, NULL, NULL);
 }
