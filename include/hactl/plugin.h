@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hactl plugin contract, ABI 0.3.
+ * hactl plugin contract, ABI 0.4.
  *
  * A plugin is a shared object that exports one constant object named
  * `hactl_plugin`. It offers small idempotent operations on one kind of thing;
