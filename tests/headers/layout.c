@@ -10,7 +10,7 @@
     _Static_assert(offsetof(struct hactl_##type, member) == (offset), "hactl_" #type "." #member " has moved")
 #define SIZE(type, size) _Static_assert(sizeof(struct hactl_##type) == (size), "hactl_" #type " has another size")
 
-_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 3, "this table is of ABI 0.3");
+_Static_assert(HACTL_ABI_MAJOR == 0 && HACTL_ABI_MINOR == 4, "this table is of ABI 0.4");
 _Static_assert(offsetof(struct hactl_plugin, struct_size) == 0, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_major) == 4, "never moves");
 _Static_assert(offsetof(struct hactl_plugin, abi_minor) == 6, "never moves");
@@ -257,7 +257,9 @@ PIN(balancer_want, name, 8);
 PIN(balancer_want, cluster, 16);
 PIN(balancer_want, port, 24);
 PIN(balancer_want, backend_port, 26);
-SIZE(balancer_want, 32);
+PIN(balancer_want, backends, 32);
+PIN(balancer_want, backend_count, 40);
+SIZE(balancer_want, 48);
 
 PIN(backend_want, struct_size, 0);
 PIN(backend_want, name, 8);
