@@ -25,7 +25,7 @@ struct work {
 
 static int refuse_known(const struct ha_cli *cli, const struct ha_session *session, struct ha_error *error)
 {
-    char called[512];
+    char called[HA_CALLED_MAX];
 
     ha_fail(error, HA_EXIT_REFUSED, "the store (%s) knows %s already, generation %llu: there is nothing to adopt",
             ha_store_directory(session->store), session->configuration->cluster_name,
@@ -175,7 +175,7 @@ static const char *plan_words(const struct work *work, char *out, size_t size)
 
 static void print_after(const struct ha_cli *cli, const struct ha_session *session, const struct work *work)
 {
-    char words[768], called[512];
+    char words[768], called[HA_CALLED_MAX];
 
     ha_called_as(cli, called, sizeof called);
     printf("\n%-13s %s\n", "plan", plan_words(work, words, sizeof words));

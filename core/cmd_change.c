@@ -13,14 +13,42 @@
 #include "core/plan_print.h"
 #include "core/progress.h"
 
+/* A word as a shell takes it. */
+static void print_word(FILE *stream, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+
+    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+        fputs(word, stream);
+        return;
+    }
+    fputc('\'', stream);
+    for (; *word != '\0'; word++)
+        fputs(*word == '\'' ? "'\\''" : (const char[]){*word, '\0'}, stream);
+    fputc('\'', stream);
+}
+
+/* With what says which cluster is meant. */
 const char *ha_called_as(const struct ha_cli *cli, char *out, size_t size)
 {
-    const char *config = cli->options.config, *name = program_invocation_name;
+    const char *name = program_invocation_name;
+    FILE *stream = fmemopen(out, size, "w");
 
+    out[0] = '\0';
+    if (stream == NULL)
+        return out;
     /* libtool's wrapper calls the program by another name than the user did. */
-    if (strstr(name, "/.libs/") != NULL)
-        name = "./hactl";
-    snprintf(out, size, "%s%s%s", name, config != NULL ? " -c " : "", config != NULL ? config : "");
+    fputs(strstr(name, "/.libs/") != NULL ? "./hactl" : name, stream);
+    if (cli->options.config != NULL) {
+        fputs(" -c ", stream);
+        print_word(stream, cli->options.config);
+    }
+    for (size_t i = 0; cli->options.sets != NULL && cli->options.sets[i] != NULL; i++) {
+        fputs(" --set ", stream);
+        print_word(stream, cli->options.sets[i]);
+    }
+    fclose(stream);
+    out[size - 1] = '\0';
     return out;
 }
 
@@ -119,7 +147,7 @@ static void next_command(const struct ha_cli *cli, const struct ha_session *sess
                          size_t size)
 {
     char **zones = session->configuration->cluster_zones;
-    char called[512];
+    char called[HA_CALLED_MAX];
     int used = snprintf(out, size, "%s ", ha_called_as(cli, called, sizeof called));
 
     if (used > 0 && (size_t)used < size)
@@ -130,7 +158,7 @@ static json_t *json_next(const struct ha_cli *cli, const struct ha_session *sess
 {
     const char *const *next = next_commands(kind);
     json_t *list = json_array();
-    char command[640];
+    char command[HA_CALLED_MAX + 128];
 
     for (int i = 0; next[i] != NULL; i++) {
         next_command(cli, session, next[i], command, sizeof command);
@@ -196,7 +224,7 @@ static void print_next(const struct ha_cli *cli, const struct ha_session *sessio
 {
     const char *const *next = next_commands(request->kind);
     const struct ha_observation *observed = &session->observed;
-    char command[640];
+    char command[HA_CALLED_MAX + 128];
 
     /* It may have been kept with the state, and be gone with it. */
     if (request->kind == HA_REQUEST_DOWN && session->configuration->file != NULL &&

@@ -12,7 +12,8 @@ int ha_change_plan(struct ha_cli *cli, const char *verb, const struct ha_request
 
 enum { HA_WARNING_LINES = 8 }; /* room for what ha_session_prepare warns of */
 
-/* How hactl was called, for the commands that it suggests: "./hactl -c conf/local.conf". */
+/* How hactl was called, for the commands that it suggests: "./hactl -c conf/local.conf --set cluster.name=two". */
+enum { HA_CALLED_MAX = 2048 };
 const char *ha_called_as(const struct ha_cli *cli, char *out, size_t size);
 
 #endif
