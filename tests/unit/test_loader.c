@@ -90,9 +90,9 @@ struct faulty {
 static void test_faulty_descriptors(void **state)
 {
     static const struct faulty cases[] = {
-        {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.3"},
-        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.4", "this hactl has 0.3"},
-        {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.3 has"},
+        {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.4"},
+        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.4", "this hactl has 0.4"},
+        {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.4 has"},
         {"long_struct", HA_EXIT_PLUGIN, "struct_size", "an object of"},
         {"missing_operation", HA_EXIT_PLUGIN, "lacks what is mandatory in the kind payload", ": render"},
         {"short_table", HA_EXIT_PLUGIN, "kind payload", ": probe"},
@@ -267,7 +267,7 @@ static void test_faulty_answers(void **state)
         bool may_pend;
         const char *says;
     } cases[] = {
-        {"emits_short_record", false, "a record port of 0 bytes where ABI 0.3 has"},
+        {"emits_short_record", false, "a record port of 0 bytes where ABI 0.4 has"},
         {"emits_null_string", false, "a record port without name"},
         {"emits_bad_enum", false, "a record backend with healthy = 9"},
         {"emits_latin1", false, "a record port whose name is not plain UTF-8"},
