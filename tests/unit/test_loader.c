@@ -91,7 +91,7 @@ static void test_faulty_descriptors(void **state)
 {
     static const struct faulty cases[] = {
         {"other_major", HA_EXIT_PLUGIN, "built for plugin ABI 7.3", "this hactl has 0.4"},
-        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.4", "this hactl has 0.4"},
+        {"newer_minor", HA_EXIT_PLUGIN, "built for plugin ABI 0.5", "this hactl has 0.4"},
         {"short_struct", HA_EXIT_PLUGIN, "struct_size", "plugin ABI 0.4 has"},
         {"long_struct", HA_EXIT_PLUGIN, "struct_size", "an object of"},
         {"missing_operation", HA_EXIT_PLUGIN, "lacks what is mandatory in the kind payload", ": render"},
