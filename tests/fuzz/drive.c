@@ -3,7 +3,7 @@
  * Runs a target without libFuzzer: every seed, and each with bytes changed,
  * cut out, doubled and cut off.
  *
- *   drive [ROUNDS]            seeds and ROUNDS (3000) changes of each
+ *   drive [ROUNDS]            seeds and ROUNDS (1000) changes of each
  *   drive --seeds DIRECTORY   writes the seeds there, for libFuzzer
  */
 #include "tests/fuzz/fuzz.h"
@@ -81,7 +81,7 @@ static int write_seed(const char *directory, unsigned number, const char *seed, 
 int main(int argc, char **argv)
 {
     const char *directory = argc == 3 && strcmp(argv[1], "--seeds") == 0 ? argv[2] : NULL;
-    unsigned rounds = argc == 2 ? (unsigned)strtoul(argv[1], NULL, 10) : 3000, number = 0;
+    unsigned rounds = argc == 2 ? (unsigned)strtoul(argv[1], NULL, 10) : 1000, number = 0;
     char *seed;
     size_t size;
 
