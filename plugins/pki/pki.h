@@ -334,6 +334,8 @@ void pki_crypto_end(struct pki *pki);
 /* Waits until it is ready. Where that has failed it has no context of its own, and nothing is to be made with it. */
 const struct pki_crypto *pki_crypto(const struct pki *pki);
 bool pki_crypto_usable(const struct pki *pki);
+/* The callback of PEM readers that libcrypto would otherwise ask at the terminal. */
+int pki_no_passphrase(char *buffer, int size, int writing, void *data);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
 
 #define PKI_SECURITY_BITS  112 /* of RSA-2048, the least that there is here */

@@ -55,20 +55,11 @@ GENERAL_NAMES *pki_general_names(const struct pki_names *names)
     return list;
 }
 
-static int no_passphrase(char *buffer, int size, int writing, void *data)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)data;
-    return -1;
-}
-
 static X509 *read_next(const struct pki_crypto *crypto, BIO *bio)
 {
     X509 *certificate = X509_new_ex(crypto->library, NULL);
 
-    if (certificate != NULL && PEM_read_bio_X509(bio, &certificate, no_passphrase, NULL) != NULL)
+    if (certificate != NULL && PEM_read_bio_X509(bio, &certificate, pki_no_passphrase, NULL) != NULL)
         return certificate;
     X509_free(certificate);
     return NULL;

@@ -17,16 +17,6 @@
 
 #define ENDING ".crl"
 
-/* libcrypto's own would ask at the terminal. */
-static int no_passphrase(char *buffer, int size, int writing, void *data)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)data;
-    return -1;
-}
-
 X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const char *file, int *error)
 {
     struct pki_blob blob;
@@ -36,7 +26,7 @@ X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const cha
     *error = pki_store_read(store, file, ENDING, &blob);
     if (*error == 0 && (bio = BIO_new_mem_buf(blob.content, (int)blob.size)) != NULL) {
         empty = X509_CRL_new_ex(pki_crypto(pki)->library, NULL);
-        if (empty != NULL && (crl = PEM_read_bio_X509_CRL(bio, &empty, no_passphrase, NULL)) == NULL)
+        if (empty != NULL && (crl = PEM_read_bio_X509_CRL(bio, &empty, pki_no_passphrase, NULL)) == NULL)
             X509_CRL_free(empty);
         BIO_free(bio);
     }

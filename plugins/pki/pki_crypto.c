@@ -128,3 +128,12 @@ const char *pki_crypto_error(void)
     ERR_clear_error();
     return text != NULL ? text : "libcrypto gives no reason";
 }
+
+int pki_no_passphrase(char *buffer, int size, int writing, void *data)
+{
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    (void)data;
+    return -1;
+}

@@ -39,22 +39,13 @@ X509_REQ *pki_request_make(struct pki_maker *maker, EVP_PKEY *key, const char *c
     return NULL;
 }
 
-static int no_passphrase(char *buffer, int size, int writing, void *data)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)data;
-    return -1;
-}
-
 X509_REQ *pki_request_read(const struct pki_crypto *crypto, const char *pem, size_t size)
 {
     BIO *bio = BIO_new_mem_buf(pem, (int)size);
     X509_REQ *request = X509_REQ_new_ex(crypto->library, NULL), *read = NULL;
 
     if (bio != NULL && request != NULL)
-        read = PEM_read_bio_X509_REQ(bio, &request, no_passphrase, NULL);
+        read = PEM_read_bio_X509_REQ(bio, &request, pki_no_passphrase, NULL);
     if (read == NULL)
         X509_REQ_free(request);
     BIO_free(bio);
