@@ -99,12 +99,13 @@ static void blame_endpoint(const struct ha_execution *x, struct ha_task *task)
 
 void ha_task_expire(struct ha_execution *x, struct ha_task *task)
 {
-    char text[900], time[64] = "no time was left for it (--timeout)";
+    char text[900], time[64] = "no time was left for it";
     int64_t ms = ha_now_ms() - task->started_ms;
+    const char *whose = x->run->deadline_ms && x->run->deadline_ms < task->deadline_ms ? " (--timeout)" : "";
     blame_endpoint(x, task);
     if (ms >= 100)
         snprintf(time, sizeof time, "not done in %.1f s", (double)ms / 1000);
-    snprintf(text, sizeof text, "%s%s%s", time, task->failure[0] ? "; last heard: " : "", task->failure);
+    snprintf(text, sizeof text, "%s%s%s%s", time, whose, task->failure[0] ? "; last heard: " : "", task->failure);
     ha_task_fail(x, task, HACTL_E_TIMEOUT, text);
 }
 
