@@ -39,6 +39,18 @@ tap_is() { # NAME STATUS COMMAND...
     fi
 }
 
+# Runs a command and compares its exit status; a text is to be in its output.
+tap_says() { # NAME STATUS TEXT COMMAND...
+    local name=$1 want=$2 text=$3 output status=0
+    shift 3
+    output=$("$@" 2>&1) || status=$?
+    if [ "$status" -eq "$want" ] && grep -qF -- "$text" <<<"$output"; then
+        tap_ok "$name"
+    else
+        tap_not_ok "$name" "exit status $status, expected $want, and: $text" "$output"
+    fi
+}
+
 tap_done() {
     echo "1..$tap_count"
     [ "$tap_failed" -eq 0 ]
