@@ -331,7 +331,7 @@ void rig_write(struct rig *rig, int index, int count)
                                         .certificate_file = rig->certificate,
                                         .key_file = rig->key};
     struct ha_http_exchange exchange = {.endpoint = ha_http_endpoint(client, &identity)};
-    struct hactl_call *call = fake_call_new(30000);
+    struct hactl_call *call = fake_call_new(300000);
 
     for (int i = 0; i < count; i++) {
         exchange.request = (struct ha_http_request){.method = "POST",

@@ -444,9 +444,9 @@ static bool make_read_only(void)
 {
     if (geteuid() != 0)
         return chmod(directory, 0500) == 0;
-    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount(directory, directory, NULL, MS_BIND, NULL) == 0 &&
-           mount(NULL, directory, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0;
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount(directory, directory, "none", MS_BIND, NULL) == 0 &&
+           mount("none", directory, "none", MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0;
 }
 
 static void test_read_only_directory(void **state)
