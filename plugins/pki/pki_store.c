@@ -269,26 +269,20 @@ static bool is_loose_above(const struct stat *status)
 }
 
 /* Up to the top: whoever may rename a directory on the way could put another in its place. */
-static bool is_loose_on_the_way(int root, unsigned *above)
+static bool is_loose_on_the_way(int root, const struct stat *status, unsigned *above)
 {
-    int fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
-    struct stat status, before;
-    bool loose = false;
+    struct stat below = *status, up;
+    char way[3 * 128 + 1] = "";
 
-    for (*above = 1; fd >= 0 && !loose; (*above)++) {
-        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        bool top = up < 0 || fstat(fd, &before) != 0 || fstat(up, &status) != 0 ||
-                   (before.st_dev == status.st_dev && before.st_ino == status.st_ino);
-        close(fd);
-        fd = up;
-        if (top)
-            break;
-        loose = is_loose_above(&status);
+    for (size_t length = 0; length + 3 < sizeof way; length += 3, below = up) {
+        memcpy(way + length, "../", 4);
+        if (fstatat(root, way, &up, 0) != 0 || (up.st_dev == below.st_dev && up.st_ino == below.st_ino))
+            return false;
+        *above = (unsigned)(length / 3) + 1;
+        if (is_loose_above(&up))
+            return true;
     }
-    if (fd >= 0)
-        close(fd);
-    *above -= loose;
-    return loose;
+    return false;
 }
 
 static int open_root(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
@@ -313,7 +307,7 @@ static int open_root(const struct pki *pki, struct hactl_call *call, bool write,
                                "%s: others may write there (mode %04o, user %u); keys are kept only in a directory of "
                                "one's own: chmod 700",
                                pki->directory, (unsigned)(status.st_mode & 07777), (unsigned)status.st_uid);
-    if (is_loose_on_the_way(store->root, &above))
+    if (is_loose_on_the_way(store->root, &status, &above))
         return pki->host->fail(call, HACTL_E_DENIED,
                                "%s: others may write to a directory above it (%u up), and so put another in its place; "
                                "chmod go-w that one, or keep keys elsewhere",
