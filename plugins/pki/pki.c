@@ -25,8 +25,10 @@ static const struct hactl_key pki_keys[] = {
      .type = HACTL_KEY_INTEGER,
      .default_value = "365",
      .minimum = 1,
-     .maximum = 3650,
-     .help = "Lifetime of certificates in days; none outlives its authority."},
+     .maximum = PKI_LEAF_DAYS_MAX,
+     .help =
+         "Lifetime of certificates in days: a year at most, as Kubernetes reads no list of revocations and what was "
+         "stolen is good until it ends; none outlives its authority."},
     {.name = "authority_days",
      .type = HACTL_KEY_INTEGER,
      .default_value = "3650",
@@ -37,8 +39,9 @@ static const struct hactl_key pki_keys[] = {
      .type = HACTL_KEY_INTEGER,
      .default_value = "0",
      .minimum = 0,
-     .maximum = 3650,
-     .help = "A certificate with less than this many days left is issued anew; 0: a third of leaf_days."},
+     .maximum = PKI_LEAF_DAYS_MAX - 1,
+     .help = "A certificate with less than this many days left is issued anew; 0: a third of leaf_days. One with a "
+             "lifetime of its own is with a third of that left."},
     {.name = "backdate_minutes",
      .type = HACTL_KEY_INTEGER,
      .default_value = "5",
@@ -126,8 +129,9 @@ static const struct hactl_key pki_keys[] = {
     {.name = "profiles.*.days",
      .type = HACTL_KEY_INTEGER,
      .minimum = 0,
-     .maximum = 3650,
-     .help = "Its lifetime in days; without it, leaf_days."},
+     .maximum = PKI_LEAF_DAYS_MAX,
+     .help = "Its lifetime in days: a year at most, as Kubernetes reads no list of revocations and what was stolen is "
+             "good until it ends; without it, leaf_days, and for super-admin 30 or leaf_days, whichever is less."},
     {.name = "profiles.*.key_type",
      .type = HACTL_KEY_STRING,
      .choices = PKI_KEY_TYPES,

@@ -42,11 +42,13 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define PKI_DAY_S       86400
-#define PKI_FILE_LIMIT  (256 * 1024)
-#define PKI_PATH_SIZE   320 /* relative: "replicas/" and a DNS name and a file */
-#define PKI_REASON_SIZE 512
-#define PKI_CHAIN_LIMIT 8
+#define PKI_DAY_S 86400
+/* Nothing in Kubernetes can revoke a certificate: what is stolen is good until its end. */
+#define PKI_LEAF_DAYS_MAX 365
+#define PKI_FILE_LIMIT    (256 * 1024)
+#define PKI_PATH_SIZE     320 /* relative: "replicas/" and a DNS name and a file */
+#define PKI_REASON_SIZE   512
+#define PKI_CHAIN_LIMIT   8
 
 /* libcrypto with a context of its own: nothing of /etc/ssl/openssl.cnf, and
  * algorithms that are fetched once. */

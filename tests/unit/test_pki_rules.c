@@ -251,6 +251,71 @@ static void test_rule_07_names_are_canonical_and_groups_modest(void **state)
     }
 }
 
+static int64_t life_of(const struct hactl_certificate *one)
+{
+    return one->not_after_s - one->not_before_s - 300; /* less what it is backdated by */
+}
+
+/* Who has system:masters can be stopped by the end of the certificate only. */
+static void test_rule_07_super_admin_lives_a_month(void **state)
+{
+    static const struct {
+        const char *leaf_days, *days;
+        int64_t lives;
+    } lives[] = {{"365", "0", 30}, {"365", "90", 90}, {"20", "0", 20}, {"90", "90", 90}, {"2", "0", 2}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++) {
+        const struct fake_setting settings[] = {
+            {"leaf_days", lives[i].leaf_days}, {"profiles.super-admin.days", lives[i].days}, {NULL, NULL}};
+        const struct hactl_certificate *one;
+        int64_t third_s = lives[i].lives * PKI_DAY_S / 3;
+        open_with(settings);
+        make_all(); /* what lives longer or less than that is issued anew */
+        assert_all_ready();
+        one = listed("super-admin", "demo-2");
+        assert_int_equal(life_of(one), lives[i].lives * PKI_DAY_S);
+        assert_in_range(one->not_after_s - one->due_s, third_s, third_s + third_s / 10);
+        assert_int_equal(life_of(listed("admin", "demo-2")), strtoll(lives[i].leaf_days, NULL, 10) * PKI_DAY_S);
+    }
+}
+
+static void test_rule_07_who_cannot_be_stopped_lives_no_longer_than_others(void **state)
+{
+    static const struct fake_setting bad[][5] = {
+        {{"leaf_days", "60"}, {"profiles.super-admin.days", "61"}, {NULL, NULL}},
+        {{"leaf_days", "60"},
+         {"profiles.admin.days", "61"},
+         {"profiles.admin.organization", "system:masters"},
+         {NULL, NULL}},
+    };
+    static const struct fake_setting good[] = {{"leaf_days", "60"}, {"profiles.admin.days", "61"}, {NULL, NULL}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct hactl_conf *other = fake_conf_new(hactl_plugin.keys, bad[i], "pki", "demo", directory);
+        void *instance = NULL;
+        assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
+        assert_said("admin.days is 61, and leaf_days 60: who has the group system:masters");
+        fake_conf_free(other);
+    }
+    open_with(good);
+}
+
+/* A kubeconfig of before that rule: it is found, and issued anew with its key. */
+static void test_rule_07_a_longer_one_is_drift(void **state)
+{
+    const struct fake_setting year[] = {{"profiles.super-admin.days", "365"}, {NULL, NULL}};
+
+    (void)state;
+    open_with(year);
+    make_all();
+    open_with(NULL);
+    assert_not_ready("super-admin", "demo-3", "its lifetime is 365.0 days, not 30.0");
+    make_all();
+    assert_all_ready();
+}
+
 static void test_rule_08_every_name_says_why_it_is_there(void **state)
 {
     const struct hactl_certificate *one;
@@ -642,6 +707,9 @@ int main(void)
         TEST(test_rule_05_key_usage_by_kind_of_key),
         TEST(test_rule_06_extended_key_usage_by_role),
         TEST(test_rule_07_names_are_canonical_and_groups_modest),
+        TEST(test_rule_07_super_admin_lives_a_month),
+        TEST(test_rule_07_who_cannot_be_stopped_lives_no_longer_than_others),
+        TEST(test_rule_07_a_longer_one_is_drift),
         TEST(test_rule_08_every_name_says_why_it_is_there),
         TEST(test_rule_08_constrained_authorities),
         TEST(test_rule_09_signature_by_kind_of_authority),
