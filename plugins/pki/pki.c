@@ -197,6 +197,23 @@ static int take_settings(struct pki *pki, const struct hactl_conf *conf, struct 
     return take_external(pki, conf, call);
 }
 
+static int start_crypto(struct pki *pki, const struct hactl_conf *conf, struct hactl_call *call)
+{
+    switch (pki_secret_open(pki->host->conf_string(conf, "key_type"))) {
+    case PKI_SECRET_NONE:
+        pki->host->log(call, HACTL_LOG_DEBUG, "libcrypto's secure heap cannot be had: keys are in ordinary memory");
+        break;
+    case PKI_SECRET_NOT_LOCKED:
+        pki->host->log(call, HACTL_LOG_DEBUG,
+                       "memory for keys cannot be locked, and may be swapped: see RLIMIT_MEMLOCK (ulimit -l)");
+        break;
+    default:
+        break;
+    }
+    pki->starting = pki_crypto_start();
+    return pki->starting != NULL ? HACTL_OK : pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+}
+
 static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)
 {
     int64_t leaf_days = host->conf_integer(conf, "leaf_days"), renew_days = host->conf_integer(conf, "renew_days");
@@ -210,9 +227,9 @@ static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf
     if (pki == NULL)
         return host->fail(call, HACTL_E_INTERNAL, "out of memory");
     pki->host = host;
-    pki->starting = pki_crypto_start();
-    result =
-        pki->starting != NULL ? take_settings(pki, conf, call) : host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    result = start_crypto(pki, conf, call);
+    if (result == HACTL_OK)
+        result = take_settings(pki, conf, call);
     if (result == HACTL_OK)
         result = pki_profiles_load(pki, conf, call);
     if (result != HACTL_OK) {

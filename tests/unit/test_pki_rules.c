@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -591,6 +592,60 @@ static void test_rule_16_no_key_is_shown(void **state)
     assert_null(strstr(listed("kube-apiserver", "demo-1")->reason, line));
 }
 
+/* Private numbers and the texts with them: where nothing is swapped or dumped, and cleared. */
+static void test_rule_16_keys_are_in_the_secure_heap(void **state)
+{
+    struct pki_maker maker;
+    EVP_PKEY *key;
+    char *text = NULL;
+    size_t size, before = CRYPTO_secure_used();
+
+    (void)state;
+    assert_int_equal(CRYPTO_secure_malloc_initialized(), 1);
+    assert_int_equal(pki_secret_open("ecdsa-p256"), pki_secret_open("rsa-2048")); /* asked again */
+    pki_maker_open(&maker, pki_crypto(self));
+    for (const char *const *type = (const char *const[]){"ecdsa-p384", "rsa-2048", NULL}; *type != NULL; type++) {
+        size_t used = CRYPTO_secure_used();
+        key = pki_key_generate(&maker, *type);
+        assert_non_null(key);
+        assert_true(CRYPTO_secure_used() > used);
+        assert_int_equal(pki_key_write(pki_crypto(self), key, NULL, &text, &size), 0);
+        assert_int_equal(CRYPTO_secure_allocated(text), 1);
+        pki_secret_free(text, size);
+        EVP_PKEY_free(key);
+    }
+    pki_maker_close(&maker);
+    text = pki_secret_new(100);
+    memset(text, 'k', 100);
+    pki_secret_free(text, 100);
+    assert_ptr_equal(pki_secret_new(100), text); /* the next one gets it */
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(text[i], 0);
+    pki_secret_free(text, 100);
+    text = pki_secret_new((size_t)64 << 20); /* more than there is */
+    assert_non_null(text);
+    assert_int_equal(CRYPTO_secure_allocated(text), 0);
+    pki_secret_free(text, 0);
+    pki_secret_free(NULL, 0);
+    assert_in_range(CRYPTO_secure_used(), before, before + 8192); /* the generator's seed, what is kept for texts */
+}
+
+/* More keys than a cluster has, and all at once. */
+static void test_rule_16_there_is_room_for_every_key(void **state)
+{
+    enum { MANY = 4000 };
+    static EVP_PKEY *keys[MANY];
+    struct pki_maker maker;
+
+    (void)state;
+    pki_maker_open(&maker, pki_crypto(self));
+    for (size_t i = 0; i < MANY; i++)
+        assert_non_null(keys[i] = pki_key_generate(&maker, "ecdsa-p256"));
+    for (size_t i = 0; i < MANY; i++)
+        EVP_PKEY_free(keys[i]);
+    pki_maker_close(&maker);
+}
+
 /* ---- libcrypto ---- */
 
 /* What is in the machine's openssl.cnf changes nothing. */
@@ -723,6 +778,8 @@ int main(void)
         TEST(test_slow_keys_are_made_in_several_calls),
         TEST(test_rule_15_no_authority_is_overwritten),
         TEST(test_rule_16_no_key_is_shown),
+        TEST(test_rule_16_keys_are_in_the_secure_heap),
+        TEST(test_rule_16_there_is_room_for_every_key),
         TEST(test_rule_26_openssl_cnf_is_not_ours),
         TEST(test_rule_27_names_inject_nothing),
         TEST(test_rule_28_output_is_verified),
