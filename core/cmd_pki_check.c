@@ -22,16 +22,16 @@ static const enum ha_level levels[STATES] = {
 
 static enum state state_of(const struct ha_certificate *certificate, const struct ha_verdicts *limits, int64_t now_s)
 {
-    int64_t left_s = certificate->not_after_s - now_s;
     bool dated = certificate->not_after_s != 0;
+    enum ha_level level = dated ? ha_judge_expiry(limits, certificate, now_s) : HA_LEVEL_OK;
 
-    if (dated && left_s <= 0)
+    if (dated && certificate->not_after_s <= now_s)
         return STATE_EXPIRED;
-    if (dated && left_s * 1000 <= limits->crit_ms)
+    if (level == HA_LEVEL_CRITICAL)
         return STATE_SOON;
     if (certificate->ready == HACTL_UNKNOWN)
         return STATE_UNKNOWN;
-    if (dated && ((certificate->due_s != 0 && certificate->due_s <= now_s) || left_s * 1000 <= limits->warn_ms))
+    if (level == HA_LEVEL_WARNING)
         return STATE_DUE;
     if (certificate->ready == HACTL_YES)
         return STATE_OK;

@@ -120,7 +120,8 @@ const struct ha_command ha_commands[] = {
      "wrong with it: missing, expired, due for renewal, or not as it is wanted (names, key, signer, mode, owner).\n"
      "Exits with 0 when all are well; with 10 when some are due, expire within --warn (60d) or are not as wanted; with "
      "9 "
-     "when one has expired, is missing or expires within --crit (14d).\n"
+     "when one has expired, is missing or expires within --crit (14d). Of one that lives less than twice --warn only "
+     "its being due counts, and none is critical before half the time from then to its end is over.\n"
      "--textfile writes the same as metrics, replacing the file in one step: "
      "hactl_certificate_not_after_timestamp_seconds, hactl_certificate_due_timestamp_seconds and "
      "hactl_certificate_state."},

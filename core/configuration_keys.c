@@ -112,8 +112,8 @@ static int take_integer(const struct reading *reading, int64_t value)
     const struct hactl_key *key = reading->setting->key;
 
     if ((key->minimum != 0 || key->maximum != 0) && (value < key->minimum || value > key->maximum))
-        return refuse(reading, "is %lld; it can be %lld to %lld", (long long)value, (long long)key->minimum,
-                      (long long)key->maximum);
+        return refuse(reading, "is %lld; it can be %lld to %lld: %s", (long long)value, (long long)key->minimum,
+                      (long long)key->maximum, key->help);
     reading->setting->integer = value;
     return 0;
 }

@@ -130,6 +130,16 @@ bool ha_delivery_digest(const struct hactl_call *rendered, char out[HA_DIGEST])
     return ok;
 }
 
+void ha_delivery_make_partial(char digest[HA_DIGEST])
+{
+    memset(digest + HA_DIGEST_PART, '-', HA_DIGEST - 1 - HA_DIGEST_PART);
+}
+
+bool ha_delivery_is_partial(const char *digest)
+{
+    return strlen(digest) == HA_DIGEST - 1 && digest[HA_DIGEST_PART] == '-';
+}
+
 bool ha_delivery_same(const char *digest, const char *other, int which)
 {
     size_t before = (size_t)which * HA_DIGEST_PART;

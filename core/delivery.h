@@ -39,6 +39,9 @@ enum ha_file_source {
 };
 enum ha_file_source ha_file_source(const struct ha_session *session, const struct hactl_file *file);
 void ha_delivery_end(struct ha_delivery_work *work);
+/* Only the part of what is not read again is known; the same as another is that part alone, if at all. */
+void ha_delivery_make_partial(char digest[HA_DIGEST]);
+bool ha_delivery_is_partial(const char *digest);
 bool ha_delivery_same(const char *digest, const char *other, int part);
 /* Of something rendered whose files have their contents, none of them sealed
  * yet: sealed twice, the same has other bytes. */

@@ -108,12 +108,23 @@ static void drop_token(struct ha_task *task)
     task->token_is_old = false;
 }
 
+/* What runs is left alone, as if all that changes were read again. Other files would be there then and not be what it
+ * runs on, and nobody would know. */
+static bool would_change_more(const struct ha_execution *x, const struct ha_task *task)
+{
+    const char *runs = x->session->private->digests[task->step->replica][task->step->group];
+    return task->delivery.keep_running && runs[0] && !ha_delivery_same(runs, task->delivery.digest, HA_DIGEST_FILES);
+}
+
 static void went_well(struct ha_execution *x, struct ha_task *task, struct hactl_call *call)
 {
     if (is_delivery(task->step->kind) && !task->delivering) {
         struct hactl_call *next =
             ha_delivery_next(x->session, &task->delivery, call, call_ms(x, task), &task->delivering);
-        if (next)
+        if (next && task->delivering && would_change_more(x, task)) {
+            ha_call_free(next);
+            ha_task_fail(x, task, HACTL_E_NOT_FOUND, "more of it has changed than what is read again");
+        } else if (next)
             submit(x, task, next, task->intent);
         else
             ha_task_fail(x, task, HACTL_E_INTERNAL, task->delivery.why);

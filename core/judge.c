@@ -44,26 +44,42 @@ void ha_judge_clear(struct ha_verdicts *verdicts)
 
 /* ---- certificates */
 
+/* The limits are made for certificates that live a year. One that lives less than twice as long as --warn would be
+ * warned of when it is new: of that only its being due tells. And nothing is critical as long as a renewal would do
+ * nothing, nor at once when it would. */
+enum ha_level ha_judge_expiry(const struct ha_verdicts *limits, const struct ha_certificate *certificate, int64_t now_s)
+{
+    int64_t left_ms = (certificate->not_after_s - now_s) * 1000;
+    int64_t life_ms = (certificate->not_after_s - certificate->not_before_s) * 1000;
+    int64_t window_ms = (certificate->not_after_s - certificate->due_s) * 1000;
+    bool dated = certificate->due_s != 0, due = dated && certificate->due_s <= now_s;
+
+    if (left_ms <= 0 || (left_ms <= limits->crit_ms && (!dated || left_ms <= window_ms / 2)))
+        return HA_LEVEL_CRITICAL;
+    if (due || (left_ms <= limits->warn_ms && (!dated || limits->warn_ms <= life_ms / 2)))
+        return HA_LEVEL_WARNING;
+    return HA_LEVEL_OK;
+}
+
 static void judge_certificate(struct ha_verdicts *verdicts, const struct ha_certificate *certificate)
 {
-    int64_t left_ms = (certificate->not_after_s - (int64_t)time(NULL)) * 1000;
+    int64_t now_s = (int64_t)time(NULL);
     const char *of = certificate->replica[0] != '\0' ? certificate->replica : "the cluster";
-    bool due = certificate->due_s != 0 && certificate->due_s <= (int64_t)time(NULL);
-    enum ha_level level = left_ms <= verdicts->crit_ms   ? HA_LEVEL_CRITICAL
-                          : left_ms <= verdicts->warn_ms ? HA_LEVEL_WARNING
-                                                         : HA_LEVEL_OK;
+    bool due = certificate->due_s != 0 && certificate->due_s <= now_s;
+    enum ha_level level = certificate->not_after_s != 0 ? ha_judge_expiry(verdicts, certificate, now_s) : HA_LEVEL_OK;
     char expires[32], when[48];
 
     if (certificate->ready == HACTL_NO)
         ha_judge(verdicts, "certificates", certificate->not_after_s == 0 ? HA_LEVEL_CRITICAL : HA_LEVEL_WARNING,
                  "%s of %s: %s", certificate->purpose, of, certificate->reason);
-    if (certificate->not_after_s != 0 && level == HA_LEVEL_OK && due)
+    if (level == HA_LEVEL_WARNING && due)
         ha_judge(verdicts, "certificates", HA_LEVEL_WARNING, "%s of %s is due: it expires %s; hactl pki %s",
                  certificate->purpose, of, ha_time_relative(certificate->not_after_s, when, sizeof when),
                  certificate->is_authority ? "rotate" : "renew");
-    if (certificate->not_after_s != 0 && level != HA_LEVEL_OK)
+    else if (level != HA_LEVEL_OK)
         ha_judge(verdicts, "certificates", level, "%s of %s %s %s (%s)", certificate->purpose, of,
-                 left_ms < 0 ? "expired" : "expires", ha_time_relative(certificate->not_after_s, when, sizeof when),
+                 certificate->not_after_s < now_s ? "expired" : "expires",
+                 ha_time_relative(certificate->not_after_s, when, sizeof when),
                  ha_time_iso(certificate->not_after_s, expires, sizeof expires));
 }
 

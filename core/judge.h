@@ -19,6 +19,9 @@ struct ha_verdicts {
     int64_t warn_ms, crit_ms; /* of certificates that expire */
 };
 
+/* How near the end of a certificate is, by the limits and by when it is due; not of one that never ends. */
+enum ha_level ha_judge_expiry(const struct ha_verdicts *limits, const struct ha_certificate *certificate,
+                              int64_t now_s);
 /* --warn and --crit. */
 int ha_judge_limits(const struct ha_cli *cli, struct ha_verdicts *verdicts, struct ha_error *error);
 void ha_judge(struct ha_verdicts *verdicts, const char *check, enum ha_level level, const char *format, ...)

@@ -14,18 +14,20 @@ void ha_stale_judge(struct ha_session *session, int replica, int payload)
     const struct ha_session_private *private = session->private;
     struct ha_replica *r = &session->observed.model.replicas[replica];
     const char *runs = private->digests[replica][payload], *wanted = private->wanted[replica][payload];
-    bool known = runs[0] != '\0' && wanted[0] != '\0', same_keys;
+    bool known = runs[0] != '\0' && wanted[0] != '\0' && !ha_delivery_is_partial(wanted), same_keys;
     uint8_t bit = (uint8_t)(1u << payload);
 
     r->unproved = (uint8_t)(known ? r->unproved & ~bit : r->unproved | bit);
     r->outdated &= (uint8_t)~bit;
     r->rekeyed &= (uint8_t)~bit;
-    if (!known || r->deliveries[payload] != HA_DELIVERY_RUNNING)
+    if (runs[0] == '\0' || wanted[0] == '\0' || r->deliveries[payload] != HA_DELIVERY_RUNNING)
         return;
     if (!ha_delivery_same(runs, wanted, HA_DIGEST_FILES)) {
         r->deliveries[payload] = HA_DELIVERY_STALE;
         return;
     }
+    if (!known)
+        return;
     same_keys = ha_delivery_same(runs, wanted, HA_DIGEST_KEYS);
     if (!same_keys || !ha_delivery_same(runs, wanted, HA_DIGEST_REREAD))
         r->outdated |= bit;
@@ -53,8 +55,8 @@ static void learn_use(struct ha_session_private *private, int payload, const str
     }
 }
 
-/* The content of every file, less keys that the replica made itself. */
-static bool fill_in(struct ha_session *session, struct hactl_call *rendered, const char *replica)
+/* The content of every file, less keys that the replica made itself; `lasting`: less what is read again, too. */
+static bool fill_in(struct ha_session *session, struct hactl_call *rendered, const char *replica, bool lasting)
 {
     for (size_t i = 0; i < rendered->file_count; i++) {
         struct hactl_file *file = &rendered->files[i];
@@ -63,7 +65,7 @@ static bool fill_in(struct ha_session *session, struct hactl_call *rendered, con
 
         enum ha_file_source source = ha_file_source(session, file);
 
-        if (source != HA_FILE_CREDENTIAL && source != HA_FILE_SHARED)
+        if ((source != HA_FILE_CREDENTIAL && source != HA_FILE_SHARED) || (lasting && file->reread))
             continue;
         call = ha_ask_credential(session, replica, file->purpose, file->part);
         given = call != NULL && ha_call_wait(call) == HACTL_OK && call->credential_count > 0;
@@ -89,19 +91,42 @@ static const struct ha_use *use_of(const struct ha_session_private *private, int
     return NULL;
 }
 
-/* What is there of it now is not what it is to have: it uses one that is to be issued anew. */
-static bool awaits_certificates(const struct ha_session *session, int replica, int payload)
+/* What is there of it now is not what it is to have: it uses some that are to be issued anew. All of those are read
+ * again by who uses them, or not. */
+enum awaited { AWAITS_NOTHING, AWAITS_REREAD, AWAITS_RESTART };
+
+static enum awaited awaits_certificates(const struct ha_session *session, int replica, int payload)
 {
     const struct ha_replica *r = &session->observed.model.replicas[replica];
+    enum awaited awaited = AWAITS_NOTHING;
 
     for (size_t i = 0; r->certificates != HA_CERTIFICATES_READY && i < session->observed.certificate_count; i++) {
         const struct ha_certificate *certificate = &session->observed.certificates[i];
+        const struct ha_use *use = use_of(session->private, payload, certificate->purpose);
 
-        if (certificate->ready != HACTL_YES && strcmp(certificate->replica, r->name) == 0 &&
-            use_of(session->private, payload, certificate->purpose) != NULL)
-            return true;
+        if (certificate->ready == HACTL_YES || strcmp(certificate->replica, r->name) != 0 || use == NULL)
+            continue;
+        if (use->restarts)
+            return AWAITS_RESTART;
+        awaited = AWAITS_REREAD;
     }
-    return false;
+    return awaited;
+}
+
+/* What it is to run on, as far as that is known. Whom to trust may have changed while none of its certificates has, and
+ * while one of them is due: then what is not read again is compared, for it would be restarted for nothing else. */
+static void learn_wanted(struct ha_session *session, int replica, int payload, struct hactl_call *rendered)
+{
+    const char *name = session->observed.model.replicas[replica].name;
+    char *wanted = session->private->wanted[replica][payload];
+    enum awaited awaited = awaits_certificates(session, replica, payload);
+
+    if (session->private->digests[replica][payload][0] == '\0' || awaited == AWAITS_RESTART)
+        return;
+    if (!fill_in(session, rendered, name, awaited == AWAITS_REREAD) || !ha_delivery_digest(rendered, wanted))
+        wanted[0] = '\0';
+    else if (awaited == AWAITS_REREAD)
+        ha_delivery_make_partial(wanted);
 }
 
 static void render(struct ha_session *session, int replica, int payload)
@@ -114,10 +139,7 @@ static void render(struct ha_session *session, int replica, int payload)
         for (size_t i = 0; i < call->file_count; i++)
             if (call->files[i].purpose != NULL)
                 learn_use(private, payload, &call->files[i]);
-        /* Whom to trust may have changed while none of them has. */
-        if (private->digests[replica][payload][0] != '\0' && !awaits_certificates(session, replica, payload) &&
-            (!fill_in(session, call, r->name) || !ha_delivery_digest(call, private->wanted[replica][payload])))
-        private->wanted[replica][payload][0] = '\0';
+        learn_wanted(session, replica, payload, call);
     } else {
         ha_log(HACTL_LOG_DEBUG, "what %s runs on could not be compared: %s", r->name, call->text);
     }

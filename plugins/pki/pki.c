@@ -25,8 +25,10 @@ static const struct hactl_key pki_keys[] = {
      .type = HACTL_KEY_INTEGER,
      .default_value = "365",
      .minimum = 1,
-     .maximum = 3650,
-     .help = "Lifetime of certificates in days; none outlives its authority."},
+     .maximum = PKI_LEAF_DAYS_MAX,
+     .help =
+         "Lifetime of certificates in days: a year at most, as Kubernetes reads no list of revocations and what was "
+         "stolen is good until it ends; none outlives its authority."},
     {.name = "authority_days",
      .type = HACTL_KEY_INTEGER,
      .default_value = "3650",
@@ -37,8 +39,9 @@ static const struct hactl_key pki_keys[] = {
      .type = HACTL_KEY_INTEGER,
      .default_value = "0",
      .minimum = 0,
-     .maximum = 3650,
-     .help = "A certificate with less than this many days left is issued anew; 0: a third of leaf_days."},
+     .maximum = PKI_LEAF_DAYS_MAX - 1,
+     .help = "A certificate with less than this many days left is issued anew; 0: a third of leaf_days. One with a "
+             "lifetime of its own is with a third of that left."},
     {.name = "backdate_minutes",
      .type = HACTL_KEY_INTEGER,
      .default_value = "5",
@@ -126,8 +129,9 @@ static const struct hactl_key pki_keys[] = {
     {.name = "profiles.*.days",
      .type = HACTL_KEY_INTEGER,
      .minimum = 0,
-     .maximum = 3650,
-     .help = "Its lifetime in days; without it, leaf_days."},
+     .maximum = PKI_LEAF_DAYS_MAX,
+     .help = "Its lifetime in days: a year at most, as Kubernetes reads no list of revocations and what was stolen is "
+             "good until it ends; without it, leaf_days, and for super-admin 30 or leaf_days, whichever is less."},
     {.name = "profiles.*.key_type",
      .type = HACTL_KEY_STRING,
      .choices = PKI_KEY_TYPES,
@@ -193,6 +197,23 @@ static int take_settings(struct pki *pki, const struct hactl_conf *conf, struct 
     return take_external(pki, conf, call);
 }
 
+static int start_crypto(struct pki *pki, const struct hactl_conf *conf, struct hactl_call *call)
+{
+    switch (pki_secret_open(pki->host->conf_string(conf, "key_type"))) {
+    case PKI_SECRET_NONE:
+        pki->host->log(call, HACTL_LOG_DEBUG, "libcrypto's secure heap cannot be had: keys are in ordinary memory");
+        break;
+    case PKI_SECRET_NOT_LOCKED:
+        pki->host->log(call, HACTL_LOG_DEBUG,
+                       "memory for keys cannot be locked, and may be swapped: see RLIMIT_MEMLOCK (ulimit -l)");
+        break;
+    default:
+        break;
+    }
+    pki->starting = pki_crypto_start();
+    return pki->starting != NULL ? HACTL_OK : pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+}
+
 static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)
 {
     int64_t leaf_days = host->conf_integer(conf, "leaf_days"), renew_days = host->conf_integer(conf, "renew_days");
@@ -206,9 +227,9 @@ static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf
     if (pki == NULL)
         return host->fail(call, HACTL_E_INTERNAL, "out of memory");
     pki->host = host;
-    pki->starting = pki_crypto_start();
-    result =
-        pki->starting != NULL ? take_settings(pki, conf, call) : host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    result = start_crypto(pki, conf, call);
+    if (result == HACTL_OK)
+        result = take_settings(pki, conf, call);
     if (result == HACTL_OK)
         result = pki_profiles_load(pki, conf, call);
     if (result != HACTL_OK) {

@@ -6,6 +6,7 @@
  *   pki_names       names, addresses and the address policy
  *   pki_inventory   what each certificate must say, and why, from the inventory
  *   pki_crypto      libcrypto, made ready while hactl looks at what there is
+ *   pki_secret      memory for private keys
  *   pki_key         keys: making, reading, writing, encrypted ones
  *   pki_der         certificates: writing their DER
  *   pki_certificate certificates: reading, and what they say
@@ -42,11 +43,13 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define PKI_DAY_S       86400
-#define PKI_FILE_LIMIT  (256 * 1024)
-#define PKI_PATH_SIZE   320 /* relative: "replicas/" and a DNS name and a file */
-#define PKI_REASON_SIZE 512
-#define PKI_CHAIN_LIMIT 8
+#define PKI_DAY_S 86400
+/* Nothing in Kubernetes can revoke a certificate: what is stolen is good until its end. */
+#define PKI_LEAF_DAYS_MAX 365
+#define PKI_FILE_LIMIT    (256 * 1024)
+#define PKI_PATH_SIZE     320 /* relative: "replicas/" and a DNS name and a file */
+#define PKI_REASON_SIZE   512
+#define PKI_CHAIN_LIMIT   8
 
 /* libcrypto with a context of its own: nothing of /etc/ssl/openssl.cnf, and
  * algorithms that are fetched once. */
@@ -55,6 +58,23 @@ struct pki_crypto {
     OSSL_PROVIDER *provider;
     EVP_MD *sha256, *sha384;
 };
+
+/* ---- memory for private keys ---- */
+
+enum pki_secret_memory {
+    PKI_SECRET_NOT_ASKED,
+    PKI_SECRET_NONE, /* it cannot be had: keys are where all else is */
+    PKI_SECRET_NOT_LOCKED,
+    PKI_SECRET_LOCKED,
+    PKI_SECRET_OF_OTHERS, /* somebody else in this process made it */
+};
+
+/* With room for keys of that kind. Overlaps nothing else that uses libcrypto. */
+enum pki_secret_memory pki_secret_open(const char *key_type);
+/* For texts with keys in them; NULL: out of memory. */
+char *pki_secret_new(size_t size);
+/* Clears that many bytes at least. Takes NULL. */
+void pki_secret_free(char *secret, size_t size);
 
 struct pki {
     const struct hactl_host *host;
@@ -377,6 +397,7 @@ bool pki_key_is_sealed(const char *pem); /* it takes a pass phrase to read it */
 /* `passphrase` NULL: an encrypted one cannot be read. */
 EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t size, const char *passphrase);
 /* PEM of PKCS#8, encrypted (PBES2) when there is a pass phrase; free with ha_secret_free. */
+/* These two give what pki_secret_free takes. */
 int pki_key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const char *passphrase, char **pem, size_t *size);
 int pki_bio_take(BIO *bio, char **text, size_t *size); /* a copy of what was written; caller frees */
 /* The same, of the key that the maker made last: its public half is known. */
@@ -430,8 +451,9 @@ void pki_readback_free(struct pki_readback *readback);
 /* Borrowed from it. */
 bool pki_readback_issuer(const struct pki_readback *readback, struct pki_issuer *issuer);
 X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char *der, size_t size);
-char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size);  /* caller frees */
-X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size); /* the first one */
+char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size);        /* caller frees */
+char *pki_secret_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size); /* pki_secret_free */
+X509 *pki_certificate_read(const struct pki_crypto *crypto, const char *pem, size_t size);       /* the first one */
 /* All of them, in order; NULL unless there is at least one. */
 STACK_OF(X509) * pki_chain_read(const struct pki_crypto *crypto, const char *pem, size_t size);
 int pki_certificate_write(X509 *certificate, char **pem, size_t *size);

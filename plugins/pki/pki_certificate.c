@@ -107,11 +107,15 @@ X509 *pki_certificate_parse(const struct pki_crypto *crypto, const unsigned char
     return NULL;
 }
 
-/* Lines of 64 characters between the two that say what it is; caller frees. */
-char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size)
+static size_t pem_room(const char *what, size_t der_size)
 {
-    size_t room = der_size / 48 * 65 + 66 + 2 * (strlen(what) + 20);
-    char *text = malloc(room);
+    return der_size / 48 * 65 + 66 + 2 * (strlen(what) + 20);
+}
+
+/* Lines of 64 characters between the two that say what it is. */
+static char *pem_write(char *text, size_t room, const char *what, const unsigned char *der, size_t der_size,
+                       size_t *size)
+{
     size_t used;
 
     if (text == NULL)
@@ -124,6 +128,20 @@ char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_
     }
     *size = used + (size_t)snprintf(text + used, room - used, "-----END %s-----\n", what);
     return text;
+}
+
+char *pki_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size)
+{
+    size_t room = pem_room(what, der_size);
+
+    return pem_write(malloc(room), room, what, der, der_size, size);
+}
+
+char *pki_secret_pem(const char *what, const unsigned char *der, size_t der_size, size_t *size)
+{
+    size_t room = pem_room(what, der_size);
+
+    return pem_write(pki_secret_new(room), room, what, der, der_size, size);
 }
 
 int pki_certificate_write(X509 *certificate, char **pem, size_t *size)

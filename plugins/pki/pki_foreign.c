@@ -8,8 +8,6 @@
  */
 #include "plugins/pki/pki.h"
 
-#include "lib/file.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +236,7 @@ static int stage_key(struct pki_batch *batch, const struct pki_item *item, EVP_P
         result = pki_batch_file(batch, item, pem, size, 0600);
     else if ((error = pki_store_stage(batch->store, item->base, ".key", pem, size, 0600)) != 0)
         result = pki_store_fail(batch->pki, batch->call, error, item->base, ".key");
-    ha_secret_free(pem, size);
+    pki_secret_free(pem, size);
     return result;
 }
 
@@ -430,8 +428,8 @@ static int take_kubeconfig(struct importing *importing, const struct pki_want *w
         result = pki->host->fail(importing->batch.call, HACTL_E_INTERNAL, "%s: %s", want->base, pki_crypto_error());
     else
         result = pki_batch_file(&importing->batch, item, text, size, 0600);
-    ha_secret_free(key_pem, key_size);
-    ha_secret_free(text, size);
+    pki_secret_free(key_pem, key_size);
+    pki_secret_free(text, size);
     pki_blob_free(&trust);
     return result;
 }

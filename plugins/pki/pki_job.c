@@ -4,8 +4,6 @@
  * processor is used. */
 #include "plugins/pki/pki.h"
 
-#include "lib/file.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -97,7 +95,7 @@ static int stage_key(struct worker *worker, struct pki_job *job)
     if (pki_maker_key_write(&worker->maker, job->key, job->passphrase, &pem, &size) != 0)
         return job_fail(job, 1, "its key cannot be written: %s", pki_crypto_error());
     result = stage(worker, job, ".key", pem, size, 0600);
-    ha_secret_free(pem, size);
+    pki_secret_free(pem, size);
     return result;
 }
 
@@ -150,8 +148,8 @@ static int stage_kubeconfig(struct worker *worker, struct pki_job *job)
     else
         result = stage(worker, job, ".conf", text, size, 0600);
     free(certificate);
-    ha_secret_free(key, key_size);
-    ha_secret_free(text, size);
+    pki_secret_free(key, key_size);
+    pki_secret_free(text, size);
     return result;
 }
 
@@ -445,7 +443,7 @@ static void take_kubeconfig(struct pki_remembered *one, const struct pki_job *jo
     if (one->kubeconfig == NULL)
         return;
     one->kubeconfig->server = strdup(job->server);
-    one->kubeconfig->authority = strdup(job->trust);
+    one->kubeconfig->authority = OPENSSL_strdup(job->trust);
 }
 
 static void remember_one(struct pki *pki, struct pki_store *store, const struct pki_item *item, const char *ending,

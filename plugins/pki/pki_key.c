@@ -342,6 +342,20 @@ int pki_bio_take(BIO *bio, char **text, size_t *size)
     return 0;
 }
 
+static int secret_take(BIO *bio, char **text, size_t *size)
+{
+    char *data;
+    long length = BIO_get_mem_data(bio, &data);
+
+    *text = length > 0 ? pki_secret_new((size_t)length + 1) : NULL;
+    if (*text == NULL)
+        return -1;
+    memcpy(*text, data, (size_t)length);
+    (*text)[length] = '\0';
+    *size = (size_t)length;
+    return 0;
+}
+
 /* 600,000 rounds of PBKDF2, as OWASP asks for; scrypt would be no better known
  * to those who must read it. */
 #define PASSPHRASE_ROUNDS 600000
@@ -385,7 +399,7 @@ static char *frame_text(EVP_PKEY *key, const struct pki_public *half, size_t *si
 {
     unsigned char frame[FRAME_MAX];
     size_t length = frame_write(key, half, frame);
-    char *text = length > 0 ? pki_pem("PRIVATE KEY", frame, length, size) : NULL;
+    char *text = length > 0 ? pki_secret_pem("PRIVATE KEY", frame, length, size) : NULL;
 
     OPENSSL_cleanse(frame, sizeof frame);
     return text;
@@ -403,7 +417,7 @@ static int key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const struc
     }
     bio = BIO_new(BIO_s_secmem());
     if (bio != NULL && (passphrase != NULL ? write_sealed(crypto, bio, key, passphrase) : write_plain(bio, key)) > 0)
-        result = pki_bio_take(bio, pem, size);
+        result = secret_take(bio, pem, size);
     BIO_free(bio);
     return result;
 }

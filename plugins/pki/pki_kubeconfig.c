@@ -4,19 +4,17 @@
  * and written anew. */
 #include "plugins/pki/pki.h"
 
-#include "lib/file.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 
-/* One line of base64, as YAML wants it; caller frees with ha_secret_free. */
+/* One line of base64, as YAML wants it; caller frees with encoded_free. */
 static char *encode(const char *text)
 {
     size_t length = strlen(text), size = 4 * ((length + 2) / 3) + 1;
-    char *out = malloc(size);
+    char *out = pki_secret_new(size);
 
     if (out != NULL)
         EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)length);
@@ -25,7 +23,7 @@ static char *encode(const char *text)
 
 static void encoded_free(char *text)
 {
-    ha_secret_free(text, text != NULL ? strlen(text) : 0);
+    pki_secret_free(text, text != NULL ? strlen(text) : 0);
 }
 
 int pki_kubeconfig_write(const char *cluster, const char *user, const char *server, const char *authority,
@@ -39,7 +37,7 @@ int pki_kubeconfig_write(const char *cluster, const char *user, const char *serv
         room += encoded[i] != NULL ? strlen(encoded[i]) : 0;
     *text = NULL;
     /* Not asprintf(3): it may leave pieces of the key behind. */
-    if (encoded[0] != NULL && encoded[1] != NULL && encoded[2] != NULL && (*text = malloc(room)) != NULL)
+    if (encoded[0] != NULL && encoded[1] != NULL && encoded[2] != NULL && (*text = pki_secret_new(room)) != NULL)
         length = snprintf(*text, room,
                           "apiVersion: v1\n"
                           "clusters:\n"
@@ -76,12 +74,12 @@ static char *decode(const char *text, size_t length, size_t *size)
 
     if (length == 0 || length % 4 != 0 || length > PKI_FILE_LIMIT)
         return NULL;
-    out = malloc(length / 4 * 3 + 1);
+    out = (unsigned char *)pki_secret_new(length / 4 * 3 + 1);
     if (out == NULL)
         return NULL;
     decoded = EVP_DecodeBlock(out, (const unsigned char *)text, (int)length);
     if (decoded < 0) {
-        free(out);
+        pki_secret_free((char *)out, length / 4 * 3);
         return NULL;
     }
     for (size_t i = length; i > 0 && text[i - 1] == '=' && decoded > 0; i--)
@@ -89,7 +87,7 @@ static char *decode(const char *text, size_t length, size_t *size)
     out[decoded] = '\0';
     /* A NUL in it is no PEM. */
     if (strlen((char *)out) != (size_t)decoded) {
-        ha_secret_free((char *)out, (size_t)decoded);
+        pki_secret_free((char *)out, (size_t)decoded);
         return NULL;
     }
     *size = (size_t)decoded;
@@ -146,8 +144,8 @@ void pki_kubeconfig_read(const char *text, size_t size, struct pki_kubeconfig *o
 void pki_kubeconfig_free(struct pki_kubeconfig *kubeconfig)
 {
     free(kubeconfig->server);
-    free(kubeconfig->authority);
-    free(kubeconfig->certificate);
-    ha_secret_free(kubeconfig->key, kubeconfig->key_size);
+    pki_secret_free(kubeconfig->authority, kubeconfig->authority_size);
+    pki_secret_free(kubeconfig->certificate, kubeconfig->certificate_size);
+    pki_secret_free(kubeconfig->key, kubeconfig->key_size);
     memset(kubeconfig, 0, sizeof *kubeconfig);
 }

@@ -24,6 +24,9 @@ const size_t pki_authority_count = sizeof pki_authorities / sizeof pki_authoriti
  * Kubernetes, the API server's afterwards. */
 #define FRONTED (BETWEEN | PKI_NAME_EXTERNAL | PKI_NAME_EXTRA)
 #define BOTH    (PKI_SERVER | PKI_CLIENT)
+/* The group that the API server asks no rule for: who has it can be stopped by
+ * the end of the certificate only, so that end is near. */
+#define UNLIMITED "system:masters"
 
 /* An etcd server is a client too: its gateway dials the server itself with
  * the server's certificate (etcd-io/etcd#9785). */
@@ -94,8 +97,9 @@ static const struct pki_profile builtin[] = {
      .of_people = true,
      .file = "super-admin",
      .common_name = "kubernetes-super-admin",
-     .organization = "system:masters",
-     .usage = PKI_CLIENT},
+     .organization = UNLIMITED,
+     .usage = PKI_CLIENT,
+     .life_s = 30 * PKI_DAY_S},
     {.purpose = "controller-manager",
      .authority = "kubernetes-ca",
      .scope = PKI_REPLICA,
@@ -171,6 +175,7 @@ struct reading {
     struct hactl_call *call;
     const char *purpose;
     struct pki_profile *profile;
+    bool days; /* its life is told */
 };
 
 static const char *key_of(const struct reading *reading, const char *name, char key[200])
@@ -267,7 +272,7 @@ static int take_names(const struct reading *reading)
     return HACTL_OK;
 }
 
-static int take_choices(const struct reading *reading)
+static int take_choices(struct reading *reading)
 {
     const struct hactl_host *host = reading->pki->host;
     struct pki_profile *profile = reading->profile;
@@ -287,7 +292,23 @@ static int take_choices(const struct reading *reading)
         profile->server = strcmp(server, "local") == 0 ? PKI_SERVER_LOCAL : PKI_SERVER_ENDPOINT;
     if (days > 0)
         profile->life_s = days * PKI_DAY_S;
+    reading->days = days > 0;
     return HACTL_OK;
+}
+
+static int check_life(const struct reading *reading)
+{
+    const struct pki_profile *profile = reading->profile;
+    const struct pki *pki = reading->pki;
+
+    if (!reading->days || profile->life_s <= pki->leaf_s || profile->organization == NULL ||
+        strcmp(profile->organization, UNLIMITED) != 0)
+        return HACTL_OK;
+    return pki->host->fail(reading->call, HACTL_E_INVALID,
+                           "profiles.%s.days is %lld, and leaf_days %lld: who has the group " UNLIMITED
+                           " can be stopped by the end of the certificate only, so it lives no longer than others",
+                           profile->purpose, (long long)(profile->life_s / PKI_DAY_S),
+                           (long long)(pki->leaf_s / PKI_DAY_S));
 }
 
 static bool file_is_sound(const char *file)
@@ -361,7 +382,9 @@ static int read_profile(struct reading *reading)
         result = take_names(reading);
     if (result == HACTL_OK)
         result = take_choices(reading);
-    return result == HACTL_OK ? check_profile(reading) : result;
+    if (result == HACTL_OK)
+        result = check_profile(reading);
+    return result == HACTL_OK ? check_life(reading) : result;
 }
 
 /* Two that write the same files would undo each other's work for ever. */
@@ -444,6 +467,9 @@ int pki_profiles_load(struct pki *pki, const struct hactl_conf *conf, struct hac
         return pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
     memcpy(pki->profiles, builtin, sizeof builtin);
     pki->profile_count = BUILTIN_COUNT;
+    for (size_t i = 0; i < BUILTIN_COUNT; i++)
+        if (pki->profiles[i].life_s > pki->leaf_s)
+            pki->profiles[i].life_s = pki->leaf_s;
     for (size_t i = 0; result == HACTL_OK && i < own; i++) {
         struct reading reading = {.pki = pki, .conf = conf, .call = call};
         size_t at;

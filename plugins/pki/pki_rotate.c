@@ -16,8 +16,6 @@
  */
 #include "plugins/pki/pki.h"
 
-#include "lib/file.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,7 +259,7 @@ static int stage_pair(struct work *work, const char *next, EVP_PKEY *key, X509 *
     if (pki_key_write(pki_crypto(work->pki), key, passphrase, &pem, &size) != 0)
         return work->pki->host->fail(work->call, HACTL_E_INTERNAL, "%s: %s", next, pki_crypto_error());
     error = pki_store_stage(work->store, next, ".key", pem, size, 0600);
-    ha_secret_free(pem, size);
+    pki_secret_free(pem, size);
     if (error != 0)
         return work_fail(work, error, ".next.key");
     pem = NULL;

@@ -410,7 +410,8 @@ static int read_regular(int fd, struct pki_blob *blob)
 
     if (result != 0)
         return result;
-    blob->content = malloc(blob->size + 1);
+    /* What others may not read has a key in it, or may have. */
+    blob->content = (blob->mode & 0077) == 0 ? pki_secret_new(blob->size + 1) : OPENSSL_malloc(blob->size + 1);
     if (blob->content == NULL)
         return -ENOMEM;
     while (used < blob->size) {
@@ -459,7 +460,7 @@ int pki_store_stat(struct pki_store *store, const char *base, const char *ending
 
 void pki_blob_free(struct pki_blob *blob)
 {
-    ha_secret_free(blob->content, blob->size);
+    pki_secret_free(blob->content, blob->size);
     blob->content = NULL;
     blob->size = 0;
 }

@@ -3,6 +3,7 @@
  * Preloaded into hactl: counts how often it calls those functions of libcrypto
  * that are slow, and appends "NAME COUNT" for each to the file that
  * HACTL_COUNT_CRYPTO names. What libcrypto asks of itself is not counted.
+ * With HACTL_HEAP_FIRST=BYTES it makes libcrypto's secure heap before hactl can.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -46,6 +48,14 @@ COUNTED(int, PEM_write_bio_PKCS8PrivateKey,
 COUNTED(EVP_PKEY *, PEM_read_bio_PrivateKey_ex,
         (BIO * bio, EVP_PKEY **key, pem_password_cb *ask, void *data, OSSL_LIB_CTX *library, const char *properties),
         (bio, key, ask, data, library, properties))
+
+__attribute__((constructor)) static void come_first(void)
+{
+    const char *bytes = getenv("HACTL_HEAP_FIRST");
+
+    if (bytes && CRYPTO_secure_malloc_init((size_t)atol(bytes), 64) == 0)
+        abort();
+}
 
 __attribute__((destructor)) static void tell(void)
 {

@@ -234,6 +234,19 @@ static int instance_destroy(struct fake *fake, struct hactl_call *call, const vo
     return HACTL_OK;
 }
 
+/* What runs is left alone, so only what it reads again by itself may change. */
+static const char *changed_under_it(const json_t *item, const struct hactl_payload *payload)
+{
+    for (size_t i = 0; payload->keep_running && i < payload->file_count; i++) {
+        const struct hactl_file *file = payload->files[i];
+        const char *before = fake_text(item, file->path);
+        if (!file->reread && file->content && !file->sealed_to &&
+            (strlen(before) != file->content_size || memcmp(before, file->content, file->content_size) != 0))
+            return file->path;
+    }
+    return NULL;
+}
+
 static int deliver(struct fake *fake, struct hactl_call *call, const void *arguments)
 {
     const struct named *a = arguments;
@@ -245,6 +258,9 @@ static int deliver(struct fake *fake, struct hactl_call *call, const void *argum
         return fake->host->fail(call, HACTL_E_BUSY, "%s is not listening yet", a->name);
     if (strcmp(fake_text(item, "digest"), payload->digest) == 0)
         return HACTL_OK;
+    const char *changed = changed_under_it(item, payload);
+    if (changed)
+        return fake->host->fail(call, HACTL_E_CONFLICT, "what runs on %s would not read its new %s", a->name, changed);
 #ifdef FAKE_MACHINES
     int rc = fake_machine_fits(fake, call, a->name, payload);
     if (rc != HACTL_OK)

@@ -87,18 +87,27 @@ static int emit_authority(struct fake *fake, struct hactl_call *call, const stru
     return fake->host->emit_certificate(call, &certificate);
 }
 
+/* A test may say of a replica's that its life is nearly over. */
+static int is_due(struct fake *fake, const struct kind *kind, const char *replica)
+{
+    json_t *due = json_object_get(json_object_get(fake->world, "due"), kind->purpose);
+    return replica && json_is_true(json_object_get(due, replica));
+}
+
 static int emit_certificate(struct fake *fake, struct hactl_call *call, const struct kind *kind, const char *purpose,
                             const char *replica)
 {
     json_t *made = json_object_get(certificates_of(fake, kind), replica ? replica : "operator");
     char text[200];
     certificate_text(made, text);
-    int there = made != NULL, sound = there && made_by(text) == signer(fake, kind);
+    int there = made != NULL, due = is_due(fake, kind, replica);
+    int sound = there && made_by(text) == signer(fake, kind) && !due;
     struct hactl_certificate certificate = {.struct_size = sizeof certificate,
                                             .purpose = purpose,
                                             .replica = replica,
                                             .ready = sound ? HACTL_YES : HACTL_NO,
                                             .reason = sound   ? NULL
+                                                      : due   ? "due"
                                                       : there ? "signed by the other"
                                                               : "missing",
                                             .subject = replica ? replica : "operator",
@@ -160,8 +169,11 @@ static int issuer_list(struct fake *fake, struct hactl_call *call, const void *a
 static int make_certificate(struct fake *fake, const char *what, const struct kind *kind, const char *key)
 {
     json_t *made = json_object_get(certificates_of(fake, kind), key);
-    if (made && (strcmp(key, "ca") == 0 || json_integer_value(made) % 100 == signer(fake, kind)))
+    int due = is_due(fake, kind, key);
+    if (made && !due && (strcmp(key, "ca") == 0 || json_integer_value(made) % 100 == signer(fake, kind)))
         return HACTL_OK;
+    if (due)
+        json_object_del(json_object_get(json_object_get(fake->world, "due"), kind->purpose), key);
     /* No two are alike: a serial number, and who signed it. */
     json_object_set_new(certificates_of(fake, kind), key,
                         json_integer(json_integer_value(made) / 100 * 100 + 100 + signer(fake, kind)));

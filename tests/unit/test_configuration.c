@@ -314,7 +314,7 @@ static void test_bad_plugin_keys(void **state)
         {"count = 1;\n color = \"grey\";", NULL,
          "good.conf:3: unknown setting plugins.cloud.color; did you mean \"colour\"?"},
         {"colour = \"grey\";", NULL, "good.conf:2: plugins.cloud.count is missing: How many."},
-        {"count = 10;", NULL, "good.conf:2: plugins.cloud.count is 10; it can be 1 to 9"},
+        {"count = 10;", NULL, "good.conf:2: plugins.cloud.count is 10; it can be 1 to 9: How many."},
         {"count = 1; loud = 1;", NULL, "good.conf:2: plugins.cloud.loud must be true or false"},
         {"count = 1;", "plugins.cloud.cont=2", "--set: unknown setting plugins.cloud.cont; did you mean \"count\"?"},
         {"count = 1;", "plugins.cloud.colour=red", "--set: plugins.cloud.colour is \"red\"; it can be grey|green"},

@@ -569,6 +569,39 @@ static void test_keys_of_replicas(void **state)
     stranger_close(&stranger);
 }
 
+/* People's keys are made on no replica; those of the cluster are made here, as ever. */
+static void test_kubeconfigs_of_people_where_replicas_make_their_keys(void **state)
+{
+    const struct fake_setting settings[] = {
+        {"profiles.admin.scope", "cluster"}, {"profiles.super-admin.scope", "cluster"}, {NULL, NULL}};
+    const struct hactl_certificate *one;
+    char *kubeconfig;
+
+    (void)state;
+    inventory.replica_keys = 1;
+    open_with(settings);
+    assert_int_equal(authorities(), HACTL_OK);
+    assert_int_equal(issue(NULL), HACTL_OK);
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    for (const char *const *purpose = (const char *const[]){"admin", "super-admin", NULL}; *purpose != NULL;
+         purpose++) {
+        one = listed(*purpose, NULL);
+        assert_int_equal(one->ready, HACTL_YES);
+        assert_int_equal(one->carries_trust, 1); /* so a rotation waits for it */
+        assert_int_equal(one->not_after_s - one->not_before_s - 300,
+                         (strcmp(*purpose, "admin") == 0 ? 365 : 30) * PKI_DAY_S);
+    }
+    kubeconfig = slurp(path_of("admin.conf"));
+    assert_int_equal(mode_of("admin.conf"), 0600);
+    assert_non_null(strstr(kubeconfig, "server: https://" EXTERNAL ":2379\n"));
+    assert_non_null(strstr(kubeconfig, "client-key-data: "));
+    assert_false(there("replicas/demo-1/admin.conf") || there("replicas/demo-1/super-admin.conf"));
+    assert_int_equal(issue(NULL), HACTL_OK);
+    assert_string_equal(slurp(path_of("admin.conf")), kubeconfig);
+    assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), HACTL_OK);
+    assert_false(there(""));
+}
+
 static void test_everything_at_once(void **state)
 {
     (void)state;
@@ -595,6 +628,7 @@ int main(void)
         TEST(test_kubeconfig_drift),
         TEST(test_copies_follow),
         TEST(test_keys_of_replicas),
+        TEST(test_kubeconfigs_of_people_where_replicas_make_their_keys),
         TEST(test_everything_at_once),
     };
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -249,6 +250,71 @@ static void test_rule_07_names_are_canonical_and_groups_modest(void **state)
         snprintf(subject, sizeof subject, "CN=%s,O=%s", subjects[i][2], subjects[i][1]);
         assert_string_equal(listed(subjects[i][0], "demo-1")->subject, subject);
     }
+}
+
+static int64_t life_of(const struct hactl_certificate *one)
+{
+    return one->not_after_s - one->not_before_s - 300; /* less what it is backdated by */
+}
+
+/* Who has system:masters can be stopped by the end of the certificate only. */
+static void test_rule_07_super_admin_lives_a_month(void **state)
+{
+    static const struct {
+        const char *leaf_days, *days;
+        int64_t lives;
+    } lives[] = {{"365", "0", 30}, {"365", "90", 90}, {"20", "0", 20}, {"90", "90", 90}, {"2", "0", 2}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++) {
+        const struct fake_setting settings[] = {
+            {"leaf_days", lives[i].leaf_days}, {"profiles.super-admin.days", lives[i].days}, {NULL, NULL}};
+        const struct hactl_certificate *one;
+        int64_t third_s = lives[i].lives * PKI_DAY_S / 3;
+        open_with(settings);
+        make_all(); /* what lives longer or less than that is issued anew */
+        assert_all_ready();
+        one = listed("super-admin", "demo-2");
+        assert_int_equal(life_of(one), lives[i].lives * PKI_DAY_S);
+        assert_in_range(one->not_after_s - one->due_s, third_s, third_s + third_s / 10);
+        assert_int_equal(life_of(listed("admin", "demo-2")), strtoll(lives[i].leaf_days, NULL, 10) * PKI_DAY_S);
+    }
+}
+
+static void test_rule_07_who_cannot_be_stopped_lives_no_longer_than_others(void **state)
+{
+    static const struct fake_setting bad[][5] = {
+        {{"leaf_days", "60"}, {"profiles.super-admin.days", "61"}, {NULL, NULL}},
+        {{"leaf_days", "60"},
+         {"profiles.admin.days", "61"},
+         {"profiles.admin.organization", "system:masters"},
+         {NULL, NULL}},
+    };
+    static const struct fake_setting good[] = {{"leaf_days", "60"}, {"profiles.admin.days", "61"}, {NULL, NULL}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct hactl_conf *other = fake_conf_new(hactl_plugin.keys, bad[i], "pki", "demo", directory);
+        void *instance = NULL;
+        assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
+        assert_said("admin.days is 61, and leaf_days 60: who has the group system:masters");
+        fake_conf_free(other);
+    }
+    open_with(good);
+}
+
+/* A kubeconfig of before that rule: it is found, and issued anew with its key. */
+static void test_rule_07_a_longer_one_is_drift(void **state)
+{
+    const struct fake_setting year[] = {{"profiles.super-admin.days", "365"}, {NULL, NULL}};
+
+    (void)state;
+    open_with(year);
+    make_all();
+    open_with(NULL);
+    assert_not_ready("super-admin", "demo-3", "its lifetime is 365.0 days, not 30.0");
+    make_all();
+    assert_all_ready();
 }
 
 static void test_rule_08_every_name_says_why_it_is_there(void **state)
@@ -526,6 +592,60 @@ static void test_rule_16_no_key_is_shown(void **state)
     assert_null(strstr(listed("kube-apiserver", "demo-1")->reason, line));
 }
 
+/* Private numbers and the texts with them: where nothing is swapped or dumped, and cleared. */
+static void test_rule_16_keys_are_in_the_secure_heap(void **state)
+{
+    struct pki_maker maker;
+    EVP_PKEY *key;
+    char *text = NULL;
+    size_t size, before = CRYPTO_secure_used();
+
+    (void)state;
+    assert_int_equal(CRYPTO_secure_malloc_initialized(), 1);
+    assert_int_equal(pki_secret_open("ecdsa-p256"), pki_secret_open("rsa-2048")); /* asked again */
+    pki_maker_open(&maker, pki_crypto(self));
+    for (const char *const *type = (const char *const[]){"ecdsa-p384", "rsa-2048", NULL}; *type != NULL; type++) {
+        size_t used = CRYPTO_secure_used();
+        key = pki_key_generate(&maker, *type);
+        assert_non_null(key);
+        assert_true(CRYPTO_secure_used() > used);
+        assert_int_equal(pki_key_write(pki_crypto(self), key, NULL, &text, &size), 0);
+        assert_int_equal(CRYPTO_secure_allocated(text), 1);
+        pki_secret_free(text, size);
+        EVP_PKEY_free(key);
+    }
+    pki_maker_close(&maker);
+    text = pki_secret_new(100);
+    memset(text, 'k', 100);
+    pki_secret_free(text, 100);
+    assert_ptr_equal(pki_secret_new(100), text); /* the next one gets it */
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(text[i], 0);
+    pki_secret_free(text, 100);
+    text = pki_secret_new((size_t)64 << 20); /* more than there is */
+    assert_non_null(text);
+    assert_int_equal(CRYPTO_secure_allocated(text), 0);
+    pki_secret_free(text, 0);
+    pki_secret_free(NULL, 0);
+    assert_in_range(CRYPTO_secure_used(), before, before + 8192); /* the generator's seed, what is kept for texts */
+}
+
+/* More keys than a cluster has, and all at once. */
+static void test_rule_16_there_is_room_for_every_key(void **state)
+{
+    enum { MANY = 4000 };
+    static EVP_PKEY *keys[MANY];
+    struct pki_maker maker;
+
+    (void)state;
+    pki_maker_open(&maker, pki_crypto(self));
+    for (size_t i = 0; i < MANY; i++)
+        assert_non_null(keys[i] = pki_key_generate(&maker, "ecdsa-p256"));
+    for (size_t i = 0; i < MANY; i++)
+        EVP_PKEY_free(keys[i]);
+    pki_maker_close(&maker);
+}
+
 /* ---- libcrypto ---- */
 
 /* What is in the machine's openssl.cnf changes nothing. */
@@ -642,6 +762,9 @@ int main(void)
         TEST(test_rule_05_key_usage_by_kind_of_key),
         TEST(test_rule_06_extended_key_usage_by_role),
         TEST(test_rule_07_names_are_canonical_and_groups_modest),
+        TEST(test_rule_07_super_admin_lives_a_month),
+        TEST(test_rule_07_who_cannot_be_stopped_lives_no_longer_than_others),
+        TEST(test_rule_07_a_longer_one_is_drift),
         TEST(test_rule_08_every_name_says_why_it_is_there),
         TEST(test_rule_08_constrained_authorities),
         TEST(test_rule_09_signature_by_kind_of_authority),
@@ -655,6 +778,8 @@ int main(void)
         TEST(test_slow_keys_are_made_in_several_calls),
         TEST(test_rule_15_no_authority_is_overwritten),
         TEST(test_rule_16_no_key_is_shown),
+        TEST(test_rule_16_keys_are_in_the_secure_heap),
+        TEST(test_rule_16_there_is_room_for_every_key),
         TEST(test_rule_26_openssl_cnf_is_not_ours),
         TEST(test_rule_27_names_inject_nothing),
         TEST(test_rule_28_output_is_verified),
