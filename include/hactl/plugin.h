@@ -711,7 +711,8 @@ struct hactl_plugin {
     const char *summary;          /* one line */
     const struct hactl_key *keys; /* optional */
 
-    /* `self` receives the instance. Reaches nothing over a network. */
+    /* `self` receives the instance. Reaches nothing over a network. A text of
+     * host->fail() that begins with a key is told with that key's file and line. */
     int (*open)(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self);
     void (*close)(void *self); /* accepts NULL */
     /* [O] Credentials, programs and reach are as they must be. Changes nothing. */

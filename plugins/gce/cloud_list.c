@@ -379,8 +379,12 @@ static int emit_addresses(struct look *look)
 int cloud_list(struct cloud *cloud, struct hactl_call *call)
 {
     struct look look = {.cloud = cloud, .call = call};
-    int rc = ask_lists(&look);
+    int rc = gce_project(cloud->gce, call, NULL);
 
+    if (rc == HACTL_OK)
+        rc = cloud_network_check(cloud, call);
+    if (rc == HACTL_OK)
+        rc = ask_lists(&look);
     if (rc == HACTL_OK)
         rc = ask_guests(&look);
     if (rc == HACTL_OK)
