@@ -538,7 +538,11 @@ struct hactl_cloud_ops {
     int (*zones)(void *self, struct hactl_call *call);
     /* Emits instances, deliveries, addresses and (where there is
      * `firewall_ensure`) the firewall, leftovers included, every zone, and
-     * emit_unread for what could not be read completely. */
+     * emit_unread for what could not be read completely. Where names alone do
+     * not say whose machines these are, emits one text too: the account and
+     * place that the settings lead to, "project p-1, region us-central1",
+     * whatever is there. The core keeps it with the cluster, and refuses
+     * settings that lead to another. */
     int (*list)(void *self, struct hactl_call *call);
     /* `instance` (internal addresses): for whom. Emits the address. */
     int (*address_ensure)(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind,
