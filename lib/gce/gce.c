@@ -102,6 +102,7 @@ struct ha_http_endpoint *gce_endpoint(struct gce *gce, const struct gce_url *url
     struct ha_http_identity identity = {.host = url->host,
                                         .port = url->port,
                                         .plain = url->plain,
+                                        .proxied = !url->plain && !gce_url_is_near(url),
                                         .authority_file = url->plain ? NULL : gce->ca_file,
                                         .lane = lane};
 
