@@ -372,7 +372,9 @@ static int prepare(struct change *c)
         c->wanted.rotation_goal = HA_ROTATE_RETIRE;
         ha_change_say(c, "the rotation of %s is over and is not taken back", c->wanted.rotation);
     }
-    return ha_desired_same(&c->wanted, &session->desired) ? 0 : look_and_plan(c);
+    int rc = ha_desired_same(&c->wanted, &session->desired) ? 0 : look_and_plan(c);
+    ha_session_note_cloud(session, &c->wanted); /* its place is known now */
+    return rc;
 }
 
 /* Nothing to do and nothing to write: then no operation is begun either. */
@@ -381,6 +383,7 @@ static bool is_idle(const struct change *c)
     struct ha_desired wanted = c->wanted;
     memcpy(wanted.cloud, c->previous.cloud, sizeof wanted.cloud);
     memcpy(wanted.cloud_plugin, c->previous.cloud_plugin, sizeof wanted.cloud_plugin);
+    memcpy(wanted.cloud_place, c->previous.cloud_place, sizeof wanted.cloud_place);
     memcpy(wanted.operation, c->previous.operation, sizeof wanted.operation);
     return c->plan->count == 0 && c->plan->converged && !c->resumes && !c->ends[0] &&
            c->request.kind != HA_REQUEST_DOWN && ha_desired_same(&wanted, &c->previous);
@@ -389,7 +392,8 @@ static bool is_idle(const struct change *c)
 /* A store from before clouds were written down: that all is as it is wanted shows that this is the one. */
 static int note_cloud_at_last(struct change *c)
 {
-    bool known = strcmp(c->previous.cloud_plugin, c->wanted.cloud_plugin) == 0;
+    bool known = strcmp(c->previous.cloud_plugin, c->wanted.cloud_plugin) == 0 &&
+                 strcmp(c->previous.cloud_place, c->wanted.cloud_place) == 0;
     return known || c->previous.generation == 0 ? 0 : ha_change_write(c);
 }
 

@@ -347,6 +347,8 @@ static void merge_cloud(struct ha_session *session, const struct hactl_call *cal
     merge_addresses(session, call);
     merge_firewall(session, call);
     merge_reaches(session, call);
+    if (call->emitted_text)
+        SET(session->observed.cloud_place, call->emitted_text);
     settle_holder(session);
 }
 
@@ -643,7 +645,7 @@ int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_er
         wave[count++] = (struct wave){HA_SUBJECT_CLOUD, 0, 0};
     if (scopes & HA_SCOPE_BALANCER)
         wave[count++] = (struct wave){HA_SUBJECT_BALANCER, 0, 0};
-    if (run_wave(session, wave, count, error))
+    if (run_wave(session, wave, count, error) || ha_session_check_place(session, error))
         return -1;
     count = 0;
     if (scopes & HA_SCOPE_ISSUER)

@@ -21,11 +21,26 @@ static int call_open(struct hactl_call *call)
     return call->instance->plugin->descriptor->open(&ha_host, call->instance->conf, call, call->context);
 }
 
+/* Where the setting is that a text begins with, else where the instance is. */
+static struct ha_source source_of(const struct hactl_conf *conf, const char *text)
+{
+    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+    for (size_t i = 0; i < conf->setting_count; i++) {
+        const struct ha_setting *setting = &conf->settings[i];
+
+        if (length > 0 && strlen(setting->key->name) == length && strncmp(setting->key->name, text, length) == 0 &&
+            setting->source.file != NULL)
+            return setting->source;
+    }
+    return conf->source;
+}
+
 static int open_failed(const struct ha_instance *instance, const struct hactl_call *call, struct ha_error *error)
 {
     char where[300];
 
-    ha_source_text(instance->conf->source, where, sizeof where);
+    ha_source_text(source_of(instance->conf, call->text), where, sizeof where);
     return ha_fail(error, ha_exit_of_code(call->code), "%sinstance \"%s\" (plugin %s): %s", where,
                    instance->conf->instance, instance->plugin->path, call->text);
 }

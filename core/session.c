@@ -187,10 +187,23 @@ void ha_firewall_digest(const struct ha_session *session, char out[HA_FIREWALL_D
 
 void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *desired)
 {
-    if (!session->cloud || desired->cloud_plugin[0])
+    if (!session->cloud)
         return;
-    snprintf(desired->cloud, sizeof desired->cloud, "%s", session->cloud->conf->instance);
-    snprintf(desired->cloud_plugin, sizeof desired->cloud_plugin, "%s", session->cloud->plugin->descriptor->name);
+    if (!desired->cloud_plugin[0]) {
+        snprintf(desired->cloud, sizeof desired->cloud, "%s", session->cloud->conf->instance);
+        snprintf(desired->cloud_plugin, sizeof desired->cloud_plugin, "%s", session->cloud->plugin->descriptor->name);
+    }
+    if (!desired->cloud_place[0])
+        memcpy(desired->cloud_place, session->observed.cloud_place, sizeof desired->cloud_place);
+}
+
+static int advise_own_configuration(const struct ha_session *session, struct ha_error *error)
+{
+    ha_advise(error,
+              "use the configuration that it was made with (its store is %.200s); for another cluster set another "
+              "cluster.name or state.directory",
+              ha_store_directory(session->store));
+    return -1;
 }
 
 /* Seen through another cloud a cluster looks as if it were gone: `up` would make it anew, `down` forget it. One that
@@ -210,11 +223,19 @@ static int check_cloud(const struct ha_session *session, struct ha_error *error)
     ha_fail(error, HA_EXIT_USAGE,
             "the cluster %s was made by the cloud \"%s\" (plugin %s), and this configuration has %s",
             session->configuration->cluster_name, desired->cloud, desired->cloud_plugin, has);
-    ha_advise(error,
-              "use the configuration that it was made with (its store is %.200s); for another cluster set another "
-              "cluster.name or state.directory",
-              ha_store_directory(session->store));
-    return -1;
+    return advise_own_configuration(session, error);
+}
+
+/* The same of two projects of one cloud. */
+int ha_session_check_place(const struct ha_session *session, struct ha_error *error)
+{
+    const char *made = session->desired.cloud_place, *here = session->observed.cloud_place;
+
+    if (!made[0] || !here[0] || strcmp(made, here) == 0)
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE, "the cluster %s was made in %s, and this configuration is for %s",
+            session->configuration->cluster_name, made, here);
+    return advise_own_configuration(session, error);
 }
 
 static int open_parts(struct ha_session *session, unsigned needs, const char *verb, struct ha_error *error)

@@ -47,6 +47,8 @@ struct ha_observation {
     size_t certificate_count;
     uint16_t endpoint_port;
     char fronts[HA_NAME]; /* "etcd-client": which port the endpoint fronts */
+    char
+        cloud_place[HA_DETAIL]; /* "project p-1, region us-central1": what the cloud's settings lead to; "": not said */
 };
 
 struct ha_session {
@@ -72,7 +74,8 @@ int ha_session_open(const struct ha_options *options, unsigned needs, const char
                     struct ha_error *error);
 void ha_session_close(struct ha_session *session);
 
-/* Notes which cloud the cluster is made by, where that is not known yet. */
+/* Notes which cloud the cluster is made by, and (once that was looked at) in which place, where that is not known yet.
+ */
 void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *desired);
 
 /* Asks every plugin, side by side; fills session->observed. Changes nothing. */

@@ -33,6 +33,7 @@ struct ha_desired {
     int next_ordinal;    /* names are never used again */
     bool destroy;
     char cloud[HA_NAME], cloud_plugin[HA_NAME]; /* the instance that made the machines, and its plugin; "": none yet */
+    char cloud_place[HA_DETAIL]; /* where they are, in the plugin's words; "": not known, or it has none */
     enum ha_endpoint_want endpoint_want;
     char endpoint_replica[HA_NAME];
     char rotation[HA_NAME]; /* the authority on its way to another; "": none */

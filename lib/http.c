@@ -23,6 +23,7 @@ struct ha_http_endpoint {
     char *base; /* scheme://verify:port */
     char *authority_file, *certificate_file, *key_file;
     struct curl_slist *connect_to;
+    bool proxied;
     CURL *easy;
 };
 
@@ -188,10 +189,10 @@ static char *endpoint_key(const struct ha_http_identity *identity)
 {
     char *key = NULL;
 
-    if (asprintf(&key, "%s\n%u\n%s\n%s\n%s\n%s\n%d\n%u", identity->host, identity->port,
+    if (asprintf(&key, "%s\n%u\n%s\n%s\n%s\n%s\n%d\n%d\n%u", identity->host, identity->port,
                  text_or(identity->verify, identity->host), text_or(identity->authority_file, ""),
                  text_or(identity->certificate_file, ""), text_or(identity->key_file, ""), identity->plain,
-                 identity->lane) < 0)
+                 identity->proxied, identity->lane) < 0)
         return NULL;
     return key;
 }
@@ -213,6 +214,7 @@ struct ha_http_endpoint *ha_http_endpoint(struct ha_http_client *client, const s
         return NULL;
     }
     endpoint->key = key;
+    endpoint->proxied = identity->proxied;
     endpoint->easy = curl_easy_init();
     if (!endpoint->easy || !endpoint_names(endpoint, identity) ||
         !copy(&endpoint->authority_file, identity->authority_file) ||
@@ -413,6 +415,18 @@ static void set_limits(CURL *easy, const struct ha_http_request *request, int64_
     }
 }
 
+/* Whatever is not said here libcurl takes from the environment. */
+static void set_proxy(CURL *easy, const struct ha_http_endpoint *endpoint)
+{
+    if (!endpoint->proxied) {
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    }
+    /* What is for the server is not for the proxy to hear, nor the proxy's headers the server's. */
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
 /* Sets the handle up from nothing each time: what one request asked for must
  * not live on in the next. Kept connections are the multi handle's. */
 static bool prepare(struct transfer *transfer, struct ha_http_exchange *exchange, int64_t ms_left)
@@ -440,8 +454,7 @@ static bool prepare(struct transfer *transfer, struct ha_http_exchange *exchange
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    set_proxy(easy, endpoint);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECT_TO, endpoint->connect_to);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hactl");
@@ -461,9 +474,22 @@ static bool prepare(struct transfer *transfer, struct ha_http_exchange *exchange
     return set == CURLE_OK;
 }
 
+/* With which status a proxy refused to lead to the server; 0: none has. */
+static long proxy_refusal(const struct transfer *transfer)
+{
+    long status = 0;
+
+    curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status / 100 == 2 ? 0 : status;
+}
+
 /* A connection that ended before the request went out has changed nothing. */
 static int classify(const struct transfer *transfer, CURLcode result, bool sent)
 {
+    long refusal = proxy_refusal(transfer);
+
+    if (result != CURLE_OK && refusal != 0)
+        return refusal == 403 || refusal == 407 ? HACTL_E_DENIED : HACTL_E_UNAVAILABLE;
     switch (result) {
     case CURLE_OK:
         return HACTL_OK;
@@ -509,7 +535,14 @@ static void describe(struct transfer *transfer, CURLcode result, bool sent)
         snprintf(response->error, size, "%s: the answer exceeds %zu bytes", name, transfer->limit);
     else if (transfer->taker_refused)
         snprintf(response->error, size, "%s: the answer was not accepted", name);
-    else if (result == CURLE_COULDNT_CONNECT && os_error != 0)
+    else if (proxy_refusal(transfer) != 0)
+        snprintf(response->error, size, "%s: the proxy that the environment names refused to lead there: status %ld%s",
+                 name, proxy_refusal(transfer),
+                 proxy_refusal(transfer) == 407
+                     ? ", it wants to know who asks: https_proxy=http://USER:PASSWORD@HOST:PORT"
+                     : "");
+    /* Where there is a proxy, libcurl's own words say whom it could not reach. */
+    else if (result == CURLE_COULDNT_CONNECT && os_error != 0 && !exchange->endpoint->proxied)
         snprintf(response->error, size, "%s: %s", name, strerror((int)os_error));
     else if (result == CURLE_OPERATION_TIMEDOUT)
         snprintf(response->error, size, "%s: %s after %u ms", name, sent ? "no answer" : "no connection",

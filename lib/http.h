@@ -5,8 +5,8 @@
  * A client belongs to one plugin instance and is used by one thread at a
  * time. An endpoint is one address with its TLS identity and keeps its
  * connection between requests. Requests to several endpoints run side by
- * side. Proxy variables of the environment are ignored, redirects are not
- * followed. libcurl asks again by itself when a kept connection ends before a
+ * side. Proxy variables of the environment are ignored unless an endpoint asks
+ * for them, redirects are not followed. libcurl asks again by itself when a kept connection ends before a
  * byte of the answer, though the request may have been read there: only what
  * may be asked twice goes over a kept connection.
  */
@@ -29,6 +29,7 @@ struct ha_http_identity {
     const char *certificate_file; /* optional, together with key_file */
     const char *key_file;
     bool plain;    /* http; for metadata servers and tests */
+    bool proxied;  /* through the proxy that https_proxy and the like name for it, if any */
     unsigned lane; /* one endpoint asks one thing at a time; other lanes are other connections to the same address */
 };
 
@@ -55,7 +56,8 @@ struct ha_http_request {
 };
 
 /* `code` HACTL_OK: an answer came whole, whatever its status.
- * HACTL_E_UNAVAILABLE: nothing was sent. HACTL_E_DENIED: TLS refused one side.
+ * HACTL_E_UNAVAILABLE: nothing was sent. HACTL_E_DENIED: TLS refused one side,
+ * or a proxy refused to lead there.
  * HACTL_E_TIMEOUT: it was sent, the outcome is unknown; HACTL_E_CANCELLED: so
  * too, the user asked to stop. */
 struct ha_http_response {

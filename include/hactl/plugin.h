@@ -538,7 +538,11 @@ struct hactl_cloud_ops {
     int (*zones)(void *self, struct hactl_call *call);
     /* Emits instances, deliveries, addresses and (where there is
      * `firewall_ensure`) the firewall, leftovers included, every zone, and
-     * emit_unread for what could not be read completely. */
+     * emit_unread for what could not be read completely. Where names alone do
+     * not say whose machines these are, emits one text too: the account and
+     * place that the settings lead to, "project p-1, region us-central1",
+     * whatever is there. The core keeps it with the cluster, and refuses
+     * settings that lead to another. */
     int (*list)(void *self, struct hactl_call *call);
     /* `instance` (internal addresses): for whom. Emits the address. */
     int (*address_ensure)(void *self, struct hactl_call *call, const char *name, enum hactl_address_kind kind,
@@ -711,7 +715,8 @@ struct hactl_plugin {
     const char *summary;          /* one line */
     const struct hactl_key *keys; /* optional */
 
-    /* `self` receives the instance. Reaches nothing over a network. */
+    /* `self` receives the instance. Reaches nothing over a network. A text of
+     * host->fail() that begins with a key is told with that key's file and line. */
     int (*open)(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self);
     void (*close)(void *self); /* accepts NULL */
     /* [O] Credentials, programs and reach are as they must be. Changes nothing. */

@@ -86,11 +86,23 @@ bool gce_url_is_near(const struct gce_url *url)
     return ip >> 24 == 127 || ip >> 24 == 10 || ip >> 20 == 0xac1 || ip >> 16 == 0xc0a8 || ip >> 16 == 0xa9fe;
 }
 
+bool gce_api_is_near(const struct gce *gce)
+{
+    return gce_url_is_near(&gce->api);
+}
+
+const char *gce_project_known(const struct gce *gce)
+{
+    return gce->project;
+}
+
+/* The metadata server is asked in plain http, and only from this very machine: never through a proxy. */
 struct ha_http_endpoint *gce_endpoint(struct gce *gce, const struct gce_url *url, unsigned lane)
 {
     struct ha_http_identity identity = {.host = url->host,
                                         .port = url->port,
                                         .plain = url->plain,
+                                        .proxied = !url->plain && !gce_url_is_near(url),
                                         .authority_file = url->plain ? NULL : gce->ca_file,
                                         .lane = lane};
 

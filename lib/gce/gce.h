@@ -81,6 +81,9 @@ void gce_free(struct gce *gce); /* accepts NULL */
 int gce_authenticate(struct gce *gce, struct hactl_call *call);
 const char *gce_identity(const struct gce *gce); /* for people: whose credentials, from where */
 int gce_project(struct gce *gce, struct hactl_call *call, const char **project);
+const char *gce_project_known(const struct gce *gce); /* without asking anybody; "" when not known yet */
+/* The API is a test server's, on this machine or its private network. */
+bool gce_api_is_near(const struct gce *gce);
 
 /* Region of the cluster and the zones of it that the configuration allows;
  * asked of the API once. A zone of another region is HACTL_E_INVALID. */

@@ -151,6 +151,10 @@ static int check_settings(struct cloud *cloud, struct hactl_call *call)
                                "reach = \"external\" needs admin_ranges: the addresses that hactl comes from, such as "
                                "\"203.0.113.7/32\"");
     if (rc == HACTL_OK)
+        rc = cloud_ranges_check(cloud, call);
+    if (rc == HACTL_OK)
+        rc = cloud_network_check(cloud, call);
+    if (rc == HACTL_OK)
         rc = cloud_programs_check(cloud, call);
     return rc == HACTL_OK ? cloud_template_check(cloud, call) : rc;
 }

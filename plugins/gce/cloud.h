@@ -89,6 +89,8 @@ int cloud_address_ensure(struct cloud *cloud, struct hactl_call *call, const cha
                          const char *instance);
 int cloud_address_destroy(struct cloud *cloud, struct hactl_call *call, const char *name, enum hactl_address_kind kind);
 int cloud_address_emit(struct cloud *cloud, struct hactl_call *call, const json_t *address);
+/* HACTL_E_INVALID when the project is known and the network is another's. */
+int cloud_network_check(struct cloud *cloud, struct hactl_call *call);
 /* The subnetwork's link, from the settings, an existing replica or the network. */
 void cloud_network_path(const char *network, char out[GCE_PATH]); /* as a request asks for it; NULL: default */
 int cloud_subnetwork(struct cloud *cloud, struct hactl_call *call, const char **link);
@@ -123,6 +125,9 @@ int cloud_firewall_destroy(struct cloud *cloud, struct hactl_call *call);
 void cloud_firewall_list_prepare(const struct cloud *cloud, struct gce_list *list);
 /* Emits the firewall, if any rule of it is among those of the project. */
 int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json_t *rules);
+
+/* cloud_ranges.c */
+int cloud_ranges_check(struct cloud *cloud, struct hactl_call *call);
 
 /* cloud_reach.c */
 int cloud_reach(struct cloud *cloud, struct hactl_call *call, const char *instance, uint16_t port);

@@ -16,7 +16,29 @@ static void resource_name(char out[GCE_NAME], const char *name, enum hactl_addre
 
 /* ---- subnetwork ----------------------------------------------------------------- */
 
-/* A name is one of this project; a path may be another's, as with a shared VPC. */
+/* Firewall rules are a network's project's: those of a shared VPC are not the cluster's project's to make. A project
+ * may be written as its number too, and that is not known here. */
+int cloud_network_check(struct cloud *cloud, struct hactl_call *call)
+{
+    static const char *const keys[] = {"network", "subnetwork"};
+    const char *project = gce_project_known(cloud->gce);
+    char named[GCE_NAME];
+
+    for (size_t i = 0; project[0] && i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const char *set = cloud_setting(cloud, keys[i]);
+
+        if (set && gce_link_part(gce_link_path(set), "projects", named) && strcmp(named, project) != 0 &&
+            strspn(named, "0123456789") != strlen(named))
+            return cloud->host->fail(call, HACTL_E_INVALID,
+                                     "%s: \"%.200s\" is project %s's, and the cluster's project is %s: firewall rules "
+                                     "for a network that another project shares (Shared VPC) cannot be made from here, "
+                                     "so it has to be one of %s's own",
+                                     keys[i], set, named, project, project);
+    }
+    return HACTL_OK;
+}
+
+/* A name is one of this project; a path names its project too. */
 void cloud_network_path(const char *network, char out[GCE_PATH])
 {
     const char *path = gce_link_path(network ? network : "default");

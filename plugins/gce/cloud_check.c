@@ -127,6 +127,10 @@ int cloud_check(struct cloud *cloud, struct hactl_call *call)
     int rc = gce_authenticate(cloud->gce, call);
 
     if (rc == HACTL_OK)
+        rc = gce_project(cloud->gce, call, NULL);
+    if (rc == HACTL_OK)
+        rc = cloud_network_check(cloud, call);
+    if (rc == HACTL_OK)
         rc = prepare(cloud, call, questions);
     if (rc != HACTL_OK)
         return rc;

@@ -376,13 +376,34 @@ static int emit_addresses(struct look *look)
     return rc;
 }
 
+/* Two projects may have a cluster of one name, and two regions of one project. */
+static int emit_place(const struct look *look)
+{
+    const char *project, *region;
+    char text[160];
+    int rc = gce_project(look->cloud->gce, look->call, &project);
+
+    if (rc == HACTL_OK)
+        rc = gce_region(look->cloud->gce, look->call, &region);
+    if (rc != HACTL_OK)
+        return rc;
+    snprintf(text, sizeof(text), "project %s, region %s", project, region);
+    return look->cloud->host->emit_text(look->call, text);
+}
+
 int cloud_list(struct cloud *cloud, struct hactl_call *call)
 {
     struct look look = {.cloud = cloud, .call = call};
-    int rc = ask_lists(&look);
+    int rc = gce_project(cloud->gce, call, NULL);
 
     if (rc == HACTL_OK)
+        rc = cloud_network_check(cloud, call);
+    if (rc == HACTL_OK)
+        rc = ask_lists(&look);
+    if (rc == HACTL_OK)
         rc = ask_guests(&look);
+    if (rc == HACTL_OK)
+        rc = emit_place(&look);
     if (rc == HACTL_OK)
         rc = emit_zones(&look);
     for (size_t i = 0; rc == HACTL_OK && i < cloud->seen.count; i++)
