@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What call.c, host.c and worker.c share and nobody else needs. */
+/* What call.c, call_records.c, host.c and worker.c share and nobody else needs. */
 #ifndef HACTL_CORE_CALL_INTERNAL_H
 #define HACTL_CORE_CALL_INTERNAL_H
 
 #include "core/call.h"
+
+/* Of texts for people; `text` has room for a few words before it. */
+enum { TEXT_MAX = 600 };
 
 enum ha_record {
     HA_RECORD_ZONE,
@@ -34,6 +37,9 @@ int ha_call_emit(struct hactl_call *call, enum ha_record type, const void *recor
 int ha_call_refuse(struct hactl_call *call, const char *format, ...) HACTL_FORMAT(2, 3);
 
 int ha_call_emit_unread(struct hactl_call *call, const char *zone, const char *why);
+
+/* Frees all that was emitted. */
+void ha_call_forget_records(struct hactl_call *call);
 
 /* The first text of a call stands. */
 int ha_call_fail(struct hactl_call *call, int code, const char *format, ...) HACTL_FORMAT(3, 4);

@@ -414,13 +414,25 @@ static bool must_be_refused(const struct change *c)
     return c->plan->count == 0 || (!starts && ha_quorum_missing(&c->plan->end));
 }
 
+/* The store could not be written, so nothing was begun; unless it names the operation all the same. */
+static void take_back_begin(const struct change *c)
+{
+    struct ha_desired there;
+    struct ha_error ignored = {0};
+    if (!c->resumes && ha_store_read(c->session->store, &there, &ignored) == 0 &&
+        strcmp(there.operation, c->operation) != 0)
+        ha_journal_discard(c->run.journal);
+}
+
 static int begin(struct change *c)
 {
     snprintf(c->wanted.operation, sizeof c->wanted.operation, "%s", c->operation);
     if (ha_change_begin(c))
         return -1;
-    if (!(c->resumes && ha_desired_same(&c->wanted, &c->previous)) && ha_change_write(c))
+    if (!(c->resumes && ha_desired_same(&c->wanted, &c->previous)) && ha_change_write(c)) {
+        take_back_begin(c);
         return -1;
+    }
     ha_change_end_other(c);
     return 0;
 }

@@ -59,6 +59,8 @@ void ha_change_stop(struct change *c, const char *type);
 /* After a failure about what runs on a replica: what that wrote last; "" when
  * there is nothing to tell. `holder`: of the address when the change began. */
 void ha_change_hear_unit(const struct change *c, enum ha_holder holder, char *out, size_t size);
+/* Of the lines that it wrote those that say why, in one; `text` is taken apart. */
+void ha_unit_log_words(char *text, char *out, size_t size);
 
 /* Who had the public address before this operation let go of it, told by its
  * journal: killed in between, the world does not show it any more. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,6 +209,27 @@ static int one_group(const struct ha_cli *cli, const struct ha_model *model, con
     return 0;
 }
 
+/* Seen before anybody is asked for a snapshot that may be large. */
+static int need_directory_of(const char *path, struct ha_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[PATH_MAX], inside[PATH_MAX + 2];
+    int code;
+
+    snprintf(directory, sizeof directory, "%.*s", slash > path ? (int)(slash - path) : 1, path);
+    snprintf(inside, sizeof inside, "%s/.", directory);
+    if (access(inside, W_OK | X_OK) == 0)
+        return 0;
+    code = errno;
+    ha_fail_errno(error, code == EACCES || code == EROFS ? HA_EXIT_DENIED : HA_EXIT_FAILED, code,
+                  "no snapshot can be written to %s", directory);
+    if (code == ENOENT)
+        ha_advise(error, "mkdir -p %s", directory);
+    else
+        ha_advise(error, "name a file in a directory that you may write to");
+    return -1;
+}
+
 int ha_cmd_etcd_snapshot(struct ha_cli *cli, struct ha_error *error)
 {
     struct ha_session *session = NULL;
@@ -221,7 +243,8 @@ int ha_cmd_etcd_snapshot(struct ha_cli *cli, struct ha_error *error)
         return ha_fail(error, HA_EXIT_USAGE, "the path is too long: %.200s", cli->words[0]);
     if (ha_session_open(&cli->options, HA_NEED_CONFIGURATION | HA_NEED_PLUGINS, "etcd-snapshot", &session, error) !=
             0 ||
-        one_group(cli, &session->observed.model, &group, error) != 0 || need_cluster(session, error) != 0)
+        one_group(cli, &session->observed.model, &group, error) != 0 || need_cluster(session, error) != 0 ||
+        need_directory_of(path, error) != 0)
         goto out;
     status = HA_EXIT_DONE;
     ha_interrupts_defer(); /* the first gives the snapshot up, and leaves no half file */

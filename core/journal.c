@@ -19,7 +19,7 @@ enum { JOURNAL_LIMIT = 64 << 20 };
 
 struct ha_journal {
     int fd;
-    char path[PATH_MAX];
+    char path[PATH_MAX], directory[PATH_MAX];
     unsigned syncs;
 };
 
@@ -62,28 +62,28 @@ static int cut_torn_line(struct ha_journal *journal, struct ha_error *error)
 
 int ha_journal_open(struct ha_store *store, const char *operation, struct ha_journal **out, struct ha_error *error)
 {
-    char directory[PATH_MAX];
     struct ha_journal *journal = calloc(1, sizeof *journal);
     if (!journal)
         return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
     journal->fd = -1;
-    if (ha_store_path(store, "operations", directory, error) || journal_path(store, operation, journal->path, error))
+    if (ha_store_path(store, "operations", journal->directory, error) ||
+        journal_path(store, operation, journal->path, error))
         goto fail;
-    int rc = ha_directory_make(directory, 0700);
+    int rc = ha_directory_make(journal->directory, 0700);
     if (rc < 0) {
-        ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", directory);
+        ha_store_fail(error, -rc, journal->directory);
         goto fail;
     }
     struct stat there;
     journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (journal->fd < 0) {
-        ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", journal->path);
+        ha_store_fail(error, errno, journal->path);
         goto fail;
     }
     /* An empty one may be new, or left by a crash before its directory was synced. */
     bool is_empty = fstat(journal->fd, &there) == 0 && there.st_size == 0;
-    if (is_empty && (rc = ha_directory_sync(directory)) < 0) {
-        ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", directory);
+    if (is_empty && (rc = ha_directory_sync(journal->directory)) < 0) {
+        ha_store_fail(error, -rc, journal->directory);
         goto fail;
     }
     if (cut_torn_line(journal, error))
@@ -104,6 +104,12 @@ void ha_journal_close(struct ha_journal *journal)
     free(journal);
 }
 
+void ha_journal_discard(struct ha_journal *journal)
+{
+    if (journal)
+        unlink(journal->path);
+}
+
 static int write_all(int fd, const char *text, size_t size)
 {
     while (size > 0) {
@@ -118,11 +124,22 @@ static int write_all(int fd, const char *text, size_t size)
     return 0;
 }
 
-static int cannot_write(const struct ha_journal *journal, struct ha_error *error)
+static int cannot_write(const struct ha_journal *journal, int code, struct ha_error *error)
 {
-    ha_fail_errno(error, HA_EXIT_FAILED, errno, "%s", journal->path);
-    ha_advise(error, "nothing was started that is not in the journal; free some space and run the command again");
+    ha_fail_errno(error, HA_EXIT_FAILED, code, "%s", journal->path);
+    ha_store_advise_room(error, code, journal->directory);
+    ha_advise(error, "nothing was started that is not in the journal; see what is wrong with that file");
     return -1;
+}
+
+/* What was written of a line is taken back, so that the next is not glued to it; a
+ * journal in which there is nothing yet is none. */
+static void take_back(const struct ha_journal *journal, off_t whole)
+{
+    if (whole == 0)
+        unlink(journal->path);
+    else if (whole > 0 && ftruncate(journal->fd, whole))
+        return; /* whoever opens it next cuts the torn line */
 }
 
 int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, struct ha_error *error)
@@ -135,10 +152,13 @@ int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, str
         return ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
     size_t size = strlen(text);
     text[size] = '\n'; /* in place of the NUL: one write, so that a line is torn only by a crash */
-    int rc = write_all(journal->fd, text, size + 1);
+    off_t whole = lseek(journal->fd, 0, SEEK_END);
+    int code = write_all(journal->fd, text, size + 1) ? errno : 0;
     free(text);
-    if (rc)
-        return cannot_write(journal, error);
+    if (code) {
+        take_back(journal, whole);
+        return cannot_write(journal, code, error);
+    }
     if (sync && ha_journal_sync(journal, error))
         return -1;
     ha_fault_point("journal");
@@ -148,7 +168,7 @@ int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, str
 int ha_journal_sync(struct ha_journal *journal, struct ha_error *error)
 {
     journal->syncs++;
-    return fdatasync(journal->fd) ? cannot_write(journal, error) : 0;
+    return fdatasync(journal->fd) ? cannot_write(journal, errno, error) : 0;
 }
 
 unsigned ha_journal_syncs(const struct ha_journal *journal)
@@ -212,6 +232,11 @@ int ha_operation_read(struct ha_store *store, const char *id, struct ha_operatio
     memset(out, 0, sizeof *out);
     if (ha_journal_read(store, id, &records, error))
         return -1;
+    /* Left by one that was killed, or found no room, before it had begun. */
+    if (json_array_size(records) == 0) {
+        json_decref(records);
+        return ha_fail(error, HA_EXIT_USAGE, "there is no operation %s", id);
+    }
     snprintf(out->id, sizeof out->id, "%s", id);
     json_array_foreach(records, index, record)
     {
@@ -262,8 +287,9 @@ int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t
         struct ha_operation *grown = realloc(*out, (*count + 1) * sizeof **out);
         if (!grown)
             break;
+        struct ha_error ignored = {0};
         *out = grown;
-        if (ha_operation_read(store, id, &grown[*count], error) == 0)
+        if (ha_operation_read(store, id, &grown[*count], &ignored) == 0)
             ++*count;
     }
     closedir(directory);

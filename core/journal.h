@@ -29,6 +29,8 @@ int ha_journal_append(struct ha_journal *journal, json_t *record, bool sync, str
 int ha_journal_sync(struct ha_journal *journal, struct ha_error *error);
 unsigned ha_journal_syncs(const struct ha_journal *journal);
 void ha_journal_close(struct ha_journal *journal);
+/* Of an operation that was not begun after all: its file is removed. */
+void ha_journal_discard(struct ha_journal *journal);
 
 /* Every whole record of an operation, as an array; caller decrefs. */
 int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error);
@@ -47,6 +49,7 @@ bool ha_operation_name_is_fit(const char *name);
 
 /* Newest first; caller frees. */
 int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t *count, struct ha_error *error);
+/* A file without a whole record is no operation. */
 int ha_operation_read(struct ha_store *store, const char *id, struct ha_operation *out, struct ha_error *error);
 
 #endif

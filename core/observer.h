@@ -13,4 +13,11 @@ void ha_observe_desired(struct ha_session *session);
  * model. Returns the call's code. */
 int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int index, const struct hactl_call *call);
 
+/* ---- for the observer's own files: observer_cloud.c */
+void ha_observe_merge_cloud(struct ha_session *session, const struct hactl_call *call);
+/* Of that name; one that the store does not know is a leftover. NULL: there is no room. */
+struct ha_replica *ha_observe_replica(struct ha_model *model, const char *name, const char *zone);
+/* Who holds the public address: the cloud tells, and the balancer. */
+void ha_observe_settle_holder(struct ha_session *session);
+
 #endif

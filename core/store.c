@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/fault.h"
@@ -48,14 +49,34 @@ int ha_store_path(const struct ha_store *store, const char *name, char out[PATH_
     return used < PATH_MAX ? 0 : ha_fail(error, HA_EXIT_USAGE, "%s: the path is too long", store->directory);
 }
 
+/* How much is free is told for the reader to see that it is this file system, or a quota. */
+void ha_store_advise_room(struct ha_error *error, int code, const char *directory)
+{
+    struct statvfs there;
+    char place[121];
+    if (code != ENOSPC && code != EDQUOT)
+        return;
+    snprintf(place, sizeof place, "%s", directory);
+    if (statvfs(directory, &there))
+        ha_advise(error, "make some room in the file system of %s, then run the same command again", place);
+    else
+        ha_advise(
+            error, "make some room in the file system of %s (%llu bytes are free%s), then run the same command again",
+            place, (unsigned long long)there.f_bavail * there.f_frsize, code == EDQUOT ? "; a quota is used up" : "");
+}
+
 int ha_store_fail(struct ha_error *error, int code, const char *path)
 {
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
     bool denied = code == EACCES || code == EPERM || code == EROFS;
     ha_fail_errno(error, denied ? HA_EXIT_DENIED : HA_EXIT_FAILED, code, "%s", path);
     if (denied)
         ha_advise(error, "run hactl as the user who made the cluster, or set another state.directory");
     else if (code == ENOTDIR || code == ENAMETOOLONG)
         ha_advise(error, "set state.directory to a directory that hactl can make");
+    snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) : 0, path);
+    ha_store_advise_room(error, code, directory);
     return -1;
 }
 

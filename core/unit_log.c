@@ -8,6 +8,7 @@
 #include "core/change_internal.h"
 #include "core/session_internal.h"
 #include "core/text.h"
+#include "lib/log_line.h"
 
 enum { RENDER_TIMEOUT_MS = 5000, LINES = 3 };
 
@@ -33,25 +34,40 @@ static bool find_troubled(const struct ha_session *session, const struct ha_step
     return *replica >= 0 && *payload >= 0 && *payload < session->payload_count;
 }
 
-/* The last lines that say something, in one. */
-static void last_lines(char *text, char *out, size_t size)
+/* Cuts the last line off `text`, and returns it; NULL when there is none left. */
+static char *take_last(char *text, size_t *left)
 {
+    if (*left == 0)
+        return NULL;
+    char *start = memrchr(text, '\n', *left);
+    start = start ? start + 1 : text;
+    text[*left] = '\0';
+    *left = start > text ? (size_t)(start - text - 1) : 0;
+    return start;
+}
+
+/* The last lines of the greatest weight that any has, in one: after what a process died of,
+ * and before it was killed, much was written to say that all is well. */
+void ha_unit_log_words(char *text, char *out, size_t size)
+{
+    enum ha_log_weight greatest = HA_LOG_CHATTER;
     const char *lines[LINES];
+    size_t left = strlen(text), used = 0;
     int count = 0;
-    for (char *end = text + strlen(text); end > text && count < LINES;) {
-        char *start = memrchr(text, '\n', (size_t)(end - text));
-        start = start ? start + 1 : text;
-        *end = '\0';
-        if (start[strspn(start, " \t\r")] != '\0')
-            lines[count++] = start;
-        end = start > text ? start - 1 : text;
+    for (char *line; (line = take_last(text, &left));) {
+        enum ha_log_weight weight = ha_log_weight_of(line);
+        if (weight > greatest)
+            count = 0;
+        greatest = weight > greatest ? weight : greatest;
+        if (weight == greatest && count < LINES)
+            lines[count++] = line;
     }
     out[0] = '\0';
-    while (count-- > 0) {
-        size_t used = strlen(out);
+    while (count-- > 0 && used < size) {
         ha_text_copy(out + used, size - used, lines[count]);
         used = strlen(out);
         ha_text_copy(out + used, size - used, count ? " | " : "");
+        used = strlen(out);
     }
     ha_text_repair(out);
 }
@@ -61,7 +77,7 @@ static void ask_unit(struct ha_session *session, const char *instance, const cha
     char lines[400];
     struct hactl_call *call = ha_ask_unit_log(session, instance, unit);
     if (call && ha_call_wait(call) == HACTL_OK && call->emitted_text)
-        last_lines(call->emitted_text, lines, sizeof lines);
+        ha_unit_log_words(call->emitted_text, lines, sizeof lines);
     else
         lines[0] = '\0';
     ha_call_free(call);

@@ -5,6 +5,7 @@
 #include "plugins/local/local.h"
 
 #include "lib/file.h"
+#include "lib/log_line.h"
 #include "lib/process.h"
 
 #include <errno.h>
@@ -418,20 +419,6 @@ int local_units_kill(struct local *local, struct hactl_call *call, const char *i
 
 /* ---- list ---------------------------------------------------------------------------- */
 
-/* A line that says of itself that it is not the end, as a log in JSON does, or
- * one with a letter for the level ("2026-11-25 16:17:28.352327 I | ..."). */
-static bool is_chatter(const char *line)
-{
-    static const char *const levels[] = {
-        "\"level\":\"debug\"", "\"level\":\"info\"", "\"level\":\"warn\"", " D | ", " I | ", " N | ", " W | ",
-    };
-
-    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
-        if (strstr(line, levels[i]))
-            return true;
-    return false;
-}
-
 /* The last line that can be the reason: much in a log, such as the checks of a
  * balancer, was no reason to end. */
 static char *last_words(struct local *local, const char *instance, const char *unit)
@@ -440,7 +427,7 @@ static char *last_words(struct local *local, const char *instance, const char *u
 
     while (tail && !words) {
         line = strrchr(tail, '\n');
-        if (!is_chatter(line ? line + 1 : tail))
+        if (ha_log_weight_of(line ? line + 1 : tail) == HA_LOG_REASON)
             words = strdup(line ? line + 1 : tail);
         if (!line)
             break;
