@@ -7,6 +7,7 @@
  *     instances/NAME/instance.json   written last when made, removed last
  *         delivered/PAYLOAD.json     units, ports, fingerprint, token of the data
  *         payloads/PAYLOAD/          the payload's files, ${directory}
+ *         payloads/PAYLOAD.hactl-aside/  that takes its place, or has left it
  *         data/PAYLOAD/              ${data}; .hactl-data holds the token again
  *         run/UNIT.pid               whom lib/process.h started
  *         run/UNIT.started           the fingerprint it was started with
@@ -90,6 +91,28 @@ int local_data_need(struct local *local, struct hactl_call *call, const char *in
 /* local_deliver.c */
 int local_deliver(struct local *local, struct hactl_call *call, const char *instance,
                   const struct hactl_payload *payload);
+
+/* local_exchange.c */
+#define LOCAL_STAGED ".hactl-new"
+
+/* Where a file is and where it is written before it takes its name, with the
+ * directory of both. */
+struct local_place {
+    char path[PATH_MAX], staged[PATH_MAX + sizeof(LOCAL_STAGED)], parent[PATH_MAX];
+    bool changes; /* it is staged */
+};
+
+/* Every file of a payload, and the directory of all of them. */
+struct local_placing {
+    const char *directory;
+    struct local_place *places;
+    size_t count;
+};
+
+/* All that is staged takes its name in one instant. False: that cannot be done here, and nothing was. */
+bool local_exchange(const struct local_placing *placing);
+/* Removes what one that was killed has left. 0 or a negative errno. */
+int local_exchange_clear(const char *directory);
 
 /* local_units.c */
 /* `keep_running`: one that runs is left alone, whatever it was started with. */

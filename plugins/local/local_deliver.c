@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STAGED ".hactl-new"
+#define STAGED LOCAL_STAGED
 
 struct delivery {
     struct local *local;
@@ -240,13 +240,7 @@ static int record_make(struct delivery *delivery)
 
 /* ---- files ----------------------------------------------------------------------- */
 
-/* Where a file is and where it is written before it takes its name, with the
- * directory of both. */
-struct place {
-    char path[PATH_MAX], staged[PATH_MAX + sizeof(STAGED)], parent[PATH_MAX];
-};
-
-static int find_place(const struct delivery *delivery, const struct hactl_file *file, struct place *out)
+static int find_place(const struct delivery *delivery, const struct hactl_file *file, struct local_place *out)
 {
     int rc = file_path(delivery, file->path, out->path);
 
@@ -271,65 +265,70 @@ static bool is_same(const char *path, const struct hactl_file *file, mode_t mode
     return same;
 }
 
-static int stage_file(const struct delivery *delivery, const struct hactl_file *file, bool *staged)
+static int stage_file(const struct delivery *delivery, const struct hactl_file *file, struct local_place *place)
 {
     mode_t mode = file->mode ? (mode_t)file->mode : 0600;
-    struct place place;
-    int rc = find_place(delivery, file, &place);
+    int rc = find_place(delivery, file, place);
 
-    *staged = false;
     if (rc == 0)
-        rc = ha_directory_make(place.parent, 0700);
+        rc = ha_directory_make(place->parent, 0700);
     if (rc < 0)
         return rc;
-    if (is_same(place.path, file, mode))
-        return unlink(place.staged) < 0 && errno != ENOENT ? -errno : 0;
-    rc = ha_file_replace(place.staged, file->content, file->content_size, mode, true);
-    *staged = rc == 0;
+    if (is_same(place->path, file, mode))
+        return unlink(place->staged) < 0 && errno != ENOENT ? -errno : 0;
+    rc = ha_file_replace(place->staged, file->content, file->content_size, mode, true);
+    place->changes = rc == 0;
     return rc;
 }
 
-/* A certificate and its key may be read at any moment: nothing comes between
- * the names that files get. */
-static int place_files(const struct delivery *delivery, const bool *staged, size_t *failed)
+/* One by one: nothing comes between the names that files get. */
+static int place_each(const struct local_placing *placing, size_t *failed)
 {
-    struct place place;
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < delivery->payload->file_count; i++) {
+    for (size_t i = 0; rc == 0 && i < placing->count; i++) {
         *failed = i;
-        if (!staged[i])
-            continue;
-        rc = find_place(delivery, delivery->payload->files[i], &place);
-        if (rc == 0 && rename(place.staged, place.path) < 0)
+        if (placing->places[i].changes && rename(placing->places[i].staged, placing->places[i].path) < 0)
             rc = -errno;
     }
-    for (size_t i = 0; rc == 0 && i < delivery->payload->file_count; i++) {
+    for (size_t i = 0; rc == 0 && i < placing->count; i++) {
         *failed = i;
-        rc = staged[i] ? find_place(delivery, delivery->payload->files[i], &place) : 0;
-        if (rc == 0 && staged[i])
-            rc = ha_directory_sync(place.parent);
+        if (placing->places[i].changes)
+            rc = ha_directory_sync(placing->places[i].parent);
     }
     return rc;
+}
+
+/* A certificate and its key may be read at any moment, and this process may end at any. */
+static int place_files(const struct local_placing *placing, size_t *failed)
+{
+    size_t changes = 0;
+
+    for (size_t i = 0; i < placing->count; i++)
+        changes += placing->places[i].changes;
+    return changes > 1 && local_exchange(placing) ? 0 : place_each(placing, failed);
 }
 
 static int write_files(struct delivery *delivery)
 {
     size_t count = delivery->payload->file_count, failed = 0;
-    bool *staged = calloc(count + 1, sizeof(*staged));
+    struct local_placing placing = {
+        .directory = delivery->directory, .places = calloc(count + 1, sizeof(*placing.places)), .count = count};
     int rc = ha_directory_make(delivery->directory, 0700);
 
-    if (rc < 0 || !staged) {
-        free(staged);
+    if (rc == 0)
+        rc = local_exchange_clear(delivery->directory);
+    if (rc < 0 || !placing.places) {
+        free(placing.places);
         return local_error(delivery->local, delivery->call, rc < 0 ? rc : -ENOMEM, "%s", delivery->directory);
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
         failed = i;
-        rc = stage_file(delivery, delivery->payload->files[i], &staged[i]);
+        rc = stage_file(delivery, delivery->payload->files[i], &placing.places[i]);
     }
     if (rc == 0)
-        rc = place_files(delivery, staged, &failed);
-    free(staged);
+        rc = place_files(&placing, &failed);
+    free(placing.places);
     if (rc == 0)
         return HACTL_OK;
     return local_error(delivery->local, delivery->call, rc, "file %s of payload %s of replica %s",
