@@ -172,8 +172,14 @@ bool ha_rule_backend_remove(RULE_ARGUMENTS)
 {
     if (model->destroy || model->balancer != HACTL_YES || model->holder == HA_HOLDER_UNKNOWN)
         return false;
+    /* Who does not answer goes first: one that is drained relies on the others. */
     for (int i = 0; i < model->replica_count; i++)
-        if (backend_may_go(model, scope, i) || drain_due(model, scope, i)) {
+        if (backend_may_go(model, scope, i)) {
+            out->replica = i;
+            return true;
+        }
+    for (int i = 0; i < model->replica_count; i++)
+        if (drain_due(model, scope, i)) {
             out->replica = i;
             return true;
         }
