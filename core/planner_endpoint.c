@@ -123,24 +123,33 @@ static bool may_answer(const struct ha_model *model, int i)
     return !dead;
 }
 
-/* New certificates first, then a restart. */
-static bool restart_follows(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
+/* It has something that is to be restarted, or a key to read, be that possible now or later; or it will have. */
+static bool interruption_follows(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
 {
     const struct ha_replica *r = &model->replicas[i];
-    return model->has_issuer && scope->enabled[HA_STEP_CERTIFICATE_ISSUE] && scope->enabled[HA_STEP_MEMBER_START] &&
-           r->certificates == HA_CERTIFICATES_STALE && r->backend == HA_BACKEND_SERVING;
+    if (model->has_issuer && scope->enabled[HA_STEP_CERTIFICATE_ISSUE] && scope->enabled[HA_STEP_MEMBER_START] &&
+        r->certificates == HA_CERTIFICATES_STALE && r->backend == HA_BACKEND_SERVING)
+        return true;
+    for (int p = 0; p < model->payload_count; p++) {
+        enum ha_step_kind start = p < model->group_count ? HA_STEP_MEMBER_START : HA_STEP_COMPONENTS_START;
+        if ((r->deliveries[p] == HA_DELIVERY_STALE && scope->enabled[start]) ||
+            (r->deliveries[p] == HA_DELIVERY_RUNNING && r->outdated & r->rekeyed & 1u << p &&
+             scope->enabled[HA_STEP_CERTIFICATE_DELIVER]))
+            return true;
+    }
+    return false;
 }
 
-static bool wanted_restart_due(const struct ha_model *model, const struct ha_plan_scope *scope)
+static bool wanted_interruption_follows(const struct ha_model *model, const struct ha_plan_scope *scope)
 {
     for (int i = 0; i < model->replica_count; i++)
-        if (model->replicas[i].wanted && (ha_restart_due(model, scope, i) || restart_follows(model, scope, i)))
+        if (model->replicas[i].wanted && interruption_follows(model, scope, i))
             return true;
     return false;
 }
 
-/* One that answers goes when the others serve and are not about to be
- * interrupted; one that does not, at once. The last one that serves stays while
+/* One that answers goes when the others serve and are not to be interrupted
+ * any more; one that does not, at once. The last one that serves stays while
  * the balancer holds the address. */
 static bool backend_may_go(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
 {
@@ -150,7 +159,8 @@ static bool backend_may_go(const struct ha_model *model, const struct ha_plan_sc
     bool lost = r->wanted && ha_replica_lost(model, i);
     return (!r->wanted || lost) && (r->backend == HA_BACKEND_WAITING || r->backend == HA_BACKEND_SERVING) && !last &&
            (lost || !may_answer(model, i) ||
-            (all_wanted_serve(model) && (r->backend != HA_BACKEND_SERVING || !wanted_restart_due(model, scope))));
+            (all_wanted_serve(model) &&
+             (r->backend != HA_BACKEND_SERVING || !wanted_interruption_follows(model, scope))));
 }
 
 static bool drain_due(const struct ha_model *model, const struct ha_plan_scope *scope, int i)
@@ -162,8 +172,14 @@ bool ha_rule_backend_remove(RULE_ARGUMENTS)
 {
     if (model->destroy || model->balancer != HACTL_YES || model->holder == HA_HOLDER_UNKNOWN)
         return false;
+    /* Who does not answer goes first: one that is drained relies on the others. */
     for (int i = 0; i < model->replica_count; i++)
-        if (backend_may_go(model, scope, i) || drain_due(model, scope, i)) {
+        if (backend_may_go(model, scope, i)) {
+            out->replica = i;
+            return true;
+        }
+    for (int i = 0; i < model->replica_count; i++)
+        if (drain_due(model, scope, i)) {
             out->replica = i;
             return true;
         }

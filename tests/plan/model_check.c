@@ -7,8 +7,10 @@
  * other orders and faults they have samples.
  *
  *   model_check [--all] [--first] [--seed N]
+ *   model_check --random FROM TO [--first]
  *
- * --first: the first violation is the end of it.
+ * --first: the first violation is the end of it. --random: only clusters made at
+ * random, anew with each seed of those named.
  */
 #include <malloc.h>
 #include <stdatomic.h>
@@ -22,6 +24,8 @@
 #include "tests/plan/walk.h"
 #include "tests/plan/workers.h"
 
+/* Of formed_situations: those whose certificates, or restarts, are on their way. */
+enum { FILES_FROM = 12, FILES_COUNT = 12 };
 enum { TYPES = 32768, KINDS_OF_VIOLATION = 64, LARGEST = 7, WALKED_STATES = 30000000 };
 
 static struct {
@@ -31,7 +35,8 @@ static struct {
         const char *what;
         unsigned long long times;
     } violated[KINDS_OF_VIOLATION];
-    bool all, first, shuffled, walks;
+    bool all, first, shuffled, walks, replans_always;
+    uint64_t seed; /* as the user gave it */
     struct walk_counts walked;
     unsigned faults_of, orders_of; /* one in so many */
     unsigned slice, slices;
@@ -102,7 +107,7 @@ static bool violation(const char *what, const struct ha_model *model, const stru
     char text[256] = "";
     if (step)
         ha_step_text(step, text, sizeof text);
-    printf("# VIOLATION: %s (%s)\n", what, text);
+    printf("# VIOLATION, with seed %llu: %s (%s)\n", (unsigned long long)run.seed, what, text);
     print_model(model);
     if (plan)
         print_plan(plan);
@@ -188,7 +193,7 @@ static void other_order(const struct ha_model *start, const struct ha_plan *plan
         done[index] = true;
         if (!do_step(&model, start, plan, index))
             return;
-        if ((unsigned)n == stop) {
+        if ((unsigned)n == stop || run.replans_always) {
             replan(&model, start, plan, true);
             elected = model;
             elect_another(&elected);
@@ -464,6 +469,12 @@ static void odd_ones(unsigned one_in_pairs, int faults)
             }
 }
 
+static void ordered_stages(void)
+{
+    ha_plan_scope_all(&every_step);
+    run.shuffled = false;
+}
+
 /* Users may put the stages in any order: the laws of safety hold whatever it
  * is; that every way leads to the same end is promised for ours only. */
 static void shuffle_stages(void)
@@ -508,6 +519,35 @@ static void wild(unsigned long count)
         shuffle_stages();
         try_cluster(chosen, replicas, around, 1);
     }
+}
+
+/* Half of them with certificates that are on their way, among anything listed; interrupted at every step. */
+static void restarts(unsigned long count)
+{
+    run.replans_always = true;
+    for (unsigned long n = 0; n < count; n++) {
+        const struct situation *chosen[HA_REPLICAS];
+        int replicas = 1 + (int)chance(5);
+        for (int i = 0; i < replicas; i++)
+            chosen[i] = &formed_situations[chance(2) ? FILES_FROM + (int)chance(FILES_COUNT)
+                                                     : (int)chance((unsigned)formed_count)];
+        struct surroundings around = {.formed = true,
+                                      .repair = !chance(3),
+                                      .want = (enum ha_endpoint_want)(chance(2) ? 0 : chance(3)),
+                                      .holder = (enum ha_holder)(chance(2) ? HA_HOLDER_BALANCER : chance(5)),
+                                      .holder_replica = (int)chance((unsigned)replicas),
+                                      .balancer = chance(6) ? HACTL_YES : HACTL_NO,
+                                      .proved = (enum hactl_tristate)chance(2),
+                                      .quorum_unknown = chance(2),
+                                      .second_group = (int)chance(3),
+                                      .rotation = chance(3) ? 0 : 1 + (int)chance(5),
+                                      .rotation_found = (enum hactl_rotation)chance(5),
+                                      .rotation_of_key = !chance(4),
+                                      .rotation_unproved = !chance(6),
+                                      .rotation_restarts = chance(2)};
+        try_cluster(chosen, replicas, around, 0);
+    }
+    run.replans_always = false;
 }
 
 /* Every phase with every goal, for one and two of anything among healthy ones. */
@@ -556,13 +596,15 @@ struct unit {
     void (*work)(const struct unit *unit);
     int count;
     unsigned slice, slices;
+    uint64_t seed;
 };
 
-enum { WALK_SLICES = 64, WILD_SLICES = 4, UNITS = 256 };
+enum { WALK_SLICES = 64, WILD_SLICES = 4, UNITS = 4096 };
 
 static struct unit units[UNITS];
 static int unit_count;
 static uint64_t seed;
+static const uint64_t GOLDEN = UINT64_C(0x9e3779b97f4a7c15);
 
 static void listed(const struct unit *unit)
 {
@@ -629,6 +671,25 @@ static void wild_unit(const struct unit *unit)
     report("anything with anything");
 }
 
+/* One seed's share of what has chance in it. */
+static void random_unit(const struct unit *unit)
+{
+    struct surroundings formed = {.formed = true}, fresh = {.formed = false};
+    char what[64];
+    run.faults_of = 200;
+    wild(20000);
+    ordered_stages();
+    restarts(5000);
+    run.faults_of = 2000;
+    for (int count = 3; count <= LARGEST; count++) {
+        unsigned one_in = (unsigned)(count * count * count * count);
+        multisets(formed_situations, formed_core_count, count, formed, 1, one_in);
+        multisets(unformed_situations, unformed_count, count, fresh, 1, one_in);
+    }
+    snprintf(what, sizeof what, "seed %llu", (unsigned long long)unit->seed);
+    report(what);
+}
+
 static void do_unit(int number)
 {
     const struct unit *unit = &units[number];
@@ -640,11 +701,13 @@ static void do_unit(int number)
     run.faults_of = run.orders_of = 1;
     run.slice = unit->work == wild_unit ? 0 : unit->slice;
     run.slices = unit->work == wild_unit ? 1 : unit->slices;
-    run.random = UINT64_C(88172645463325252) ^ seed ^ (uint64_t)number * UINT64_C(0x9e3779b97f4a7c15);
+    run.seed = unit->seed;
+    run.random =
+        UINT64_C(88172645463325252) ^ unit->seed * GOLDEN ^ (unit->work == random_unit ? 0 : (uint64_t)number * GOLDEN);
     if (run.seen)
         memset(run.seen, 0, run.seen_room * sizeof *run.seen);
     run.seen_count = 0;
-    ha_plan_scope_all(&every_step);
+    ordered_stages();
     unit->work(unit);
     total->states += run.states;
     total->transitions += run.steps + run.faults;
@@ -660,7 +723,7 @@ static void say_violations(void)
 static void add_units(void (*work)(const struct unit *), int count, unsigned slices)
 {
     for (unsigned slice = 0; slice < slices && unit_count < UNITS; slice++)
-        units[unit_count++] = (struct unit){work, count, slice, slices};
+        units[unit_count++] = (struct unit){work, count, slice, slices, seed};
 }
 
 /* The longest first; what is cut small fills the gaps. */
@@ -681,6 +744,15 @@ static void list_units(void)
         add_units(clusters_of, count, 1);
 }
 
+/* Each with a seed of its own. */
+static bool list_seeds(const char *from, const char *to)
+{
+    uint64_t last = strtoull(to, NULL, 0);
+    for (seed = strtoull(from, NULL, 0); seed <= last && unit_count < UNITS; seed++)
+        add_units(random_unit, 0, 1);
+    return seed > last && unit_count > 0;
+}
+
 static void report_walks(void)
 {
     for (int count = 6; count <= LARGEST; count++)
@@ -698,7 +770,9 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--first") == 0)
             run.first = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            seed = strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15);
+            seed = strtoull(argv[++i], NULL, 0);
+        else if (strcmp(argv[i], "--random") == 0 && i + 2 < argc && list_seeds(argv[i + 1], argv[i + 2]))
+            i += 2;
         else
             return 2;
     }
@@ -708,9 +782,12 @@ int main(int argc, char **argv)
     if (!total || !walk_begin(WALKED_STATES))
         return 2;
     printf("1..1\n");
-    list_units();
+    bool random_only = unit_count > 0;
+    if (!random_only)
+        list_units();
     bool well = workers_run(unit_count, do_unit, say_violations) && total->violations == 0;
-    report_walks();
+    if (!random_only)
+        report_walks();
     printf("%sok 1 - every plan keeps the laws: %llu states, %llu transitions\n", well ? "" : "not ", total->states,
            total->transitions);
     walk_end();

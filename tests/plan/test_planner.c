@@ -389,15 +389,57 @@ static void check_former_joins_nothing(void **state)
     assert_true(plan.converged);
 }
 
+/* A restart that has to wait for a dead member to be removed comes before one that serves leaves for good:
+ * meanwhile that one is who answers. */
+static void check_leaver_serves_during_restart(void **state)
+{
+    (void)state;
+    static const struct scenario leaver = {
+        "", "-serving -dead -lone serving", "balancer", true, {.formed = true}, NULL, NULL};
+    static struct ha_model model;
+    static struct ha_plan plan;
+    struct ha_plan_scope scope;
+    ha_plan_scope_all(&scope);
+    build(&leaver, &model);
+    model.replicas[3].deliveries[0] = HA_DELIVERY_STALE;
+    ha_plan_make(&model, &scope, &plan);
+    int leaves = step_of(&plan, HA_STEP_BACKEND_REMOVE, 0), drains = step_of(&plan, HA_STEP_BACKEND_REMOVE, 3);
+    int restarts = step_of(&plan, HA_STEP_MEMBER_START, 3);
+    assert_true(drains >= 0 && restarts > drains);
+    assert_true(leaves < 0 || leaves > restarts); /* or with the balancer, which a lone one does without */
+    assert_true(plan.converged);
+}
+
+/* The balancer has not noticed yet that one that is to leave is dead. It goes before another is drained, which
+ * would rely on it; and it would stay for good as the last one that serves. */
+static void check_dead_go_before_drains(void **state)
+{
+    (void)state;
+    static const struct scenario dead = {"", "serving expired -hung", "balancer", true, {.formed = true}, NULL, NULL};
+    static struct ha_model model;
+    static struct ha_plan plan;
+    struct ha_plan_scope scope;
+    ha_plan_scope_all(&scope);
+    build(&dead, &model);
+    model.replicas[0].deliveries[0] = model.replicas[0].deliveries[1] = HA_DELIVERY_STALE;
+    model.replicas[2].backend = HA_BACKEND_SERVING;
+    ha_plan_make(&model, &scope, &plan);
+    int leaves = step_of(&plan, HA_STEP_BACKEND_REMOVE, 2), drains = step_of(&plan, HA_STEP_BACKEND_REMOVE, 0);
+    assert_true(leaves >= 0 && drains > leaves);
+    assert_true(plan.converged);
+}
+
 int main(void)
 {
     enum { COUNT = sizeof scenarios / sizeof *scenarios };
-    struct CMUnitTest tests[COUNT + 4];
+    struct CMUnitTest tests[COUNT + 6];
     for (int i = 0; i < COUNT; i++)
         tests[i] = (struct CMUnitTest){scenarios[i].name, check_scenario, NULL, NULL, (void *)(uintptr_t)&scenarios[i]};
     tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(check_surprises);
     tests[COUNT + 1] = (struct CMUnitTest)cmocka_unit_test(check_still_planned);
     tests[COUNT + 2] = (struct CMUnitTest)cmocka_unit_test(check_interruption_waits);
     tests[COUNT + 3] = (struct CMUnitTest)cmocka_unit_test(check_former_joins_nothing);
+    tests[COUNT + 4] = (struct CMUnitTest)cmocka_unit_test(check_leaver_serves_during_restart);
+    tests[COUNT + 5] = (struct CMUnitTest)cmocka_unit_test(check_dead_go_before_drains);
     return cmocka_run_group_tests_name("planner", tests, NULL, NULL);
 }
