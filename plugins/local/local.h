@@ -40,7 +40,8 @@ struct local {
 
 struct local_instance {
     char *name, *zone, *address;
-    bool whole; /* its record is there and it is not being removed */
+    bool recorded; /* its record is there, which is written last */
+    bool whole;    /* and it is not being removed */
 };
 
 /* local.c */

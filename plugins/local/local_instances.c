@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An instance is a directory. Its record is the last thing that is removed:
- * one without a record, or with "going" in it, is half made or half removed,
- * is listed as such and can be made or destroyed again. */
+ * one without a record was never used, and can be made or destroyed; one with
+ * "going" in it is half removed, and can only be destroyed. */
 #define _GNU_SOURCE
 #include "plugins/local/local.h"
 
@@ -34,6 +34,7 @@ int local_instance_read(struct local *local, const char *name, struct local_inst
     out->name = strdup(name);
     out->zone = strdup(local_json_text(record, "zone"));
     out->address = strdup(local_json_text(record, "address"));
+    out->recorded = access(path, F_OK) == 0;
     out->whole = record && !json_is_true(json_object_get(record, "going"));
     json_decref(record);
     if (out->name && out->zone && out->address)
@@ -46,6 +47,8 @@ int local_instance_need(struct local *local, struct hactl_call *call, const char
 {
     if (local_instance_read(local, name, out) < 0)
         return local->host->fail(call, HACTL_E_NOT_FOUND, "replica %s does not exist", name);
+    if (!out->recorded)
+        return local->host->fail(call, HACTL_E_NOT_FOUND, "replica %s is half made", name);
     if (!out->whole)
         return local->host->fail(call, HACTL_E_LOST, "replica %s is half removed: remove it again", name);
     return HACTL_OK;
@@ -64,7 +67,8 @@ static int list_one(struct local *local, struct hactl_call *call, const struct l
     instance.internal_address = found->address;
     instance.state = HACTL_INSTANCE_STOPPED;
     if (!found->whole) {
-        instance.detail = "half removed";
+        instance.data = found->recorded ? HACTL_NO : HACTL_YES; /* there was none that could be lost */
+        instance.detail = found->recorded ? "half removed" : "half made";
         return local->host->emit_instance(call, &instance);
     }
     rc = local_deliveries_list(local, call, found->name, &units, &running);
@@ -176,7 +180,6 @@ static int start_delivered(struct local *local, struct hactl_call *call, const s
 int local_instance_ensure(struct local *local, struct hactl_call *call, const struct hactl_replica *want)
 {
     struct local_instance found;
-    char path[PATH_MAX];
     int rc = local_name_check(local, call, "replica", want->name);
 
     if (rc == HACTL_OK)
@@ -184,8 +187,7 @@ int local_instance_ensure(struct local *local, struct hactl_call *call, const st
     if (rc != HACTL_OK)
         return rc;
     /* Made half and never used: no record, so nothing was ever delivered. */
-    if (local_instance_read(local, want->name, &found) < 0 ||
-        access(local_path(local, path, "instances/%s/instance.json", want->name), F_OK) < 0)
+    if (local_instance_read(local, want->name, &found) < 0 || !found.recorded)
         rc = instance_make(local, call, want);
     else if (!found.whole)
         rc = local->host->fail(call, HACTL_E_LOST, "replica %s is half removed: remove it again", want->name);

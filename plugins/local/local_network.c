@@ -28,6 +28,7 @@
 #define SECOND_COUNT     187
 #define NETWORK_COUNT    (SECOND_COUNT * 256u)
 #define CANDIDATE_LIMIT  200
+#define REGISTRY_TRIES   100
 #define EXTERNAL_LOWEST  1
 #define INTERNAL_LOWEST  11
 #define INTERNAL_HIGHEST 254
@@ -153,6 +154,22 @@ static int network_take(struct local *local, const char *network, char **holder)
     return symlink(local->directory, entry) < 0 ? -errno : 0;
 }
 
+/* Whoever goes as the last one takes the registry with it, perhaps after it was seen to be there. */
+static int take_in_registry(struct local *local, const char *network, char **holder)
+{
+    int rc = -ENOENT;
+
+    *holder = NULL;
+    for (int i = 0; rc == -ENOENT && i < REGISTRY_TRIES; i++) {
+        free(*holder);
+        *holder = NULL;
+        rc = ha_directory_make(local->registry, 0700);
+        if (rc == 0)
+            rc = network_take(local, network, holder);
+    }
+    return rc;
+}
+
 /* ---- addresses.json -------------------------------------------------------- */
 
 static json_t *addresses_read(struct local *local)
@@ -191,7 +208,7 @@ static int network_choose(struct local *local, struct hactl_call *call)
         else
             candidate(local->cluster, i, network);
         free(holder);
-        rc = network_take(local, network, &holder);
+        rc = take_in_registry(local, network, &holder);
         if (rc == -EEXIST && limit > 1)
             local->host->log(call, HACTL_LOG_DEBUG, "network %s.0/24 is passed over: %s", network,
                              holder ? holder : "it is taken");
@@ -235,9 +252,6 @@ int local_network_ensure(struct local *local, struct hactl_call *call)
     rc = ha_directory_make(local->directory, 0700);
     if (rc < 0)
         return local_error(local, call, rc, "state directory %s", local->directory);
-    rc = ha_directory_make(local->registry, 0700);
-    if (rc < 0)
-        return local_error(local, call, rc, "registry of networks %s", local->registry);
     return network_choose(local, call);
 }
 

@@ -873,6 +873,9 @@ static void test_destroy(void **state)
     assert_int_equal(ha_directory_make(below("instances/%s/run", "demo-3"), 0700), 0);
     assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
     assert_string_equal(world.call->instances[0].name, "demo-3");
+    assert_int_equal(world.call->instances[0].data, HACTL_YES); /* nothing was lost */
+    assert_int_equal(destroy("demo-3"), HACTL_OK);
+    assert_int_equal(ha_directory_make(below("instances/%s/run", "demo-3"), 0700), 0);
     make_instance("demo-3");
     assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
     assert_int_equal(world.call->instances[0].state, HACTL_INSTANCE_RUNNING);
@@ -967,12 +970,37 @@ static int unit(char **argv)
     }
 }
 
+/* The last of other clusters goes, again and again, and takes the registry with it. */
+static void test_registry_goes(void **state)
+{
+    char registry[96];
+    bool good = true;
+    pid_t other;
+
+    (void)state;
+    snprintf(registry, sizeof(registry), "%s/registry", top);
+    other = fork();
+    if (other == 0)
+        for (;;)
+            rmdir(registry);
+    for (int i = 0; i < 50 && good; i++)
+        good =
+            cloud()->address_ensure(world.self, next_call(), "demo", HACTL_ADDRESS_EXTERNAL, NULL, NULL) == HACTL_OK &&
+            cloud()->address_destroy(world.self, next_call(), "demo", HACTL_ADDRESS_EXTERNAL) == HACTL_OK &&
+            cloud()->forget(world.self, next_call()) == HACTL_OK;
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    if (!good)
+        fail_msg("%s", world.call->text);
+}
+
 int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         EACH(test_addresses),
         EACH(test_networks),
+        EACH(test_registry_goes),
         EACH(test_settings),
         EACH(test_deliver),
         EACH(test_pairs_are_replaced_in_one_instant),
