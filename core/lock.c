@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "core/store_internal.h"
 #include "lib/file.h"
 
-enum { POLL_MS = 50, LOOKERS_MS = 2000, TEXT_LIMIT = 4096 };
+enum { POLL_MS = 50, PATIENCE_MS = 2000, TEXT_LIMIT = 4096 };
 
 static void read_text(int fd, struct ha_lock_info *out)
 {
@@ -78,10 +79,20 @@ static bool is_looked_at(int fd)
     return flock(fd, LOCK_SH | LOCK_NB) == 0;
 }
 
+/* Its holder was killed as it started a program: the child has the lock too, until it is that program. */
+static bool is_orphaned(int fd)
+{
+    struct ha_lock_info info = {0};
+    char host[HA_NAME] = "";
+    read_text(fd, &info);
+    gethostname(host, sizeof host - 1);
+    return info.pid > 0 && strcmp(info.host, host) == 0 && kill(info.pid, 0) != 0 && errno == ESRCH;
+}
+
 int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, struct ha_error *error)
 {
     char path[PATH_MAX];
-    int64_t now_ms = ha_now_ms(), until = now_ms + timeout_ms, patience_ms = now_ms + LOOKERS_MS;
+    int64_t now_ms = ha_now_ms(), until = now_ms + timeout_ms, patience_ms = now_ms + PATIENCE_MS;
     if (store->lock_fd >= 0)
         return 0;
     if (ha_store_path(store, "lock", path, error))
@@ -109,7 +120,7 @@ int ha_store_lock(struct ha_store *store, const char *verb, int64_t timeout_ms, 
             return -1;
         }
         now_ms = ha_now_ms();
-        if (now_ms >= until && !(now_ms < patience_ms && is_looked_at(fd))) {
+        if (now_ms >= until && !(now_ms < patience_ms && (is_looked_at(fd) || is_orphaned(fd)))) {
             say_locked(fd, store, error);
             close(fd);
             return -1;
