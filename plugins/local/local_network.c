@@ -28,7 +28,7 @@
 #define SECOND_COUNT     187
 #define NETWORK_COUNT    (SECOND_COUNT * 256u)
 #define CANDIDATE_LIMIT  200
-#define REGISTRY_TRIES   100
+#define REGISTRY_TRIES   20
 #define EXTERNAL_LOWEST  1
 #define INTERNAL_LOWEST  11
 #define INTERNAL_HIGHEST 254
@@ -130,6 +130,19 @@ static int take_over(const struct local *local, const char *entry)
     return rc < 0 ? rc : strcmp(holder, local->directory) == 0 ? 0 : -EEXIST;
 }
 
+/* Whoever goes as the last one takes the registry with it, perhaps after it was seen to be there. */
+static int enter(const struct local *local, const char *entry)
+{
+    int rc = -ENOENT;
+
+    for (int i = 0; rc == -ENOENT && i < REGISTRY_TRIES; i++) {
+        rc = ha_directory_make(local->registry, 0700);
+        if (rc == 0 && symlink(local->directory, entry) < 0)
+            rc = -errno;
+    }
+    return rc;
+}
+
 /* 0: the network is ours. -EEXIST: `*holder` says whose it is. */
 static int network_take(struct local *local, const char *network, char **holder)
 {
@@ -151,23 +164,7 @@ static int network_take(struct local *local, const char *network, char **holder)
         return -EEXIST;
     if (rc == 0)
         return take_over(local, entry);
-    return symlink(local->directory, entry) < 0 ? -errno : 0;
-}
-
-/* Whoever goes as the last one takes the registry with it, perhaps after it was seen to be there. */
-static int take_in_registry(struct local *local, const char *network, char **holder)
-{
-    int rc = -ENOENT;
-
-    *holder = NULL;
-    for (int i = 0; rc == -ENOENT && i < REGISTRY_TRIES; i++) {
-        free(*holder);
-        *holder = NULL;
-        rc = ha_directory_make(local->registry, 0700);
-        if (rc == 0)
-            rc = network_take(local, network, holder);
-    }
-    return rc;
+    return enter(local, entry);
 }
 
 /* ---- addresses.json -------------------------------------------------------- */
@@ -208,7 +205,7 @@ static int network_choose(struct local *local, struct hactl_call *call)
         else
             candidate(local->cluster, i, network);
         free(holder);
-        rc = take_in_registry(local, network, &holder);
+        rc = network_take(local, network, &holder);
         if (rc == -EEXIST && limit > 1)
             local->host->log(call, HACTL_LOG_DEBUG, "network %s.0/24 is passed over: %s", network,
                              holder ? holder : "it is taken");
