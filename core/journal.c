@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/log.h"
 #include "core/store_internal.h"
 #include "lib/file.h"
 
@@ -287,10 +288,12 @@ int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t
         struct ha_operation *grown = realloc(*out, (*count + 1) * sizeof **out);
         if (!grown)
             break;
-        struct ha_error ignored = {0};
+        struct ha_error why = {0};
         *out = grown;
-        if (ha_operation_read(store, id, &grown[*count], &ignored) == 0)
+        if (ha_operation_read(store, id, &grown[*count], &why) == 0)
             ++*count;
+        else if (why.status != HA_EXIT_USAGE) /* nothing is in it */
+            ha_log(HACTL_LOG_WARNING, "operation %s is not listed: %s", id, why.what);
     }
     closedir(directory);
     if (*count)

@@ -20,8 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STAGED LOCAL_STAGED
-
 struct delivery {
     struct local *local;
     struct hactl_call *call;
@@ -246,7 +244,7 @@ static int find_place(const struct delivery *delivery, const struct hactl_file *
 
     if (rc < 0)
         return rc;
-    snprintf(out->staged, sizeof(out->staged), "%s" STAGED, out->path);
+    snprintf(out->staged, sizeof(out->staged), "%s" LOCAL_STAGED, out->path);
     memcpy(out->parent, out->path, sizeof(out->parent));
     *strrchr(out->parent, '/') = '\0';
     return 0;

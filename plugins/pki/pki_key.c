@@ -328,12 +328,13 @@ EVP_PKEY *pki_key_read(const struct pki_crypto *crypto, const char *pem, size_t 
     return key;
 }
 
-int pki_bio_take(BIO *bio, char **text, size_t *size)
+static int take(BIO *bio, bool secret, char **text, size_t *size)
 {
     char *data;
     long length = BIO_get_mem_data(bio, &data);
+    size_t room = length > 0 ? (size_t)length + 1 : 0;
 
-    *text = length > 0 ? malloc((size_t)length + 1) : NULL;
+    *text = room == 0 ? NULL : secret ? pki_secret_new(room) : malloc(room);
     if (*text == NULL)
         return -1;
     memcpy(*text, data, (size_t)length);
@@ -342,18 +343,9 @@ int pki_bio_take(BIO *bio, char **text, size_t *size)
     return 0;
 }
 
-static int secret_take(BIO *bio, char **text, size_t *size)
+int pki_bio_take(BIO *bio, char **text, size_t *size)
 {
-    char *data;
-    long length = BIO_get_mem_data(bio, &data);
-
-    *text = length > 0 ? pki_secret_new((size_t)length + 1) : NULL;
-    if (*text == NULL)
-        return -1;
-    memcpy(*text, data, (size_t)length);
-    (*text)[length] = '\0';
-    *size = (size_t)length;
-    return 0;
+    return take(bio, false, text, size);
 }
 
 /* 600,000 rounds of PBKDF2, as OWASP asks for; scrypt would be no better known
@@ -417,7 +409,7 @@ static int key_write(const struct pki_crypto *crypto, EVP_PKEY *key, const struc
     }
     bio = BIO_new(BIO_s_secmem());
     if (bio != NULL && (passphrase != NULL ? write_sealed(crypto, bio, key, passphrase) : write_plain(bio, key)) > 0)
-        result = secret_take(bio, pem, size);
+        result = take(bio, true, pem, size);
     BIO_free(bio);
     return result;
 }

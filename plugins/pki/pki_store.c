@@ -268,11 +268,12 @@ static bool is_loose_above(const struct stat *status)
             ((status->st_mode & 0020) != 0 && status->st_gid != 0 && status->st_gid != getegid()));
 }
 
-/* Up to the top: whoever may rename a directory on the way could put another in its place. */
+/* Up to the top: whoever may rename a directory on the way could put another in its place. What is too deep to be
+ * looked at is not taken for safe. */
 static bool is_loose_on_the_way(int root, const struct stat *status, unsigned *above)
 {
     struct stat below = *status, up;
-    char way[3 * 128 + 1] = "";
+    char way[PATH_MAX] = "";
 
     for (size_t length = 0; length + 3 < sizeof way; length += 3, below = up) {
         memcpy(way + length, "../", 4);
@@ -282,7 +283,7 @@ static bool is_loose_on_the_way(int root, const struct stat *status, unsigned *a
         if (is_loose_above(&up))
             return true;
     }
-    return false;
+    return true;
 }
 
 static int open_root(const struct pki *pki, struct hactl_call *call, bool write, struct pki_store *store)
