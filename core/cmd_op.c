@@ -17,12 +17,13 @@ static const char *operation_state(const struct ha_operation *operation, const c
 
 static json_t *json_operation(const struct ha_operation *operation, const char *unfinished)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:i}", "id", operation->id, "request",
+    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:i, s:i}", "id", operation->id, "request",
                      operation->request, "state", operation_state(operation, unfinished), "generation",
                      (json_int_t)operation->generation, "begun", ha_json_time(operation->begun_s), "ended",
                      ha_json_time(operation->ended_s), "status",
                      operation->ended_s == 0 ? json_null() : json_integer(operation->status), "text",
-                     ha_json_text_or_null(operation->text), "steps_done", operation->steps_done);
+                     ha_json_text_or_null(operation->text), "steps_done", operation->steps_done, "damaged_lines",
+                     operation->damaged_lines);
 }
 
 static void operation_row(const struct ha_operation *operation, const char *unfinished, struct ha_table *table)
@@ -72,6 +73,8 @@ int ha_cmd_op_list(struct ha_cli *cli, struct ha_error *error)
     if (open_store(cli, &session, error) != 0 || ha_operations_list(session->store, &operations, &count, error) != 0)
         goto out;
     status = HA_EXIT_DONE;
+    for (size_t i = 0; i < count; i++)
+        ha_journal_warn(operations[i].id, operations[i].damaged_lines);
     if (cli->options.json) {
         status = list_json(session, operations, count, error);
     } else if (count == 0) {

@@ -70,20 +70,34 @@ void ha_task_end(struct ha_execution *x, struct ha_task *task, enum ha_phase pha
     x->stopping |= phase == HA_FAILED;
 }
 
-void ha_task_fail(struct ha_execution *x, struct ha_task *task, int code, const char *text)
+/* What is kept of it for the result and for whoever waits. */
+static void note_failure(struct ha_task *task, int code, const char *text)
 {
-    char what[HA_NAME * 4];
     task->code = code;
     if (text != task->failure)
         snprintf(task->failure, sizeof task->failure, "%s", text && text[0] ? text : ha_code_name(code));
-    ha_step_text(task->step, what, sizeof what);
+}
+
+void ha_task_surprise(struct ha_execution *x, struct ha_task *task, int code, const char *text)
+{
+    note_failure(task, code, text);
+    x->surprised = true;
+    ha_task_end(x, task, HA_FAILED);
+}
+
+void ha_task_fail(struct ha_execution *x, struct ha_task *task, int code, const char *text)
+{
+    char what[HA_NAME * 4];
+    /* What a plugin says is missing was there when it was planned. */
     if (code == HACTL_E_NOT_FOUND) {
-        x->surprised = true;
-    } else {
-        if (x->error->status == HA_EXIT_DONE)
-            x->run->failed_step = (int)(task - x->tasks);
-        ha_fail(x->error, ha_exit_of_code(code), "%s: %s", what, task->failure);
+        ha_task_surprise(x, task, code, text);
+        return;
     }
+    note_failure(task, code, text);
+    ha_step_text(task->step, what, sizeof what);
+    if (x->error->status == HA_EXIT_DONE)
+        x->run->failed_step = (int)(task - x->tasks);
+    ha_fail(x->error, ha_exit_of_code(code), "%s: %s", what, task->failure);
     ha_task_end(x, task, HA_FAILED);
 }
 

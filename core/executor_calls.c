@@ -123,7 +123,7 @@ static void went_well(struct ha_execution *x, struct ha_task *task, struct hactl
             ha_delivery_next(x->session, &task->delivery, call, call_ms(x, task), &task->delivering);
         if (next && task->delivering && would_change_more(x, task)) {
             ha_call_free(next);
-            ha_task_fail(x, task, HACTL_E_NOT_FOUND, "more of it has changed than what is read again");
+            ha_task_surprise(x, task, HACTL_E_CONFLICT, "more of it has changed than what is read again");
         } else if (next)
             submit(x, task, next, task->intent);
         else

@@ -63,6 +63,8 @@ void ha_task_pause(const struct ha_execution *x, struct ha_task *task, enum ha_p
 void ha_task_wait(struct ha_execution *x, struct ha_task *task, enum ha_phase phase, int64_t at_least_ms);
 void ha_task_end(struct ha_execution *x, struct ha_task *task, enum ha_phase phase);
 void ha_task_fail(struct ha_execution *x, struct ha_task *task, int code, const char *text);
+/* The world is not what it was planned for: the step ends, and it is planned anew. */
+void ha_task_surprise(struct ha_execution *x, struct ha_task *task, int code, const char *text);
 void ha_task_expire(struct ha_execution *x, struct ha_task *task);
 /* Looks for what the step leads to; `before`: whether its operation has to be
  * called at all, and may be. */

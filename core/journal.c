@@ -177,7 +177,9 @@ unsigned ha_journal_syncs(const struct ha_journal *journal)
     return journal ? journal->syncs : 0;
 }
 
-int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error)
+/* `damaged`: how many whole lines are no records, and are left out. */
+static int read_records(struct ha_store *store, const char *operation, json_t **out, int *damaged,
+                        struct ha_error *error)
 {
     char path[PATH_MAX], *content = NULL;
     size_t size = 0;
@@ -190,15 +192,33 @@ int ha_journal_read(struct ha_store *store, const char *operation, json_t **out,
         return ha_fail_errno(error, HA_EXIT_FAILED, -rc, "%s", path);
     json_t *records = json_array();
     size_t whole = whole_lines(content, size);
+    *damaged = 0;
     for (char *line = content, *end; line < content + whole; line = end + 1) {
         end = memchr(line, '\n', (size_t)(content + whole - line));
         json_t *record = json_loadb(line, (size_t)(end - line), 0, NULL);
         if (record)
             json_array_append_new(records, record);
+        else
+            ++*damaged;
     }
     free(content);
     *out = records;
     return 0;
+}
+
+void ha_journal_warn(const char *operation, int damaged)
+{
+    if (damaged > 0)
+        ha_log(HACTL_LOG_WARNING, "operation %s: %d line%s of its journal %s damaged and left out", operation, damaged,
+               damaged == 1 ? "" : "s", damaged == 1 ? "is" : "are");
+}
+
+int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error)
+{
+    int damaged = 0;
+    int rc = read_records(store, operation, out, &damaged, error);
+    ha_journal_warn(operation, damaged);
+    return rc;
 }
 
 static void take_begin(const json_t *record, struct ha_operation *out)
@@ -231,7 +251,7 @@ int ha_operation_read(struct ha_store *store, const char *id, struct ha_operatio
     size_t index;
     int results = 0; /* since the last count of a run that came to an end */
     memset(out, 0, sizeof *out);
-    if (ha_journal_read(store, id, &records, error))
+    if (read_records(store, id, &records, &out->damaged_lines, error))
         return -1;
     /* Left by one that was killed, or found no room, before it had begun. */
     if (json_array_size(records) == 0) {

@@ -32,7 +32,8 @@ void ha_journal_close(struct ha_journal *journal);
 /* Of an operation that was not begun after all: its file is removed. */
 void ha_journal_discard(struct ha_journal *journal);
 
-/* Every whole record of an operation, as an array; caller decrefs. */
+/* Every whole record of an operation, as an array; caller decrefs. Lines that are no
+ * records are left out with a warning: what the world is like is looked at anyway. */
 int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error);
 
 struct ha_operation {
@@ -42,6 +43,7 @@ struct ha_operation {
     int status;              /* of the last end record */
     char text[512];
     int steps_done;
+    int damaged_lines; /* that are left out */
 };
 
 /* The name of a file: letters, digits, dots, underscores, hyphens, no dot first. */
@@ -49,7 +51,9 @@ bool ha_operation_name_is_fit(const char *name);
 
 /* Newest first; caller frees. */
 int ha_operations_list(struct ha_store *store, struct ha_operation **out, size_t *count, struct ha_error *error);
-/* A file without a whole record is no operation. */
+/* Says that lines were left out, if there are any. */
+void ha_journal_warn(const char *operation, int damaged);
+/* A file without a whole record is no operation. Does not warn. */
 int ha_operation_read(struct ha_store *store, const char *id, struct ha_operation *out, struct ha_error *error);
 
 #endif
