@@ -120,8 +120,11 @@ static int fail_blocked(struct change *c)
     if (!ha_rotation_done(&c->session->observed.model) &&
         ha_rotation_gated(&c->session->observed.model, why, sizeof why))
         status = HA_EXIT_REFUSED;
-    return ha_fail(c->error, status, "cannot go on: %s",
-                   all[0] ? all : "the wanted state is not reached and nothing safe is left to do");
+    ha_fail(c->error, status, "cannot go on: %s",
+            all[0] ? all : "the wanted state is not reached and nothing safe is left to do");
+    if (ha_group_alarmed(&c->session->observed.model))
+        ha_advise(c->error, "clear the alarm first: man hactl-etcd, ALARMS, has the commands");
+    return -1;
 }
 
 /* ---- when what is left is not this operation's to do */
@@ -404,16 +407,6 @@ static bool is_down_already(const struct change *c)
     return c->request.kind == HA_REQUEST_DOWN && c->plan->count == 0 && c->previous.generation == 0;
 }
 
-/* Without a quorum nothing is begun that a quorum must decide; `up` may still
- * start what has stopped. */
-static bool must_be_refused(const struct change *c)
-{
-    bool starts = c->request.kind == HA_REQUEST_UP || c->request.kind == HA_REQUEST_STAGE;
-    if (c->request.kind == HA_REQUEST_DOWN || c->plan->converged)
-        return false;
-    return c->plan->count == 0 || (!starts && ha_quorum_missing(&c->plan->end));
-}
-
 /* The store could not be written, so nothing was begun; unless it names the operation all the same. */
 static void take_back_begin(const struct change *c)
 {
@@ -473,7 +466,7 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
     if (is_premature(c))
         return refuse_premature(c);
     bool was_broken = !c->plan->converged && is_over_for_abort(c);
-    if (!was_broken && must_be_refused(c))
+    if (!was_broken && ha_request_is_refused(c->request.kind, c->plan))
         return refuse(c);
     if (is_down_already(c)) {
         c->report->nothing_to_do = true;

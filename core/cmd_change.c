@@ -12,6 +12,7 @@
 #include "core/describe.h"
 #include "core/plan_print.h"
 #include "core/progress.h"
+#include "core/request.h"
 
 /* A word as a shell takes it. */
 static void print_word(FILE *stream, const char *word)
@@ -93,10 +94,10 @@ static void warn_of_plugins(struct ha_session *session, struct planned *planned)
         snprintf(planned->warnings[planned->warning_count++], 256, "this would be refused: %.220s", why.what);
 }
 
-static int plan_status(const struct ha_cli *cli, const struct ha_plan *plan)
+static int plan_status(const struct ha_cli *cli, const struct ha_request *request, const struct ha_plan *plan)
 {
-    if (plan->blocked_count > 0 && plan->count == 0)
-        return ha_quorum_missing(&plan->end) ? HA_EXIT_REFUSED : HA_EXIT_DECISION;
+    if (plan->blocked_count > 0 && ha_request_is_refused(request->kind, plan))
+        return ha_changes_barred(&plan->end) ? HA_EXIT_REFUSED : HA_EXIT_DECISION;
     return cli->options.detailed_exitcode && plan->count > 0 ? HA_EXIT_CHANGES : HA_EXIT_DONE;
 }
 
@@ -115,7 +116,7 @@ int ha_change_plan(struct ha_cli *cli, const char *verb, const struct ha_request
         goto out;
     warn_of_plugins(session, planned);
     warnings = (const char(*)[256])planned->warnings;
-    status = plan_status(cli, &planned->plan);
+    status = plan_status(cli, request, &planned->plan);
     if (!cli->options.json) {
         ha_plan_print_table(session, verb, &planned->plan, warnings, planned->warning_count, stdout);
     } else {

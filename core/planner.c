@@ -241,7 +241,7 @@ bool ha_step_still_planned(const struct ha_model *now, const struct ha_step *ste
  * an open firewall, where the lack of them may be why nobody answers. */
 bool ha_step_suits(const struct ha_model *model, enum ha_step_kind kind)
 {
-    return model->destroy || !ha_quorum_missing(model) || kind == HA_STEP_INSTANCE_START ||
+    return model->destroy || !ha_changes_barred(model) || kind == HA_STEP_INSTANCE_START ||
            kind == HA_STEP_GROUP_AWAIT || kind == HA_STEP_MEMBER_START || kind == HA_STEP_CERTIFICATE_ISSUE ||
            kind == HA_STEP_CERTIFICATE_DELIVER || kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM ||
            kind == HA_STEP_TEMPORARY_ADDRESS_ATTACH || kind == HA_STEP_FIREWALL_ENSURE ||

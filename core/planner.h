@@ -114,7 +114,11 @@ bool ha_replica_former(const struct ha_model *model, int replica);
 bool ha_replica_lost(const struct ha_model *model, int replica);
 /* A group that was formed cannot decide, or could not be asked. */
 bool ha_quorum_missing(const struct ha_model *model);
-/* Without a quorum nothing is done but what may bring it back. */
+/* One has run out of space, or its data differ: nothing can be promised of a change until that is mended. */
+bool ha_group_alarmed(const struct ha_model *model);
+/* Either of the two. */
+bool ha_changes_barred(const struct ha_model *model);
+/* Then nothing is done but what may bring members back. */
 bool ha_step_suits(const struct ha_model *model, enum ha_step_kind kind);
 /* Enough voters run, or `stale` too: run on certificates that are to be renewed. */
 bool ha_quorum_may_return(const struct ha_model *model, int group, bool stale);

@@ -51,6 +51,19 @@ bool ha_quorum_missing(const struct ha_model *model)
     return false;
 }
 
+bool ha_group_alarmed(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if (ha_model_is_formed(&model->groups[g]) && model->groups[g].alarm[0])
+            return true;
+    return false;
+}
+
+bool ha_changes_barred(const struct ha_model *model)
+{
+    return ha_quorum_missing(model) || ha_group_alarmed(model);
+}
+
 bool ha_replica_lost(const struct ha_model *model, int replica)
 {
     const struct ha_replica *r = &model->replicas[replica];
@@ -167,7 +180,7 @@ static bool lacks_certificates(const struct ha_model *model, int i)
     return ha_replica_needed(model, i) && r->address == HACTL_YES &&
            (!model->replica_keys || r->instance == HACTL_INSTANCE_RUNNING) &&
            (r->certificates == HA_CERTIFICATES_NONE || r->certificates == HA_CERTIFICATES_STALE) &&
-           (!ha_quorum_missing(model) || may_come_back(model, i));
+           (!ha_changes_barred(model) || may_come_back(model, i));
 }
 
 bool ha_rule_certificate_issue(RULE_ARGUMENTS)

@@ -136,14 +136,18 @@ static bool address_left(const struct ha_model *model, int i, char *why, size_t 
                : false;
 }
 
-static bool group_troubled(const struct ha_model *model, int i, char *why, size_t size)
+static bool group_unformed(const struct ha_model *model, int i, char *why, size_t size)
 {
     const struct ha_group *group = &model->groups[i];
-    if (model->destroy)
+    return !model->destroy && !ha_model_is_formed(group) ? SAY("%s is not formed", group->name) : false;
+}
+
+static bool group_alarmed(const struct ha_model *model, int i, char *why, size_t size)
+{
+    const struct ha_group *group = &model->groups[i];
+    if (model->destroy || !group->alarm[0])
         return false;
-    if (group->alarm[0])
-        return SAY("%s has an alarm: %s; every change is refused until it is cleared", group->name, group->alarm);
-    return ha_model_is_formed(group) ? false : SAY("%s is not formed", group->name);
+    return SAY("%s has an alarm: %s; every change is refused until it is cleared", group->name, group->alarm);
 }
 
 static bool quorum_lost(const struct ha_model *model, int i, char *why, size_t size)
@@ -247,6 +251,7 @@ static bool address_wrong(const struct ha_model *model, int i, char *why, size_t
 /* What comes first is said first: causes before consequences. */
 static const struct check checks[] = {
     {HA_STEP_GROUP_AWAIT, quorum_lost, false},
+    {HA_STEP_GROUP_AWAIT, group_alarmed, false},
     {HA_STEP_ADDRESS_RESERVE, address_wrong, false},
     {HA_STEP_FIREWALL_ENSURE, firewall_wrong, false},
     {HA_STEP_AUTHORITY_CREATE, authority_wrong, false},
@@ -254,7 +259,7 @@ static const struct check checks[] = {
     {HA_STEP_CERTIFICATE_ISSUE, operator_certificates_missing, false},
     {HA_STEP_CERTIFICATE_ISSUE, certificates_missing, true},
     {HA_STEP_INSTANCE_CREATE, replica_down, true},
-    {HA_STEP_GROUP_AWAIT, group_troubled, false},
+    {HA_STEP_GROUP_AWAIT, group_unformed, false},
     {HA_STEP_MEMBER_ADD, member_troubled, false},
     {HA_STEP_MEMBER_START, member_unit_wrong, true},
     {HA_STEP_COMPONENTS_START, component_wrong, true},
@@ -277,8 +282,8 @@ static void each_unmet(const struct ha_model *model, const struct ha_plan_scope 
     for (size_t c = 0; c < sizeof checks / sizeof *checks; c++) {
         if (!scope->enabled[checks[c].kind])
             continue;
-        bool of_group =
-            checks[c].unmet == quorum_lost || checks[c].unmet == group_troubled || checks[c].unmet == member_troubled;
+        bool of_group = checks[c].unmet == quorum_lost || checks[c].unmet == group_alarmed ||
+                        checks[c].unmet == group_unformed || checks[c].unmet == member_troubled;
         int times = checks[c].per_replica ? model->replica_count : of_group ? model->group_count : 1;
         for (int i = 0; i < times; i++)
             if (checks[c].unmet(model, i, why, sizeof why) && !hear(context, why))

@@ -96,7 +96,7 @@ static bool wants_member_start(const struct ha_model *model, const struct ha_pla
     if (!can_run(model, i) || !ha_replica_needed(model, i) ||
         (delivery != HA_DELIVERY_NONE && delivery != HA_DELIVERY_STALE))
         return false;
-    if (delivery == HA_DELIVERY_NONE && ha_quorum_missing(model))
+    if (delivery == HA_DELIVERY_NONE && ha_changes_barred(model))
         return false;
     if (!ha_model_is_formed(group))
         return r->founding && founders_are_known(model);

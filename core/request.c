@@ -632,3 +632,11 @@ void ha_request_renews(struct ha_session *session, bool renews, const char *name
     session->private->rekey = renews && rekey;
     snprintf(session->private->renews, sizeof session->private->renews, "%s", renews && names ? names : "");
 }
+
+bool ha_request_is_refused(enum ha_request_kind kind, const struct ha_plan *plan)
+{
+    bool starts = kind == HA_REQUEST_UP || kind == HA_REQUEST_STAGE;
+    if (kind == HA_REQUEST_DOWN || plan->converged)
+        return false;
+    return plan->count == 0 || (!starts && ha_changes_barred(&plan->end));
+}

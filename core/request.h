@@ -15,11 +15,15 @@ enum ha_request_kind ha_request_kind_of(const char *text);
 /* The steps of the request's pipeline, or of one stage of it. */
 int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
                      struct ha_plan_scope *out, struct ha_error *error);
-/* Of `pki renew`: for the inventory that the issuer is given. */
 /* After a look: every name that was given is that of a replica or a purpose. */
 int ha_request_check_renews(const struct ha_session *session, struct ha_error *error);
+/* Of `pki renew`: for the inventory that the issuer is given. */
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
 /* About even counts, zones, and what hactl has no room for; `warnings` holds HA_WARNINGS lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
+
+/* Without a quorum, or with an alarm, nothing is begun that a quorum must decide; `up` may still start what has
+ * stopped. */
+bool ha_request_is_refused(enum ha_request_kind kind, const struct ha_plan *plan);
 
 #endif

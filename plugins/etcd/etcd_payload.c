@@ -372,7 +372,8 @@ out:
 
 /* ---- probe --------------------------------------------------------------- */
 
-/* A connection of its own each time: what a new client would meet. */
+/* A connection of its own each time: what a new client would meet. One that has no room left still answers what is
+ * read; that is an alarm of its group, and no lack of an answer. */
 static int etcd_probe(void *instance, struct hactl_call *call, const struct hactl_probe_want *want)
 {
     struct etcd *self = instance;
@@ -386,7 +387,7 @@ static int etcd_probe(void *instance, struct hactl_call *call, const struct hact
     if (!exchange.endpoint)
         return HACTL_E_INVALID;
     exchange.request.method = "GET";
-    exchange.request.path = "/health";
+    exchange.request.path = "/health?exclude=NOSPACE";
     exchange.request.timeout_ms = self->request_timeout_ms;
     exchange.request.response_limit = 4096;
     exchange.request.fresh = true;

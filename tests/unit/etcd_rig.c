@@ -322,7 +322,7 @@ void rig_settle(struct rig *rig, size_t count)
     }
 }
 
-void rig_write(struct rig *rig, int index, int count)
+void rig_post(struct rig *rig, int index, const char *path, const char *body, int count)
 {
     struct ha_http_client *client = ha_http_client_new();
     struct ha_http_identity identity = {.host = rig->addresses[index],
@@ -334,11 +334,8 @@ void rig_write(struct rig *rig, int index, int count)
     struct hactl_call *call = fake_call_new(300000);
 
     for (int i = 0; i < count; i++) {
-        exchange.request = (struct ha_http_request){.method = "POST",
-                                                    .path = "/v3/kv/put",
-                                                    .body = "{\"key\":\"Zm9v\",\"value\":\"YmFy\"}",
-                                                    .timeout_ms = 5000};
-        exchange.request.body_size = strlen(exchange.request.body);
+        exchange.request = (struct ha_http_request){
+            .method = "POST", .path = path, .body = body, .body_size = strlen(body), .timeout_ms = 5000};
         ha_http_run(client, &fake_host, call, &exchange, 1);
         assert_int_equal(exchange.response.code, HACTL_OK);
         assert_int_equal(exchange.response.status, 200);
@@ -346,4 +343,9 @@ void rig_write(struct rig *rig, int index, int count)
     ha_http_response_clear(&exchange.response);
     fake_call_free(call);
     ha_http_client_free(client);
+}
+
+void rig_write(struct rig *rig, int index, int count)
+{
+    rig_post(rig, index, "/v3/kv/put", "{\"key\":\"Zm9v\",\"value\":\"YmFy\"}", count);
 }

@@ -53,6 +53,8 @@ struct hactl_call *rig_list(struct rig *rig);
 const struct hactl_member *rig_member(const struct hactl_call *call, const char *name);
 /* Until all of `count` members are healthy voters; fails the test after 15 s. */
 void rig_settle(struct rig *rig, size_t count);
+/* Asks member `index` so many times; fails the test unless each is answered with 200. */
+void rig_post(struct rig *rig, int index, const char *path, const char *body, int count);
 /* Writes `count` keys through member `index`. */
 void rig_write(struct rig *rig, int index, int count);
 int64_t rig_now_ms(void);

@@ -222,6 +222,35 @@ static int do_probe(struct rig *rig, int index)
     return end(call, hactl_plugin.payload->probe(rig->self, call, &want));
 }
 
+/* No room left: it is named, with whose it is; what is read is still answered. */
+static void test_alarm(void **state)
+{
+    struct rig *rig = rig_new(2, NULL);
+    struct hactl_call *call;
+    char body[128], id[32];
+
+    (void)state;
+    rig_found(rig, 3);
+    id_of(rig, 1, id);
+    snprintf(body, sizeof(body), "{\"action\":\"ACTIVATE\",\"memberID\":\"%llu\",\"alarm\":\"NOSPACE\"}",
+             strtoull(id, NULL, 16));
+    rig_post(rig, 0, "/v3/maintenance/alarm", body, 1);
+    call = rig_list(rig);
+    assert_string_equal(call->groups[0].alarm, "NOSPACE at demo-2");
+    assert_int_equal(call->groups[0].quorum, HACTL_YES);
+    for (size_t i = 0; i < call->member_count; i++)
+        assert_int_equal(call->members[i].healthy, HACTL_YES);
+    fake_call_free(call);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(do_probe(rig, i), HACTL_OK);
+
+    snprintf(body, sizeof(body), "{\"action\":\"DEACTIVATE\",\"memberID\":\"%llu\",\"alarm\":\"NOSPACE\"}",
+             strtoull(id, NULL, 16));
+    rig_post(rig, 0, "/v3/maintenance/alarm", body, 1);
+    check_members(rig);
+    rig_free(rig);
+}
+
 static void test_static_three(void **state)
 {
     struct rig *rig = rig_new(2, NULL);
@@ -513,17 +542,12 @@ static void test_lagging_learner(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gate),
-        cmocka_unit_test(test_static_three),
-        cmocka_unit_test(test_grow_and_shrink),
-        cmocka_unit_test(test_never_started),
-        cmocka_unit_test(test_stopped_member),
-        cmocka_unit_test(test_no_quorum),
-        cmocka_unit_test(test_remove_leader),
-        cmocka_unit_test(test_two_clusters),
-        cmocka_unit_test(test_no_certificate),
-        cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_lagging_learner),
+        cmocka_unit_test(test_gate),          cmocka_unit_test(test_static_three),
+        cmocka_unit_test(test_alarm),         cmocka_unit_test(test_grow_and_shrink),
+        cmocka_unit_test(test_never_started), cmocka_unit_test(test_stopped_member),
+        cmocka_unit_test(test_no_quorum),     cmocka_unit_test(test_remove_leader),
+        cmocka_unit_test(test_two_clusters),  cmocka_unit_test(test_no_certificate),
+        cmocka_unit_test(test_identity),      cmocka_unit_test(test_lagging_learner),
     };
 
     if (getenv("HACTL_TEST_ONLY"))
