@@ -14,11 +14,12 @@ static bool restarts_small_group(const struct ha_model *before, const struct ha_
     return step->kind == HA_STEP_MEMBER_START && ha_group_budget(&before->groups[step->group]).voters < 3;
 }
 
-static bool lacks_quorum(const struct ha_model *model)
+/* It has lost its quorum, or cannot be trusted to keep what it decides. */
+static bool cannot_decide(const struct ha_model *model)
 {
     for (int g = 0; g < model->group_count; g++)
         if ((model->groups[g].formed_before || model->groups[g].formed == HACTL_YES) &&
-            model->groups[g].quorum != HACTL_YES)
+            (model->groups[g].quorum != HACTL_YES || model->groups[g].alarm[0]))
             return true;
     return false;
 }
@@ -38,7 +39,7 @@ static const char *without_quorum(const struct ha_model *before, const struct ha
                                   const struct ha_model *after)
 {
     (void)after;
-    if (before->destroy || !lacks_quorum(before))
+    if (before->destroy || !cannot_decide(before))
         return NULL;
     switch (step->kind) {
     case HA_STEP_INSTANCE_START:

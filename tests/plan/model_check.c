@@ -515,7 +515,8 @@ static void wild(unsigned long count)
                                       .rotation_of_key = !chance(4),
                                       .rotation_unproved = !chance(6),
                                       .rotation_restarts = chance(2),
-                                      .files = chance(3) ? RESTARTS : (enum files)chance(5)};
+                                      .files = chance(3) ? RESTARTS : (enum files)chance(5),
+                                      .alarm = !chance(12)};
         shuffle_stages();
         try_cluster(chosen, replicas, around, 1);
     }

@@ -236,6 +236,8 @@ static bool put_group(struct ha_model *model, int g, const struct situation *con
     if (around->foreign && group->member_count < HA_MEMBERS)
         put_member(group, -1, around->foreign != 4, strangers[around->foreign]);
     group->quorum = quorum_of(group, around->quorum_unknown);
+    if (around->alarm && g == 0)
+        snprintf(group->alarm, sizeof group->alarm, "NOSPACE at r1");
     choose_leader(model, group);
     return voters > 0 && learners <= 1;
 }

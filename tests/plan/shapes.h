@@ -41,6 +41,7 @@ struct surroundings {
     int holder_replica;
     enum hactl_tristate balancer, proved;
     bool quorum_unknown; /* where the members' health leaves it open */
+    bool alarm;          /* the first group has one */
     int second_group;    /* 0: one group; 1: a second one, the same; 2: a second one, not yet formed */
     bool no_balancer;    /* none is configured */
     int zones;           /* 0: one each; else that many for all */
