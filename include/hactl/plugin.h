@@ -270,12 +270,12 @@ struct hactl_group {
 struct hactl_member {
     uint32_t struct_size;
     const char *id;      /* as the system's own tools print it (etcd: hex); the key in later operations */
-    const char *name;    /* optional; NULL before the member has started once */
+    const char *name;    /* optional; NULL before one that was added has started once */
     const char *address; /* host part of its peer URL */
     const char *peer_url;
     int voter; /* 0: learner */
     int leader;
-    enum hactl_tristate started;
+    enum hactl_tristate started;   /* it has served once; of one that never did nothing can be lost */
     enum hactl_tristate healthy;   /* it answered for itself and follows the leader */
     enum hactl_tristate caught_up; /* its own applied index has reached the leader's */
     int64_t lag_entries;           /* leader's index less its applied index; -1 unknown */

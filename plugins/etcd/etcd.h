@@ -62,7 +62,8 @@ struct etcd_answer {
 /* One member of the list that was chosen; strings are borrowed from it. */
 struct etcd_peer {
     uint64_t id;
-    const char *name; /* NULL: never started */
+    const char *name; /* NULL: added, and never started */
+    bool published;   /* once it served clients it has said where: one that never did has never started */
     const char *peer_url;
     char address[256];
     bool learner;

@@ -139,7 +139,7 @@ int etcd_emit_peer(struct etcd *self, struct hactl_call *call, const struct etcd
     member.peer_url = peer->peer_url;
     member.voter = !peer->learner;
     member.leader = peer->id == view->leader;
-    member.started = peer->name ? HACTL_YES : HACTL_NO;
+    member.started = peer->published ? HACTL_YES : HACTL_NO;
     member.healthy = healthy(view, peer);
     member.caught_up = caught_up(self, view, peer);
     member.lag_entries = etcd_peer_lag(view, peer);

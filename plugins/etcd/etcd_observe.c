@@ -281,6 +281,7 @@ static int fill_peers(struct etcd *self, struct hactl_call *call, struct etcd_vi
         if (peer->id == 0)
             continue;
         peer->name = ha_json_string(entry, "name");
+        peer->published = json_array_size(json_object_get(entry, "clientURLs")) > 0;
         peer->peer_url = url ? url : "";
         etcd_url_host(peer->peer_url, peer->address, sizeof(peer->address));
         peer->learner = ha_json_bool(entry, "isLearner");

@@ -7,8 +7,9 @@
  * its data directory is empty, and come in three forms:
  *
  *   founding    initial-cluster from the founding replicas, state new
- *   joining     initial-cluster from the members, state existing; the entry
- *               with this replica's peer URL has no name yet
+ *   joining     initial-cluster from the members, state existing; this one
+ *               was added and has never started, or was to found the group,
+ *               which was formed without it
  *   afterwards  initial-cluster of this replica alone, state existing: the
  *               same however the group changes. With data, etcd ignores it;
  *               without, etcd finds no other member and refuses to start,
@@ -252,7 +253,7 @@ static int initial_cluster(const struct etcd *self, struct hactl_call *call, con
     if (!own && want->member_count > 0)
         return self->host->fail(call, HACTL_E_NOT_FOUND, "%s is no member of etcd group %s; it must be added first",
                                 own_url, self->group);
-    if (own && (!own->name || own->name[0] == '\0'))
+    if (own && own->started == HACTL_NO)
         return joining_cluster(self, call, want, own_url, list);
     return add_entry(list, want->replica->name, own_url) ? HACTL_OK
                                                          : self->host->fail(call, HACTL_E_INTERNAL, "no memory");

@@ -243,9 +243,9 @@ void rig_start(struct rig *rig, int index, const struct hactl_payload_want *want
     fake_call_free(call);
 }
 
-void rig_found(struct rig *rig, int count)
+void rig_found_some(struct rig *rig, int count, int started)
 {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < started; i++) {
         struct hactl_payload_want want = {.struct_size = sizeof(want),
                                           .cluster = &rig->cluster,
                                           .replica = &rig->replicas[i],
@@ -256,6 +256,11 @@ void rig_found(struct rig *rig, int count)
         rig_start(rig, i, &want);
     }
     rig->want.endpoint_count = (size_t)count;
+}
+
+void rig_found(struct rig *rig, int count)
+{
+    rig_found_some(rig, count, count);
     rig_settle(rig, (size_t)count);
 }
 

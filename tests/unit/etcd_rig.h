@@ -41,6 +41,8 @@ void rig_free(struct rig *rig); /* ends the members and removes their data */
 
 /* Of the first `count`, founding together. */
 void rig_found(struct rig *rig, int count);
+/* The first `started` of them alone are started; does not wait. */
+void rig_found_some(struct rig *rig, int count, int started);
 /* Member `index` joins what `list` shows now. */
 void rig_join(struct rig *rig, int index);
 void rig_start(struct rig *rig, int index, const struct hactl_payload_want *want);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -319,6 +320,41 @@ static void test_never_started(void **state)
     rig_free(rig);
 }
 
+/* hactl was killed before the third founder was started, and two are a quorum. */
+static void test_late_founder(void **state)
+{
+    struct rig *rig = rig_new(3, NULL);
+    struct hactl_call *call;
+    bool formed = false;
+
+    (void)state;
+    rig_found_some(rig, 3, 2);
+    for (int64_t until_ms = rig_now_ms() + 15000; !formed; rig_sleep_ms(50)) {
+        call = rig_list(rig);
+        formed = call->groups[0].quorum == HACTL_YES && rig_member(call, rig->names[1])->started == HACTL_YES &&
+                 rig_member(call, rig->names[0])->started == HACTL_YES;
+        if (formed)
+            assert_int_equal(rig_member(call, rig->names[2])->started, HACTL_NO);
+        fake_call_free(call);
+        assert_true(rig_now_ms() < until_ms);
+    }
+    rig_write(rig, 0, 3);
+    rig_join(rig, 2);
+    rig_settle(rig, 3);
+    call = rig_list(rig);
+    assert_int_equal(rig_member(call, rig->names[2])->started, HACTL_YES);
+    fake_call_free(call);
+
+    /* From now on it must not come back empty. */
+    rig_kill(rig, 2);
+    rig_wipe(rig, 2);
+    rig_join(rig, 2);
+    for (int64_t until_ms = rig_now_ms() + 15000; waitpid(rig->pids[2], NULL, WNOHANG) == 0; rig_sleep_ms(20))
+        assert_true(rig_now_ms() < until_ms);
+    rig->pids[2] = 0;
+    rig_free(rig);
+}
+
 /* Less than a call's deadline: one that hangs must not use it up. Twice what is needed, for a busy machine. */
 enum { PROMPT_MS = 3500 };
 
@@ -542,12 +578,19 @@ static void test_lagging_learner(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gate),          cmocka_unit_test(test_static_three),
-        cmocka_unit_test(test_alarm),         cmocka_unit_test(test_grow_and_shrink),
-        cmocka_unit_test(test_never_started), cmocka_unit_test(test_stopped_member),
-        cmocka_unit_test(test_no_quorum),     cmocka_unit_test(test_remove_leader),
-        cmocka_unit_test(test_two_clusters),  cmocka_unit_test(test_no_certificate),
-        cmocka_unit_test(test_identity),      cmocka_unit_test(test_lagging_learner),
+        cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_static_three),
+        cmocka_unit_test(test_alarm),
+        cmocka_unit_test(test_grow_and_shrink),
+        cmocka_unit_test(test_never_started),
+        cmocka_unit_test(test_late_founder),
+        cmocka_unit_test(test_stopped_member),
+        cmocka_unit_test(test_no_quorum),
+        cmocka_unit_test(test_remove_leader),
+        cmocka_unit_test(test_two_clusters),
+        cmocka_unit_test(test_no_certificate),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_lagging_learner),
     };
 
     if (getenv("HACTL_TEST_ONLY"))

@@ -88,6 +88,8 @@ static void test_render(void **state)
         members[i] =
             (struct hactl_member){.struct_size = sizeof(members[i]), .id = "7", .voter = 1, .peer_url = urls[i]};
     members[0].name = "demo-1";
+    members[0].started = HACTL_YES;
+    members[1].started = members[2].started = HACTL_NO;
     want.founding = 0;
     want.members = member_list;
     want.member_count = 3;
@@ -96,7 +98,12 @@ static void test_render(void **state)
     assert_cluster(rig, argument(call, "--initial-cluster"), "demo-1=1,demo-2=2,unnamed-7=3");
     fake_call_free(call);
 
-    members[1].name = "demo-2"; /* has been started: the others make no difference any more */
+    members[1].name = "demo-2"; /* of one that was to found the group and has never started */
+    call = render(rig, &want, HACTL_OK);
+    assert_cluster(rig, argument(call, "--initial-cluster"), "demo-1=1,demo-2=2,unnamed-7=3");
+    fake_call_free(call);
+
+    members[1].started = HACTL_YES; /* the others make no difference any more */
     call = render(rig, &want, HACTL_OK);
     want.member_count = 2;
     again = render(rig, &want, HACTL_OK);
