@@ -10,6 +10,7 @@ static const char *operation_state(const struct ha_operation *operation, const c
     if (strcmp(operation->id, unfinished) == 0)
         return "unfinished";
     return operation->ended_s == 0                    ? "not ended"
+           : operation->taken_over                    ? "taken over"
            : operation->status == 0                   ? "done"
            : operation->status == HA_EXIT_INTERRUPTED ? "aborted"
                                                       : "failed";

@@ -240,6 +240,7 @@ static void take_end(const json_t *record, struct ha_operation *out, int *result
     json_int_t at = 0;
     out->steps_done += steps ? (int)json_integer_value(steps) : *results;
     *results = 0;
+    out->taken_over = json_is_true(json_object_get(record, "taken_over"));
     json_unpack((json_t *)record, "{s?i s?s s?I}", "status", &out->status, "text", &text, "at", &at);
     snprintf(out->text, sizeof out->text, "%s", text);
     out->ended_s = (time_t)at;

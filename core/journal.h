@@ -43,6 +43,7 @@ struct ha_operation {
     int status;              /* of the last end record */
     char text[512];
     int steps_done;
+    bool taken_over;   /* its end is that of another */
     int damaged_lines; /* that are left out */
 };
 

@@ -243,6 +243,18 @@ int ha_change_want_previous(struct change *c)
 
 /* ---- writing down */
 
+/* Where an abort leads back to: the last that was whole. What one that did not come to
+ * its end wanted never was, so that whoever takes it over has what was before it. */
+static json_t *previous_of(const struct change *c)
+{
+    struct ha_error ignored = {0};
+    json_t *records = NULL, *previous = NULL;
+    if (c->ends[0] && ha_journal_read(c->session->store, c->ends, &records, &ignored) == 0)
+        previous = json_incref(json_object_get(last_begin(records), "previous"));
+    json_decref(records);
+    return previous ? previous : ha_desired_to_json(&c->previous);
+}
+
 int ha_change_begin(struct change *c)
 {
     json_t *record;
@@ -253,7 +265,7 @@ int ha_change_begin(struct change *c)
     else
         record = json_pack("{ss si ss ss sI sI so}", "type", "begin", "schema", 1, "operation", c->operation, "request",
                            c->text, "generation", (json_int_t)c->previous.generation + 1, "at", (json_int_t)time(NULL),
-                           "previous", ha_desired_to_json(&c->previous));
+                           "previous", previous_of(c));
     if (!c->resumes && c->ends[0])
         json_object_set_new(record, "ends", json_string(c->ends));
     return ha_journal_append(c->run.journal, record, true, c->error);
@@ -268,10 +280,10 @@ void ha_change_end_other(const struct change *c)
     if (!c->ends[0] || ha_operation_read(c->session->store, c->ends, &other, &ignored) || other.ended_s ||
         ha_journal_open(c->session->store, c->ends, &journal, &ignored))
         return;
-    snprintf(text, sizeof text, "%s by operation %s", c->request.kind == HA_REQUEST_ABORT ? "aborted" : "taken over",
-             c->operation);
-    json_t *record = json_pack("{ss sI si ss}", "type", "end", "at", (json_int_t)time(NULL), "status",
-                               (int)HA_EXIT_INTERRUPTED, "text", text);
+    bool aborts = c->request.kind == HA_REQUEST_ABORT;
+    snprintf(text, sizeof text, "%s by operation %s", aborts ? "aborted" : "taken over", c->operation);
+    json_t *record = json_pack("{ss sI si ss sb}", "type", "end", "at", (json_int_t)time(NULL), "status",
+                               (int)HA_EXIT_INTERRUPTED, "text", text, "taken_over", !aborts);
     ha_journal_append(journal, record, true, &ignored);
     ha_journal_close(journal);
 }
