@@ -15,9 +15,10 @@ struct ha_prober {
     pthread_t thread;
     struct hactl_call *call; /* asked again and again */
     pthread_mutex_t mutex;
-    bool stop;
+    pthread_cond_t ending;
+    bool stop, ended;
     int64_t patient_until_ms; /* told to stop, it still waits so long for an answer that is overdue */
-    /* the thread's own until it is joined */
+    /* the thread's own until it has ended */
     bool answered_before;
     int64_t last_good_ms, longest_gap_ms;
     unsigned probes, failed;
@@ -64,7 +65,28 @@ static void *knock(void *context)
         note(prober, true, failed_in_a_row, ha_now_ms());
         prober->probes--;
     }
+    pthread_mutex_lock(&prober->mutex);
+    prober->ended = true;
+    pthread_cond_signal(&prober->ending);
+    pthread_mutex_unlock(&prober->mutex);
     return NULL;
+}
+
+/* False: it is in a plugin that does not come back. */
+static bool wait_for_end(struct ha_prober *prober)
+{
+    struct timespec until;
+    int late = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += HANG_S;
+    pthread_mutex_lock(&prober->mutex);
+    while (!prober->ended && late == 0)
+        late = pthread_cond_clockwait(&prober->ending, &prober->mutex, CLOCK_MONOTONIC, &until);
+    bool ended = prober->ended;
+    pthread_mutex_unlock(&prober->mutex);
+    if (ended)
+        pthread_join(prober->thread, NULL);
+    return ended;
 }
 
 struct ha_prober *ha_prober_start(struct ha_session *session)
@@ -76,8 +98,10 @@ struct ha_prober *ha_prober_start(struct ha_session *session)
     call->instance = session->private->knocker;
     prober->call = call;
     pthread_mutex_init(&prober->mutex, NULL);
+    pthread_cond_init(&prober->ending, NULL);
     if (pthread_create(&prober->thread, NULL, knock, prober) == 0)
         return prober;
+    pthread_cond_destroy(&prober->ending);
     pthread_mutex_destroy(&prober->mutex);
 fail:
     ha_call_free(call);
@@ -93,10 +117,7 @@ void ha_prober_stop(struct ha_prober *prober, bool patiently, struct ha_report *
     prober->stop = true;
     prober->patient_until_ms = patiently ? ha_now_ms() + LAST_ANSWER_MS : 0;
     pthread_mutex_unlock(&prober->mutex);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += HANG_S;
-    if (pthread_clockjoin_np(prober->thread, NULL, CLOCK_MONOTONIC, &until)) {
+    if (!wait_for_end(prober)) {
         ha_log(HACTL_LOG_ERROR, "the plugin hangs: instance %s has not returned from a probe, nothing was measured",
                prober->call->instance->conf->instance);
         ha_calls_note_hang();
@@ -107,6 +128,7 @@ void ha_prober_stop(struct ha_prober *prober, bool patiently, struct ha_report *
     report->gap_measured |= prober->answered_before;
     if (prober->longest_gap_ms > report->endpoint_gap_ms)
         report->endpoint_gap_ms = prober->longest_gap_ms;
+    pthread_cond_destroy(&prober->ending);
     pthread_mutex_destroy(&prober->mutex);
     ha_call_free(prober->call);
     free(prober);
