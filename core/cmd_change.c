@@ -308,7 +308,8 @@ static int carry_out(struct ha_cli *cli, struct ha_session *session, const char 
     result = ha_session_change(session, request, check_and_ask, &asking, &listener, report, error);
     ha_progress_free(progress);
     if (result != 0 && (error->status == HA_EXIT_TIMEOUT || error->status == HA_EXIT_INTERRUPTED))
-        ha_advise(error, "the same command, or hactl op resume, goes on where this stopped");
+        ha_advise(error, "the same command, or hactl op resume%s%s, goes on where this stopped",
+                  session->desired.operation[0] != '\0' ? " " : "", session->desired.operation);
     return result;
 }
 

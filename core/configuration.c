@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/configuration_internal.h"
+#include "core/log.h"
 #include "lib/file.h"
 
 #define FILE_NAME "hactl.conf"
@@ -103,6 +104,7 @@ static int find_file(char **out, struct ha_error *error)
         free(path);
         return -1;
     }
+    ha_log(HACTL_LOG_INFO, "configuration: %s", path);
     *out = path;
     return 0;
 }

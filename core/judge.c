@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/describe.h"
+#include "core/request.h"
 
 static const char *const level_words[] = {
     [HA_LEVEL_OK] = "ok", [HA_LEVEL_WARNING] = "warning", [HA_LEVEL_CRITICAL] = "critical"};
@@ -167,12 +168,14 @@ static void judge_zones(struct ha_verdicts *verdicts, const struct ha_model *mod
 {
     int wanted = ha_model_wanted(model), zones = ha_model_zones(model), held = 0;
     int fatal = fatal_zone(model, &held);
+    char better[HA_ZONES_BETTER];
 
     if (wanted < 3)
         return;
     if (fatal >= 0)
-        ha_judge(verdicts, "zones", HA_LEVEL_WARNING, "%d of %d replicas are in zone %s: losing it loses the quorum",
-                 held, wanted, model->replicas[fatal].zone);
+        ha_judge(verdicts, "zones", HA_LEVEL_WARNING,
+                 "%d of %d replicas are in zone %s: losing it loses the quorum; %s", held, wanted,
+                 model->replicas[fatal].zone, ha_zones_better(wanted, better));
     else
         ha_judge(verdicts, "zones", HA_LEVEL_OK, "%d replicas in %d zones: losing any one zone keeps the quorum",
                  wanted, zones);

@@ -559,10 +559,20 @@ int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, cons
 
 /* ---- warnings */
 
+const char *ha_zones_better(int wanted, char out[HA_ZONES_BETTER])
+{
+    int most = wanted - ha_quorum_of(wanted);
+    if (most > 1)
+        snprintf(out, HA_ZONES_BETTER, "better at most %d in a zone", most);
+    else
+        snprintf(out, HA_ZONES_BETTER, "better a zone each");
+    return out;
+}
+
 /* Of a zone with more than one, where its first replica stands. */
 static bool warn_of_zone(const struct ha_model *end, int first, int wanted, char out[256])
 {
-    char names[160] = "";
+    char names[130] = "", better[HA_ZONES_BETTER];
     int together = 0;
     for (int i = 0; i < end->replica_count; i++) {
         if (!end->replicas[i].wanted || strcmp(end->replicas[i].zone, end->replicas[first].zone) != 0)
@@ -574,9 +584,9 @@ static bool warn_of_zone(const struct ha_model *end, int first, int wanted, char
     }
     if (together < 2)
         return false;
-    snprintf(out, 256, "%d of %d replicas are in zone %s (%s): losing it loses %s", together, wanted,
-             end->replicas[first].zone, names,
-             wanted - together < ha_quorum_of(wanted) ? "the quorum" : "them all; better a zone each");
+    snprintf(out, 256, "%d of %d replicas are in zone %s (%s): losing it loses %s; %s", together, wanted,
+             end->replicas[first].zone, names, wanted - together < ha_quorum_of(wanted) ? "the quorum" : "them all",
+             ha_zones_better(wanted, better));
     return true;
 }
 

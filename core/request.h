@@ -19,6 +19,9 @@ int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, cons
 int ha_request_check_renews(const struct ha_session *session, struct ha_error *error);
 /* Of `pki renew`: for the inventory that the issuer is given. */
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
+enum { HA_ZONES_BETTER = 40 };
+/* How so many replicas are best spread, so that no zone takes the quorum along. */
+const char *ha_zones_better(int wanted, char out[HA_ZONES_BETTER]);
 /* About even counts, zones, and what hactl has no room for; `warnings` holds HA_WARNINGS lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
 
