@@ -307,7 +307,7 @@ static int announce(struct ha_execution *x, struct ha_task *task)
 static void begin_task(struct ha_execution *x, struct ha_task *task)
 {
     task->started_ms = ha_now_ms();
-    task->deadline_ms = task->started_ms + ha_step_types[task->step->kind].deadline_ms;
+    task->deadline_ms = task->started_ms + ha_step_limit_ms(&x->session->observed.model, task->step);
     if (x->run->listener && x->run->listener->step_started)
         x->run->listener->step_started(x->run->listener->context, (int)(task - x->tasks), task->step);
 }

@@ -82,6 +82,8 @@ void ha_step_apply(struct ha_model *model, const struct ha_step *step);
  * still the same change: the quorum there, no less tolerance before it, none that is
  * taken unasked, the same state of whoever goes? */
 bool ha_step_still_planned(const struct ha_model *now, const struct ha_step *step);
+/* How long it may take: a learner longer, the more there is to be copied. */
+int64_t ha_step_limit_ms(const struct ha_model *model, const struct ha_step *step);
 /* Does the model show what is expected after the step? */
 bool ha_step_holds(const struct ha_model *model, const struct ha_step *step);
 /* Promise 4: the first kind of step of `again` that changes something and that

@@ -529,3 +529,12 @@ bool ha_step_holds(const struct ha_model *model, const struct ha_step *step)
         return step->replica >= 0 && replica_holds(model, step);
     }
 }
+
+int64_t ha_step_limit_ms(const struct ha_model *model, const struct ha_step *step)
+{
+    enum { BYTES_PER_MS = 5000 }; /* 5 MB/s, less than any disk and network that etcd is fit for */
+    int64_t limit_ms = ha_step_types[step->kind].deadline_ms;
+    if (step->kind == HA_STEP_MEMBER_CATCH_UP)
+        limit_ms += model->groups[step->group].db_size_bytes / BYTES_PER_MS;
+    return limit_ms;
+}

@@ -429,10 +429,24 @@ static void check_dead_go_before_drains(void **state)
     assert_true(plan.converged);
 }
 
+/* A large database is not given up while it is copied. */
+static void check_catching_up_takes_its_time(void **state)
+{
+    (void)state;
+    static struct ha_model model;
+    struct ha_step step = {.kind = HA_STEP_MEMBER_CATCH_UP};
+    int64_t empty_ms = ha_step_limit_ms(&model, &step);
+    assert_true(empty_ms >= 30000);
+    model.groups[0].db_size_bytes = INT64_C(8) << 30;
+    assert_true(ha_step_limit_ms(&model, &step) >= empty_ms + 1717000);
+    step.kind = HA_STEP_MEMBER_ADD;
+    assert_int_equal(ha_step_limit_ms(&model, &step), ha_step_types[HA_STEP_MEMBER_ADD].deadline_ms);
+}
+
 int main(void)
 {
     enum { COUNT = sizeof scenarios / sizeof *scenarios };
-    struct CMUnitTest tests[COUNT + 6];
+    struct CMUnitTest tests[COUNT + 7];
     for (int i = 0; i < COUNT; i++)
         tests[i] = (struct CMUnitTest){scenarios[i].name, check_scenario, NULL, NULL, (void *)(uintptr_t)&scenarios[i]};
     tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(check_surprises);
@@ -441,5 +455,6 @@ int main(void)
     tests[COUNT + 3] = (struct CMUnitTest)cmocka_unit_test(check_former_joins_nothing);
     tests[COUNT + 4] = (struct CMUnitTest)cmocka_unit_test(check_leaver_serves_during_restart);
     tests[COUNT + 5] = (struct CMUnitTest)cmocka_unit_test(check_dead_go_before_drains);
+    tests[COUNT + 6] = (struct CMUnitTest)cmocka_unit_test(check_catching_up_takes_its_time);
     return cmocka_run_group_tests_name("planner", tests, NULL, NULL);
 }
