@@ -12,7 +12,7 @@ const struct hactl_key cloud_keys[] = {
     GCE_KEYS,
     {.name = "network",
      .type = HACTL_KEY_STRING,
-     .help = "Network of the replicas; an existing replica's, else default."},
+     .help = "Network of the replicas; that of the subnetwork, an existing replica's, else default."},
     {.name = "subnetwork",
      .type = HACTL_KEY_STRING,
      .help = "Subnetwork in the region; an existing replica's, else the only one that the network has there."},
