@@ -29,7 +29,10 @@ refuse_unsupported() {
         die 3 "KUBE_USE_EXISTING_MASTER=true adds worker nodes only, and hactl makes none" \
             "join nodes to the public address by other means; KUBE_REPLICATE_EXISTING_MASTER=true adds a master"
     ! is_true PREEMPTIBLE_MASTER || die 3 "PREEMPTIBLE_MASTER=true: masters that may vanish at any time are not made"
-    ! is_true GCE_PRIVATE_CLUSTER || die 3 "GCE_PRIVATE_CLUSTER=true: a public address is part of every cluster"
+    local variable
+    for variable in KUBE_GCE_PRIVATE_CLUSTER GCE_PRIVATE_CLUSTER; do
+        ! is_true "$variable" || die 3 "$variable=true: a public address is part of every cluster"
+    done
     ! is_true CREATE_CUSTOM_NETWORK ||
         die 3 "CREATE_CUSTOM_NETWORK=true: networks are not made" "make it, and name it with KUBE_GCE_NETWORK"
     ! is_true KUBE_UP_AUTOMATIC_CLEANUP ||
@@ -41,6 +44,36 @@ refuse_unsupported() {
             "KUBE_OS_DISTRIBUTION=debian or ubuntu, or an image of your own in KUBE_GCE_MASTER_IMAGE"
         ;;
     esac
+}
+
+# Firewall rules are made in the project that a network is of.
+refuse_shared_network() {
+    local project
+    [ -n "${NETWORK_PROJECT-}" ] || return 0
+    project=$(project)
+    [ "$NETWORK_PROJECT" = "$project" ] ||
+        die 3 "NETWORK_PROJECT=$NETWORK_PROJECT: a network that another project shares (Shared VPC) is not offered" \
+            "the network has to be one of project ${project:-\$PROJECT} itself"
+}
+
+# What a user of kube-up may have set for masters, and would look for in vain.
+note_without_effect() {
+    local variable why
+    while read -r variable why; do
+        case ${!variable-} in
+        '' | false) ;;
+        *) say "$variable has no effect: $why" ;;
+        esac
+    done <<'EOT'
+CLUSTER_NAME the cluster is called after KUBE_GCE_INSTANCE_PREFIX
+CLUSTER_IP_RANGE addresses of pods are for the network that is added to the cluster
+ETCD_IMAGE masters run the etcd that HACTL_PROGRAMS or gce.conf pins
+ETCD_VERSION masters run the etcd that HACTL_PROGRAMS or gce.conf pins
+KUBE_EXTRA_METADATA masters have hactl's own metadata, and what is added to one of them afterwards the next ones get too
+KUBE_GCE_ENABLE_IP_ALIASES addresses of pods are for the network that is added to the cluster
+KUBE_MASTER_EXTRA_METADATA masters have hactl's own metadata, and what is added to one of them afterwards the next ones get too
+MASTER_MIN_CPU_ARCHITECTURE no processor is asked for besides MASTER_SIZE
+EOT
 }
 
 # Reads are linearizable whatever is said, so the safe wish is always fulfilled. The document has the name both ways.
@@ -269,6 +302,8 @@ plain PROJECT KUBE_GCE_NETWORK NETWORK KUBE_GCE_SUBNETWORK SUBNETWORK KUBE_DNS_D
     HACTL_ADMIN_RANGES
 check_provider
 refuse_unsupported
+refuse_shared_network
+note_without_effect
 note_quorum_reads
 is_true MULTIZONE || true
 find_hactl
