@@ -146,6 +146,23 @@ admin_ranges() {
     list_of "$HACTL_ADMIN_RANGES"
 }
 
+# A tunnel is a way of the user's own, so its command has to come with it; naming one is choosing that way.
+reach() {
+    local reach=${HACTL_REACH:-${HACTL_TUNNEL_COMMAND:+tunnel}} arguments word out=''
+    printf '    reach = "%s";\n' "${reach:-external}"
+    if [ "$reach" != tunnel ]; then
+        [ -z "${HACTL_TUNNEL_COMMAND-}" ] || say "HACTL_TUNNEL_COMMAND has no effect: HACTL_REACH is $reach"
+        return
+    fi
+    read -ra arguments <<<"${HACTL_TUNNEL_COMMAND-}"
+    [ "${#arguments[@]}" -gt 0 ] ||
+        die 3 "HACTL_REACH=tunnel: which command makes a local port a master's?" \
+            "HACTL_TUNNEL_COMMAND='ssh -N -L 127.0.0.1:{local_port}:{address}:{port} HOST', a host of the network" \
+            "for that of Identity-Aware Proxy see hactl-gce(8), TUNNELS"
+    for word in "${arguments[@]}"; do out+="${out:+, }\"$word\""; done
+    printf '    tunnel_command = [ %s ];\n' "$out"
+}
+
 # HACTL_PROGRAMS, one "NAME URL SHA256 [MEMBER]" a line, else what conf/gce.conf pins.
 programs() {
     local line out='' place
@@ -190,10 +207,11 @@ service_address() {
 }
 
 configuration_text() { # ZONE
-    local project ranges programs service network=${KUBE_GCE_NETWORK:-${NETWORK-}}
+    local project ranges reach programs service network=${KUBE_GCE_NETWORK:-${NETWORK-}}
     local subnetwork=${KUBE_GCE_SUBNETWORK:-${SUBNETWORK-}}
     project=$(project)
     ranges=$(admin_ranges)
+    reach=$(reach)
     programs=$(programs)
     service=$(service_address)
     cat <<EOT
@@ -217,7 +235,7 @@ $(line_if project "$project")
 $(is_true MULTIZONE || printf '    zones = [ "%s" ];   # without MULTIZONE=true' "$1")
 $(line_if network "$network")
 $(line_if subnetwork "$subnetwork")
-    reach = "${HACTL_REACH:-external}";
+$reach
     admin_ranges = [ $ranges ];
 $programs
   };
@@ -229,13 +247,21 @@ $programs
 EOT
 }
 
+# The last line tells what was edited from what was written: until there is a cluster, only the latter is written anew.
+readonly mark='# checksum of the lines above, as they were written: '
+
 write_configuration() { # TEXT
     (
         umask 077
         mkdir -p "$directory"
-        printf '%s\n' "$1" | sed '/^ *$/d' >"$configuration.new"
+        printf '%s\n' "$1" | sed -e '/^ *$/d' -e "/^$mark/d" >"$configuration.new"
+        printf '%s%s\n' "$mark" "$(cksum <"$configuration.new")" >>"$configuration.new"
     )
     mv "$configuration.new" "$configuration"
+}
+
+is_edited() {
+    [ -f "$configuration" ] && [ "$(tail -n 1 "$configuration")" != "$mark$(sed '$d' "$configuration" | cksum)" ]
 }
 
 # ---- the two things that are done
@@ -248,13 +274,18 @@ create() {
     local zone=${KUBE_GCE_ZONE:-us-central1-b} first text
     check_zone_name "$zone"
     note_nodes
+    first=$(sed -n 's/^# first zone: //p' "$configuration" 2>/dev/null) || true
     if ! is_made; then
-        text=$(configuration_text "$zone")
-        write_configuration "$text"
+        if is_edited; then
+            say "$configuration was edited, and holds as it is; without that file it is written anew from the variables"
+            zone=${KUBE_GCE_ZONE:-${first:-$zone}}
+        else
+            text=$(configuration_text "$zone")
+            write_configuration "$text"
+        fi
         run_hactl --set "cluster.zones=$zone" "${settings[@]}" "$@" up
         return
     fi
-    first=$(sed -n 's/^# first zone: //p' "$configuration")
     [ -z "${KUBE_GCE_ZONE-}" ] || [ "$first" = "$zone" ] ||
         die 5 "there is a cluster $cluster already, whose first master was made in $first" \
             "KUBE_REPLICATE_EXISTING_MASTER=true adds a master in $zone; cluster/kube-down.sh takes the cluster down" \
@@ -299,7 +330,7 @@ replicate() {
 }
 
 plain PROJECT KUBE_GCE_NETWORK NETWORK KUBE_GCE_SUBNETWORK SUBNETWORK KUBE_DNS_DOMAIN MASTER_EXTRA_SANS HACTL_REACH \
-    HACTL_ADMIN_RANGES
+    HACTL_TUNNEL_COMMAND HACTL_ADMIN_RANGES
 check_provider
 refuse_unsupported
 refuse_shared_network
