@@ -206,6 +206,15 @@ service_address() {
     echo "${BASH_REMATCH[1]}.$((BASH_REMATCH[2] + 1))"
 }
 
+# The region is what the API says about the zone.
+where() { # ZONE
+    if is_true MULTIZONE; then
+        printf '    region_of_zone = "%s";\n' "$1"
+    else
+        printf '    zones = [ "%s" ];   # without MULTIZONE=true\n' "$1"
+    fi
+}
+
 configuration_text() { # ZONE
     local project ranges reach programs service network=${KUBE_GCE_NETWORK:-${NETWORK-}}
     local subnetwork=${KUBE_GCE_SUBNETWORK:-${SUBNETWORK-}}
@@ -231,8 +240,7 @@ plugins = {
   cloud = {
     plugin = "gce";
 $(line_if project "$project")
-    region = "${1%-*}";
-$(is_true MULTIZONE || printf '    zones = [ "%s" ];   # without MULTIZONE=true' "$1")
+$(where "$1")
 $(line_if network "$network")
 $(line_if subnetwork "$subnetwork")
 $reach
@@ -267,7 +275,7 @@ is_edited() {
 # ---- the two things that are done
 
 check_zone_name() {
-    [[ $1 =~ ^[a-z0-9]+-[a-z0-9]+-[a-z0-9]+$ ]] || die 3 "KUBE_GCE_ZONE=$1 is no zone; one is called like europe-west1-b"
+    [[ $1 =~ ^[a-z][-a-z0-9]*$ ]] || die 3 "KUBE_GCE_ZONE=$1 is no zone; one is called like europe-west1-b"
 }
 
 create() {
@@ -295,14 +303,21 @@ create() {
     run_hactl --set "cluster.zones=$first" "${settings[@]}" "$@" up
 }
 
+# As hactl was told by the API when the cluster was made.
+region() {
+    local region
+    region=$(sed -n 's/.*"place": *"[^"]*region \([^" ]*\)".*/\1/p' "$directory/desired.json")
+    echo "${region:-its region}"
+}
+
 is_single_zone() { grep -q '^ *zones = ' "$configuration"; }
 
 # Where masters may be is all that MULTIZONE decides here: it can be had later too.
 allow_all_zones() {
     local text
-    text=$(sed '/^ *zones = /d' "$configuration")
+    text=$(sed 's/^\( *\)zones = \[ \("[^"]*"\).*/\1region_of_zone = \2;/' "$configuration")
     write_configuration "$text"
-    say "MULTIZONE=true: masters may be in every zone of $(configured region) from now on"
+    say "MULTIZONE=true: masters may be in every zone of $(region) from now on"
 }
 
 replicate() {
@@ -316,13 +331,10 @@ replicate() {
     first=$(sed -n 's/^ *zones = \[ "\([^"]*\)".*/\1/p' "$configuration")
     if [ -n "$zone" ]; then
         check_zone_name "$zone"
-        [ "${zone%-*}" = "$(configured region)" ] ||
-            die 3 "zone $zone is not in region $(configured region), where $cluster is: its public address belongs there" \
-                "choose a zone of $(configured region)"
         if is_single_zone && [ "$zone" != "$first" ]; then
             is_true MULTIZONE ||
                 die 5 "$cluster was made without MULTIZONE=true: its masters are in $first only" \
-                    "MULTIZONE=true with this command allows every zone of $(configured region)"
+                    "MULTIZONE=true with this command allows every zone of $(region)"
             allow_all_zones
         fi
     fi
