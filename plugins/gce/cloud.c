@@ -285,8 +285,8 @@ static int op_temporary_address_destroy(void *self, struct hactl_call *call, con
 
 static int op_forget(void *self, struct hactl_call *call)
 {
-    (void)call;
     cloud_tunnels_stop(self, NULL);
+    cloud_leftovers_tell(self, call);
     return HACTL_OK;
 }
 

@@ -133,6 +133,10 @@ void cloud_firewall_list_prepare(const struct cloud *cloud, struct gce_list *lis
 /* Emits the firewall, if any rule of it is among those of the project. */
 int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json_t *rules);
 
+/* cloud_leftovers.c */
+/* Names, in warnings, load balancers that Services may have left in the region. */
+void cloud_leftovers_tell(struct cloud *cloud, struct hactl_call *call);
+
 /* cloud_ranges.c */
 int cloud_ranges_check(struct cloud *cloud, struct hactl_call *call);
 
