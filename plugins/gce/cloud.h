@@ -157,6 +157,8 @@ extern const char cloud_startup_script[]; /* made from startup.sh when hactl is 
 /* cloud_deliver.c */
 int cloud_deliver(struct cloud *cloud, struct hactl_call *call, const char *instance,
                   const struct hactl_payload *payload);
+/* HACTL_E_INVALID when they are more than Google takes. */
+int cloud_metadata_check(const struct cloud *cloud, struct hactl_call *call, const char *replica, const json_t *items);
 int cloud_unit_log(struct cloud *cloud, struct hactl_call *call, const char *instance, const char *unit);
 
 /* cloud_requests.c */
