@@ -24,13 +24,45 @@ esac
 
 # ---- masters
 
-# Asked for by name, so going down to two is agreed to; losing the quorum is not, and hactl refuses it.
+# NAME ZONE of each master that is to be, a line each.
+masters() {
+    sed -n '/"replicas": \[/,/^  \]/p' "$directory/desired.json" | tr -d '", ' |
+        awk -F: '$1 == "name" { name = $2 } $1 == "zone" { zone = $2 } $1 == "leaving" && $2 == "false" { print name, zone }'
+}
+
+failures() { # OF HOW MANY MASTERS: what etcd outlives
+    case $((($1 - 1) / 2)) in
+    0) echo "no failure of a master" ;;
+    1) echo "the failure of one" ;;
+    *) echo "the failure of $((($1 - 1) / 2))" ;;
+    esac
+}
+
+# hactl asks before it makes a cluster less safe. Here the answer is given, so what it means has to be said.
+warn_of_less() { # NAME ZONE
+    local before after
+    before=$(masters | wc -l)
+    after=$(masters | awk -v name="$1" -v zone="$2" '(name == "" || $1 == name) && (zone == "" || $2 == zone) { next } 1' | wc -l)
+    [ "$after" -gt 0 ] && [ "$after" -lt "$before" ] || return 0
+    if [ $((after % 2)) -eq 0 ]; then
+        say "WARNING: $after masters are left of $before. An even number tolerates no more than one master less:"
+        say "WARNING: $after tolerate $(failures "$after"), and so do $((after - 1)). Add one, or remove one more."
+    elif [ $(((after - 1) / 2)) -lt $(((before - 1) / 2)) ]; then
+        say "WARNING: $after of $before masters left tolerate $(failures "$after")."
+    else
+        return 0
+    fi
+    say "WARNING: hactl would ask whether that is meant; as it was asked for here, it is accepted for you (--accept-budget 0)."
+}
+
+# Losing the quorum is not agreed to, whatever was asked for, and hactl refuses it.
 remove_masters() {
     local zone=${KUBE_GCE_ZONE-} name=${KUBE_REPLICA_NAME-} status=0
     is_made ||
         die 3 "there is no cluster $cluster: this machine knows none ($directory)" \
             "a cluster of another name: KUBE_GCE_INSTANCE_PREFIX"
     check_project
+    [ -z "$name$zone" ] || warn_of_less "$name" "$zone"
     if [ -n "$name" ]; then
         run_hactl --accept-budget 0 "$@" replica remove "$name" ${zone:+--zone "$zone"} || status=$?
     elif [ -n "$zone" ]; then

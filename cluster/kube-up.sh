@@ -29,7 +29,10 @@ refuse_unsupported() {
         die 3 "KUBE_USE_EXISTING_MASTER=true adds worker nodes only, and hactl makes none" \
             "join nodes to the public address by other means; KUBE_REPLICATE_EXISTING_MASTER=true adds a master"
     ! is_true PREEMPTIBLE_MASTER || die 3 "PREEMPTIBLE_MASTER=true: masters that may vanish at any time are not made"
-    ! is_true GCE_PRIVATE_CLUSTER || die 3 "GCE_PRIVATE_CLUSTER=true: a public address is part of every cluster"
+    local variable
+    for variable in KUBE_GCE_PRIVATE_CLUSTER GCE_PRIVATE_CLUSTER; do
+        ! is_true "$variable" || die 3 "$variable=true: a public address is part of every cluster"
+    done
     ! is_true CREATE_CUSTOM_NETWORK ||
         die 3 "CREATE_CUSTOM_NETWORK=true: networks are not made" "make it, and name it with KUBE_GCE_NETWORK"
     ! is_true KUBE_UP_AUTOMATIC_CLEANUP ||
@@ -41,6 +44,36 @@ refuse_unsupported() {
             "KUBE_OS_DISTRIBUTION=debian or ubuntu, or an image of your own in KUBE_GCE_MASTER_IMAGE"
         ;;
     esac
+}
+
+# Firewall rules are made in the project that a network is of.
+refuse_shared_network() {
+    local project
+    [ -n "${NETWORK_PROJECT-}" ] || return 0
+    project=$(project)
+    [ "$NETWORK_PROJECT" = "$project" ] ||
+        die 3 "NETWORK_PROJECT=$NETWORK_PROJECT: a network that another project shares (Shared VPC) is not offered" \
+            "the network has to be one of project ${project:-\$PROJECT} itself"
+}
+
+# What a user of kube-up may have set for masters, and would look for in vain.
+note_without_effect() {
+    local variable why
+    while read -r variable why; do
+        case ${!variable-} in
+        '' | false) ;;
+        *) say "$variable has no effect: $why" ;;
+        esac
+    done <<'EOT'
+CLUSTER_NAME the cluster is called after KUBE_GCE_INSTANCE_PREFIX
+CLUSTER_IP_RANGE addresses of pods are for the network that is added to the cluster
+ETCD_IMAGE masters run the etcd that HACTL_PROGRAMS or gce.conf pins
+ETCD_VERSION masters run the etcd that HACTL_PROGRAMS or gce.conf pins
+KUBE_EXTRA_METADATA masters have hactl's own metadata, and what is added to one of them afterwards the next ones get too
+KUBE_GCE_ENABLE_IP_ALIASES addresses of pods are for the network that is added to the cluster
+KUBE_MASTER_EXTRA_METADATA masters have hactl's own metadata, and what is added to one of them afterwards the next ones get too
+MASTER_MIN_CPU_ARCHITECTURE no processor is asked for besides MASTER_SIZE
+EOT
 }
 
 # Reads are linearizable whatever is said, so the safe wish is always fulfilled. The document has the name both ways.
@@ -113,6 +146,23 @@ admin_ranges() {
     list_of "$HACTL_ADMIN_RANGES"
 }
 
+# A tunnel is a way of the user's own, so its command has to come with it; naming one is choosing that way.
+reach() {
+    local reach=${HACTL_REACH:-${HACTL_TUNNEL_COMMAND:+tunnel}} arguments word out=''
+    printf '    reach = "%s";\n' "${reach:-external}"
+    if [ "$reach" != tunnel ]; then
+        [ -z "${HACTL_TUNNEL_COMMAND-}" ] || say "HACTL_TUNNEL_COMMAND has no effect: HACTL_REACH is $reach"
+        return
+    fi
+    read -ra arguments <<<"${HACTL_TUNNEL_COMMAND-}"
+    [ "${#arguments[@]}" -gt 0 ] ||
+        die 3 "HACTL_REACH=tunnel: which command makes a local port a master's?" \
+            "HACTL_TUNNEL_COMMAND='ssh -N -L 127.0.0.1:{local_port}:{address}:{port} HOST', a host of the network" \
+            "for that of Identity-Aware Proxy see hactl-gce(8), TUNNELS"
+    for word in "${arguments[@]}"; do out+="${out:+, }\"$word\""; done
+    printf '    tunnel_command = [ %s ];\n' "$out"
+}
+
 # HACTL_PROGRAMS, one "NAME URL SHA256 [MEMBER]" a line, else what conf/gce.conf pins.
 programs() {
     local line out='' place
@@ -156,11 +206,21 @@ service_address() {
     echo "${BASH_REMATCH[1]}.$((BASH_REMATCH[2] + 1))"
 }
 
+# The region is what the API says about the zone.
+where() { # ZONE
+    if is_true MULTIZONE; then
+        printf '    region_of_zone = "%s";\n' "$1"
+    else
+        printf '    zones = [ "%s" ];   # without MULTIZONE=true\n' "$1"
+    fi
+}
+
 configuration_text() { # ZONE
-    local project ranges programs service network=${KUBE_GCE_NETWORK:-${NETWORK-}}
+    local project ranges reach programs service network=${KUBE_GCE_NETWORK:-${NETWORK-}}
     local subnetwork=${KUBE_GCE_SUBNETWORK:-${SUBNETWORK-}}
     project=$(project)
     ranges=$(admin_ranges)
+    reach=$(reach)
     programs=$(programs)
     service=$(service_address)
     cat <<EOT
@@ -180,11 +240,10 @@ plugins = {
   cloud = {
     plugin = "gce";
 $(line_if project "$project")
-    region = "${1%-*}";
-$(is_true MULTIZONE || printf '    zones = [ "%s" ];   # without MULTIZONE=true' "$1")
+$(where "$1")
 $(line_if network "$network")
 $(line_if subnetwork "$subnetwork")
-    reach = "${HACTL_REACH:-external}";
+$reach
     admin_ranges = [ $ranges ];
 $programs
   };
@@ -196,32 +255,45 @@ $programs
 EOT
 }
 
+# The last line tells what was edited from what was written: until there is a cluster, only the latter is written anew.
+readonly mark='# checksum of the lines above, as they were written: '
+
 write_configuration() { # TEXT
     (
         umask 077
         mkdir -p "$directory"
-        printf '%s\n' "$1" | sed '/^ *$/d' >"$configuration.new"
+        printf '%s\n' "$1" | sed -e '/^ *$/d' -e "/^$mark/d" >"$configuration.new"
+        printf '%s%s\n' "$mark" "$(cksum <"$configuration.new")" >>"$configuration.new"
     )
     mv "$configuration.new" "$configuration"
+}
+
+is_edited() {
+    [ -f "$configuration" ] && [ "$(tail -n 1 "$configuration")" != "$mark$(sed '$d' "$configuration" | cksum)" ]
 }
 
 # ---- the two things that are done
 
 check_zone_name() {
-    [[ $1 =~ ^[a-z0-9]+-[a-z0-9]+-[a-z0-9]+$ ]] || die 3 "KUBE_GCE_ZONE=$1 is no zone; one is called like europe-west1-b"
+    [[ $1 =~ ^[a-z][-a-z0-9]*$ ]] || die 3 "KUBE_GCE_ZONE=$1 is no zone; one is called like europe-west1-b"
 }
 
 create() {
     local zone=${KUBE_GCE_ZONE:-us-central1-b} first text
     check_zone_name "$zone"
     note_nodes
+    first=$(sed -n 's/^# first zone: //p' "$configuration" 2>/dev/null) || true
     if ! is_made; then
-        text=$(configuration_text "$zone")
-        write_configuration "$text"
+        if is_edited; then
+            say "$configuration was edited, and holds as it is; without that file it is written anew from the variables"
+            zone=${KUBE_GCE_ZONE:-${first:-$zone}}
+        else
+            text=$(configuration_text "$zone")
+            write_configuration "$text"
+        fi
         run_hactl --set "cluster.zones=$zone" "${settings[@]}" "$@" up
         return
     fi
-    first=$(sed -n 's/^# first zone: //p' "$configuration")
     [ -z "${KUBE_GCE_ZONE-}" ] || [ "$first" = "$zone" ] ||
         die 5 "there is a cluster $cluster already, whose first master was made in $first" \
             "KUBE_REPLICATE_EXISTING_MASTER=true adds a master in $zone; cluster/kube-down.sh takes the cluster down" \
@@ -231,14 +303,21 @@ create() {
     run_hactl --set "cluster.zones=$first" "${settings[@]}" "$@" up
 }
 
+# As hactl was told by the API when the cluster was made.
+region() {
+    local region
+    region=$(sed -n 's/.*"place": *"[^"]*region \([^" ]*\)".*/\1/p' "$directory/desired.json")
+    echo "${region:-its region}"
+}
+
 is_single_zone() { grep -q '^ *zones = ' "$configuration"; }
 
 # Where masters may be is all that MULTIZONE decides here: it can be had later too.
 allow_all_zones() {
     local text
-    text=$(sed '/^ *zones = /d' "$configuration")
+    text=$(sed 's/^\( *\)zones = \[ \("[^"]*"\).*/\1region_of_zone = \2;/' "$configuration")
     write_configuration "$text"
-    say "MULTIZONE=true: masters may be in every zone of $(configured region) from now on"
+    say "MULTIZONE=true: masters may be in every zone of $(region) from now on"
 }
 
 replicate() {
@@ -252,13 +331,10 @@ replicate() {
     first=$(sed -n 's/^ *zones = \[ "\([^"]*\)".*/\1/p' "$configuration")
     if [ -n "$zone" ]; then
         check_zone_name "$zone"
-        [ "${zone%-*}" = "$(configured region)" ] ||
-            die 3 "zone $zone is not in region $(configured region), where $cluster is: its public address belongs there" \
-                "choose a zone of $(configured region)"
         if is_single_zone && [ "$zone" != "$first" ]; then
             is_true MULTIZONE ||
                 die 5 "$cluster was made without MULTIZONE=true: its masters are in $first only" \
-                    "MULTIZONE=true with this command allows every zone of $(configured region)"
+                    "MULTIZONE=true with this command allows every zone of $(region)"
             allow_all_zones
         fi
     fi
@@ -266,9 +342,11 @@ replicate() {
 }
 
 plain PROJECT KUBE_GCE_NETWORK NETWORK KUBE_GCE_SUBNETWORK SUBNETWORK KUBE_DNS_DOMAIN MASTER_EXTRA_SANS HACTL_REACH \
-    HACTL_ADMIN_RANGES
+    HACTL_TUNNEL_COMMAND HACTL_ADMIN_RANGES
 check_provider
 refuse_unsupported
+refuse_shared_network
+note_without_effect
 note_quorum_reads
 is_true MULTIZONE || true
 find_hactl

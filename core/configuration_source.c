@@ -214,6 +214,16 @@ static bool is_include(const char *line, size_t length, const char **name, size_
     return true;
 }
 
+static void include_missing(struct ha_error *error, struct ha_source source, const char *name, const char *directory)
+{
+    const char *chosen = getenv("HACTL_DATA_DIR");
+
+    ha_fail_at(error, source, "no file \"%s\" in %s, nor among hactl's own in %s", name, directory,
+               chosen != NULL && chosen[0] != '\0' ? chosen : HACTL_DATADIR);
+    ha_advise(error, "hactl's own are installed with it; without, set HACTL_DATA_DIR to the directory conf/ of its "
+                     "sources; any other file belongs beside the one that includes it");
+}
+
 static int read_include(struct reader *reader, const char *name, struct ha_source source, int depth)
 {
     char *directory = ha_path_directory(source.file);
@@ -231,8 +241,7 @@ static int read_include(struct reader *reader, const char *name, struct ha_sourc
     if (depth >= DEPTH_MAX)
         ha_fail_at(reader->error, source, "includes go deeper than %d (does a file include itself?)", DEPTH_MAX);
     else if (path == NULL)
-        ha_fail_at(reader->error, source, "no file \"%s\" in %s, nor among hactl's own in %s", name, directory,
-                   HACTL_DATADIR);
+        include_missing(reader->error, source, name, directory);
     else
         result = read_file(reader, path, source, depth + 1);
     free(directory);

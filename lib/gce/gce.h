@@ -31,6 +31,9 @@ enum { GCE_NAME = 64, GCE_PATH = 512, GCE_ERROR = 700 };
          .type = HACTL_KEY_STRING,                                                                                 \
          .help = "Region of the cluster; else that of the first zone, as the API says."},                          \
         {.name = "zones", .type = HACTL_KEY_STRING_LIST, .help = "Zones for replicas; else all of the region."},   \
+        {.name = "region_of_zone",                                                                                 \
+         .type = HACTL_KEY_STRING,                                                                                 \
+         .help = "A zone whose region is the cluster's, where neither region nor zones say it."},                  \
         {.name = "credentials",                                                                                    \
          .type = HACTL_KEY_STRING,                                                                                 \
          .default_value = "auto",                                                                                  \

@@ -45,6 +45,8 @@ static int settle_region(struct gce *gce, struct hactl_call *call, const json_t 
     const char *first = gce->host->conf_list(gce->conf, "zones", 0);
     const json_t *zone;
 
+    if (!first)
+        first = gce->host->conf_string(gce->conf, "region_of_zone");
     if (!first && !region)
         first = first_variable("CLOUDSDK_COMPUTE_ZONE", "KUBE_GCE_ZONE");
     if (!region && !first)

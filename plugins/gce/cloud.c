@@ -12,7 +12,7 @@ const struct hactl_key cloud_keys[] = {
     GCE_KEYS,
     {.name = "network",
      .type = HACTL_KEY_STRING,
-     .help = "Network of the replicas; an existing replica's, else default."},
+     .help = "Network of the replicas; that of the subnetwork, an existing replica's, else default."},
     {.name = "subnetwork",
      .type = HACTL_KEY_STRING,
      .help = "Subnetwork in the region; an existing replica's, else the only one that the network has there."},
@@ -285,8 +285,8 @@ static int op_temporary_address_destroy(void *self, struct hactl_call *call, con
 
 static int op_forget(void *self, struct hactl_call *call)
 {
-    (void)call;
     cloud_tunnels_stop(self, NULL);
+    cloud_leftovers_tell(self, call);
     return HACTL_OK;
 }
 

@@ -89,10 +89,17 @@ int cloud_address_ensure(struct cloud *cloud, struct hactl_call *call, const cha
                          const char *instance);
 int cloud_address_destroy(struct cloud *cloud, struct hactl_call *call, const char *name, enum hactl_address_kind kind);
 int cloud_address_emit(struct cloud *cloud, struct hactl_call *call, const json_t *address);
+
+/* cloud_network.c */
 /* HACTL_E_INVALID when the project is known and the network is another's. */
 int cloud_network_check(struct cloud *cloud, struct hactl_call *call);
-/* The subnetwork's link, from the settings, an existing replica or the network. */
-void cloud_network_path(const char *network, char out[GCE_PATH]); /* as a request asks for it; NULL: default */
+/* The question whether what is to be used is there: the subnetwork that is set, else the network; and whether the
+ * answer fits region and settings. */
+int cloud_network_prepare(struct cloud *cloud, struct hactl_call *call, const char *region,
+                          struct gce_request *request);
+int cloud_network_judge(const struct cloud *cloud, struct hactl_call *call, const char *region, const json_t *answer);
+/* Links to the network and to the subnetwork of the replicas. */
+int cloud_network(struct cloud *cloud, struct hactl_call *call, char out[GCE_PATH]);
 int cloud_subnetwork(struct cloud *cloud, struct hactl_call *call, const char **link);
 
 /* cloud_instances.c */
@@ -126,6 +133,10 @@ void cloud_firewall_list_prepare(const struct cloud *cloud, struct gce_list *lis
 /* Emits the firewall, if any rule of it is among those of the project. */
 int cloud_firewall_emit(struct cloud *cloud, struct hactl_call *call, const json_t *rules);
 
+/* cloud_leftovers.c */
+/* Names, in warnings, load balancers that Services may have left in the region. */
+void cloud_leftovers_tell(struct cloud *cloud, struct hactl_call *call);
+
 /* cloud_ranges.c */
 int cloud_ranges_check(struct cloud *cloud, struct hactl_call *call);
 
@@ -146,6 +157,8 @@ extern const char cloud_startup_script[]; /* made from startup.sh when hactl is 
 /* cloud_deliver.c */
 int cloud_deliver(struct cloud *cloud, struct hactl_call *call, const char *instance,
                   const struct hactl_payload *payload);
+/* HACTL_E_INVALID when they are more than Google takes. */
+int cloud_metadata_check(const struct cloud *cloud, struct hactl_call *call, const char *replica, const json_t *items);
 int cloud_unit_log(struct cloud *cloud, struct hactl_call *call, const char *instance, const char *unit);
 
 /* cloud_requests.c */

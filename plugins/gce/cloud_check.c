@@ -24,8 +24,8 @@ static void image_path(const struct cloud *cloud, char out[GCE_PATH])
 static int prepare(struct cloud *cloud, struct hactl_call *call, struct gce_request questions[QUESTIONS])
 {
     const struct gce_zone *zones;
-    const char *region, *network = cloud_setting(cloud, "network"), *type = cloud_setting(cloud, "machine_type");
-    char image[GCE_PATH], network_path[GCE_PATH];
+    const char *region, *type = cloud_setting(cloud, "machine_type");
+    char image[GCE_PATH];
     size_t count;
     int rc = gce_zones_refresh(cloud->gce, call);
 
@@ -33,13 +33,13 @@ static int prepare(struct cloud *cloud, struct hactl_call *call, struct gce_requ
         rc = gce_zones(cloud->gce, call, &zones, &count);
     if (rc == HACTL_OK)
         rc = gce_region(cloud->gce, call, &region);
+    if (rc == HACTL_OK)
+        rc = cloud_network_prepare(cloud, call, region, &questions[NETWORK]);
     if (rc != HACTL_OK)
         return rc;
     image_path(cloud, image);
     gce_prepare(&questions[PROJECT], "GET", NULL, ".");
     gce_prepare(&questions[REGION], "GET", NULL, "regions/%s", region);
-    cloud_network_path(network, network_path);
-    gce_prepare(&questions[NETWORK], "GET", NULL, "%s", network_path);
     gce_prepare(&questions[IMAGE], "GET", NULL, "%s", image);
     gce_prepare(&questions[MACHINE_TYPE], "GET", NULL, "zones/%s/machineTypes/%s", zones[0].name,
                 type ? gce_link_name(type) : "e2-standard-2");
@@ -105,14 +105,20 @@ static void judge_quotas(struct cloud *cloud, struct hactl_call *call, const jso
 
 static int judge(struct cloud *cloud, struct hactl_call *call, const struct gce_request questions[QUESTIONS])
 {
-    static const char *const names[QUESTIONS] = {"project", "region", "`network`", "`image`", "`machine_type`"};
+    const char *names[QUESTIONS] = {"project", "region", "`network`", "`image`", "`machine_type`"};
+    int rc;
 
+    if (cloud_setting(cloud, "subnetwork"))
+        names[NETWORK] = "`subnetwork`";
     for (int i = 0; i < QUESTIONS; i++) {
         if (questions[i].code == HACTL_E_NOT_FOUND)
             return cloud->host->fail(call, HACTL_E_INVALID, "%s: %s", names[i], questions[i].error);
         if (questions[i].code != HACTL_OK)
             return gce_fail(cloud->gce, call, &questions[i], "%s", names[i]);
     }
+    rc = cloud_network_judge(cloud, call, cloud_text(questions[REGION].json, "name"), questions[NETWORK].json);
+    if (rc != HACTL_OK)
+        return rc;
     judge_quotas(cloud, call, questions[REGION].json, questions[MACHINE_TYPE].json);
     if (cloud->reach == CLOUD_REACH_INTERNAL && !cloud->host->conf_list(cloud->conf, "admin_ranges", 0))
         cloud->host->log(call, HACTL_LOG_WARNING,

@@ -12,16 +12,32 @@
 
 /* ---- deliver ------------------------------------------------------------------------------- */
 
-static size_t metadata_size(const json_t *items)
+static size_t item_size(const json_t *item)
 {
+    return strlen(cloud_text(item, "key")) + json_string_length(json_object_get(item, "value"));
+}
+
+/* Google says so too, after a change was begun for it, and without saying what is the most of it. */
+int cloud_metadata_check(const struct cloud *cloud, struct hactl_call *call, const char *replica, const json_t *items)
+{
+    const json_t *largest = NULL;
     size_t index, size = 0;
     json_t *entry;
 
     json_array_foreach((json_t *)(uintptr_t)items, index, entry)
     {
-        size += strlen(cloud_text(entry, "key")) + json_string_length(json_object_get(entry, "value"));
+        size += item_size(entry);
+        if (!largest || item_size(entry) > item_size(largest))
+            largest = entry;
     }
-    return size;
+    if (size <= CLOUD_METADATA_LIMIT &&
+        (!largest || json_string_length(json_object_get(largest, "value")) <= CLOUD_VALUE_LIMIT))
+        return HACTL_OK;
+    return cloud->host->fail(
+        call, HACTL_E_INVALID,
+        "metadata of replica %s would be %zu bytes, %.128s alone %zu: Google allows %zu for one key "
+        "and %zu in all; keys that are not hactl's own are copied from replica to replica",
+        replica, size, cloud_text(largest, "key"), item_size(largest), CLOUD_VALUE_LIMIT, CLOUD_METADATA_LIMIT);
 }
 
 /* setMetadata replaces all items, so all go back with the new one among them.
@@ -46,11 +62,7 @@ static int set_items(struct cloud *cloud, struct hactl_call *call, const json_t 
     free(boot);
     if (!items || !boot)
         return cloud_no_memory(cloud, call);
-    if (strlen(text) > CLOUD_VALUE_LIMIT || metadata_size(items) > CLOUD_METADATA_LIMIT)
-        return cloud->host->fail(call, HACTL_E_INVALID,
-                                 "%s is %zu bytes, and all metadata of the instance %zu: Google allows %zu and %zu",
-                                 key, strlen(text), metadata_size(items), CLOUD_VALUE_LIMIT, CLOUD_METADATA_LIMIT);
-    return HACTL_OK;
+    return cloud_metadata_check(cloud, call, cloud_text(instance, "name"), items);
 }
 
 static int send(struct cloud *cloud, struct hactl_call *call, const char *name, const char *zone,

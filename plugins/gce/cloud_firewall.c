@@ -159,6 +159,8 @@ static uint64_t settings_of(const struct cloud *cloud)
         mix(UINT64_C(0xcbf29ce484222325), cloud_setting(cloud, "network") ? cloud_setting(cloud, "network") : "");
     const char *range;
 
+    if (cloud_setting(cloud, "subnetwork"))
+        hash = mix(hash, cloud_setting(cloud, "subnetwork"));
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         hash = mix(hash, keys[i]);
         for (size_t j = 0; (range = cloud->host->conf_list(cloud->conf, keys[i], j)); j++)
@@ -265,32 +267,19 @@ static void clear(struct gce_request requests[RULES])
 
 /* ---- ensure and destroy ---------------------------------------------------------------------- */
 
-static int network_link(struct cloud *cloud, struct hactl_call *call, char out[GCE_PATH])
-{
-    const char *set = cloud_setting(cloud, "network"), *inherited;
-    const json_t *model = NULL;
-    int rc = gce_project(cloud->gce, call, NULL);
-
-    if (rc == HACTL_OK && !set)
-        rc = cloud_seen_model(cloud, call, &model);
-    inherited = cloud_text(cloud_interface(model), "network");
-    if (rc != HACTL_OK)
-        return rc;
-    if ((set && strchr(set, '/')) || (!set && inherited[0]))
-        snprintf(out, GCE_PATH, "%s", set ? set : inherited);
-    else
-        gce_link(cloud->gce, out, "global/networks/%s", set ? set : "default");
-    return HACTL_OK;
-}
-
 /* The request that makes one rule as wanted; false: it is. */
 static bool prepare_change(struct gce_request *change, const char *name, const struct gce_request *found, json_t *want)
 {
     bool there = found->code == HACTL_OK;
 
-    if (!want && there)
+    bool moved =
+        there && want &&
+        strcmp(gce_link_name(cloud_text(found->json, "network")), gce_link_name(cloud_text(want, "network"))) != 0;
+
+    if (there && (!want || moved)) {
         gce_prepare(change, "DELETE", NULL, "global/firewalls/%s", name);
-    else if (want && !there)
+        json_decref(want); /* a rule stays in its network: asked again, this makes a new one */
+    } else if (want && !there)
         gce_prepare(change, "POST", want, "global/firewalls");
     else if (want && !is_as_wanted(found->json, want))
         gce_prepare(change, "PUT", want, "global/firewalls/%s", name); /* not PATCH: what is not wanted must go */
@@ -307,7 +296,7 @@ int cloud_firewall_ensure(struct cloud *cloud, struct hactl_call *call, const st
     json_t *bodies[RULES] = {NULL};
     char network[GCE_PATH], name[GCE_NAME];
     size_t change_count = 0, body_count = 0;
-    int rc = network_link(cloud, call, network);
+    int rc = cloud_network(cloud, call, network);
 
     if (rc != HACTL_OK)
         return rc;

@@ -89,6 +89,11 @@ static int insert(struct cloud *cloud, struct hactl_call *call, const struct hac
     body = cloud_template_body(cloud, &template);
     if (!body)
         return cloud_no_memory(cloud, call);
+    rc = cloud_metadata_check(cloud, call, want->name, json_object_get(json_object_get(body, "metadata"), "items"));
+    if (rc != HACTL_OK) {
+        json_decref(body);
+        return rc;
+    }
     snprintf(path, sizeof(path), "zones/%s/instances", want->zone);
     return change_one(cloud, call, want->name, "POST", body, path);
 }

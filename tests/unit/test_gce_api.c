@@ -747,6 +747,23 @@ static void test_zones(void **state)
     assert_int_equal(count, 2);
     assert_true(zones[0].up);
     assert_false(zones[1].up);
+    /* That of a zone, all zones of it. */
+    assert_int_equal(
+        open_gce((struct fake_setting[]){{"credentials", "none"}, {"region_of_zone", "odd-name"}, {NULL, NULL}}),
+        HACTL_OK);
+    assert_int_equal(gce_region(world.gce, next_call(), &region), HACTL_OK);
+    assert_string_equal(region, "us-east1");
+    assert_int_equal(
+        open_gce((struct fake_setting[]){{"credentials", "none"}, {"region_of_zone", "us-central1-c"}, {NULL, NULL}}),
+        HACTL_OK);
+    assert_int_equal(gce_zones(world.gce, next_call(), &zones, &count), HACTL_OK);
+    assert_int_equal(count, 2);
+    assert_string_equal(zones[0].name, "us-central1-b");
+    assert_int_equal(
+        open_gce((struct fake_setting[]){{"credentials", "none"}, {"region_of_zone", "nowhere"}, {NULL, NULL}}),
+        HACTL_OK);
+    assert_int_equal(gce_region(world.gce, next_call(), &region), HACTL_E_INVALID);
+    assert_non_null(strstr(world.call->text, "no zone \"nowhere\""));
     /* A region that is not there is found before anything is asked of it. */
     assert_int_equal(open_gce((struct fake_setting[]){{"credentials", "none"}, {"region", "us-west9"}, {NULL, NULL}}),
                      HACTL_OK);

@@ -46,28 +46,6 @@ static void test_place(void **state)
     assert_string_equal(world.call->emitted_text, "project emulated, region us-central1");
 }
 
-/* Where nobody says which project it is before the metadata server does: at the first look, before anything is made. */
-static void test_shared_network(void **state)
-{
-    const char *project = getenv("CLOUDSDK_CORE_PROJECT");
-
-    (void)state;
-    unsetenv("CLOUDSDK_CORE_PROJECT");
-    unsetenv("GOOGLE_CLOUD_PROJECT");
-    assert_int_equal(open_with((struct fake_setting[]){{"network", "projects/host/global/networks/n"}, {NULL, NULL}}),
-                     HACTL_OK);
-    assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_E_INVALID);
-    assert_non_null(strstr(world.call->text, "is project host's, and the cluster's project is emulated"));
-    close_cloud();
-    assert_int_equal(
-        open_with((struct fake_setting[]){{"subnetwork", "projects/host/regions/r/subnetworks/n"}, {NULL, NULL}}),
-        HACTL_OK);
-    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_E_INVALID);
-    assert_non_null(strstr(world.call->text, "subnetwork: "));
-    if (project)
-        setenv("CLOUDSDK_CORE_PROJECT", project, 1);
-}
-
 static void test_addresses(void **state)
 {
     char first[64];
@@ -475,7 +453,6 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         EACH(test_zones_and_check),
         EACH(test_place),
-        EACH(test_shared_network),
         EACH(test_addresses),
         EACH(test_addresses_told_apart),
         EACH(test_instances),

@@ -126,6 +126,58 @@ static void test_deliver(void **state)
     assert_non_null(strstr(world.call->text, "`programs` does not say"));
 }
 
+/* Instead of what a machine has, that many keys of so many bytes each. */
+static void set_metadata(const char *name, int count, int size)
+{
+    char path[128], at[160], fingerprint[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/items", world.directory);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    snprintf(fingerprint, sizeof(fingerprint), "%s",
+             of_instance("us-central1-b", "instances/demo-1", ".metadata.fingerprint"));
+    fprintf(file, "{\"fingerprint\":\"%s\",\"items\":[", fingerprint);
+    for (int i = 0; i < count; i++)
+        fprintf(file, "%s{\"key\":\"mine-%d\",\"value\":\"%0*d\"}", i ? "," : "", i, size, 0);
+    fputs("]}", file);
+    assert_int_equal(fclose(file), 0);
+    snprintf(at, sizeof(at), "@%s", path);
+    snprintf(path, sizeof(path), "zones/us-central1-b/instances/%s/setMetadata", name);
+    api_change("POST", path, at);
+}
+
+/* Google's limit for all metadata, which one value alone does not reach: told before anything is asked of Google. */
+static void test_metadata_limit(void **state)
+{
+    char *large = malloc(90000);
+    struct hactl_replica want = replica("demo-2", "us-central1-c", NULL);
+
+    (void)state;
+    memset(large, 'x', 90000);
+    make("demo-1", "us-central1-b");
+    set_metadata("demo-1", 2, 185000);
+    assert_int_equal(deliver("d1", large, 90000, false), HACTL_OK);
+    set_metadata("demo-1", 2, 200000);
+    forget_counts();
+    assert_int_equal(deliver("d2", large, 90000, false), HACTL_E_INVALID);
+    assert_non_null(strstr(world.call->text, "metadata of replica demo-1 would be 5"));
+    assert_non_null(strstr(world.call->text, "524288 in all"));
+    assert_int_equal(changing_calls(), 0);
+    /* What is copied to a new replica counts, and is not more than it was. */
+    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
+    assert_int_equal(DO(ensure(&want)), HACTL_OK);
+    assert_int_equal(DO(cloud()->instance_destroy(world.self, world.call, "demo-2")), HACTL_OK);
+    set_metadata("demo-1", 3, 172000);
+    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
+    forget_counts();
+    assert_int_equal(DO(ensure(&want)), HACTL_E_INVALID);
+    assert_non_null(strstr(world.call->text, "metadata of replica demo-2 would be 5"));
+    assert_non_null(strstr(world.call->text, ", mine-0 alone 172006: "));
+    assert_int_equal(changing_calls(), 0);
+    free(large);
+}
+
 static void test_requests(void **state)
 {
     (void)state;
@@ -186,7 +238,7 @@ int main(int argc, char **argv)
 {
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        EACH(test_deliver_sealed), EACH(test_keep_running),   EACH(test_deliver),
+        EACH(test_deliver_sealed), EACH(test_keep_running),   EACH(test_deliver),  EACH(test_metadata_limit),
         EACH(test_requests),       EACH(test_serial_reports), EACH(test_unit_log),
     };
 
