@@ -67,8 +67,9 @@ end_clients() { # NAME
 step() { # NAME HACTL-ARGUMENTS...
     local name=$1 status=0 output
     shift
-    [ -z "$workload_pid" ] || echo "$name" >&9
+    [ -z "$workload_pid" ] || echo "${planned:-}$name" >&9
     output=$(hactl -o json "$@" 2>"$base/errors") || status=$?
+    echo "$output" >"$base/report"
     if [ "$status" -eq 0 ]; then
         tap_ok "$name ($(jq -r '"\(.wall_ms) ms, endpoint gap \(if .endpoint_gap.measured then "\(.endpoint_gap.gap_ms) ms" else "not measured" end)"' <<<"$output" 2>/dev/null))"
     else
@@ -79,6 +80,18 @@ step() { # NAME HACTL-ARGUMENTS...
 
 equal() { # NAME GOT WANT
     if [ "$2" = "$3" ]; then tap_ok "$1"; else tap_not_ok "$1" "got:  $2" "want: $3"; fi
+}
+
+# A step that promotes or demotes: the clients are told that it is planned, so that none of them may be left without an
+# answer, and how long nobody answered is measured, and is in the journal's last record.
+moving_step() { # NAME HACTL-ARGUMENTS...
+    local journal
+    planned='planned ' step "$@"
+    journal=$(directory)/operations/$(jq -r .operation "$base/report").ndjson
+    equal "$1: the endpoint's gap is measured, and the journal keeps it" \
+        "$(jq -r '.endpoint_gap | "\(.measured) \(.gap_ms | type)"' "$base/report"), $(tail -n 1 "$journal" |
+            jq -r '"\(.type) \(.report.endpoint_gap_ms | type)"'), the same $(jq -s '.[0].endpoint_gap.gap_ms == .[1].report.endpoint_gap_ms' \
+            "$base/report" <(tail -n 1 "$journal"))" "true number, end number, the same true"
 }
 
 tls_answers() { # ADDRESS:PORT NAME-IN-THE-CERTIFICATE
