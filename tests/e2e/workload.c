@@ -62,7 +62,7 @@ struct phase {
 
 static const char *endpoint, *files[3];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct phase phases[PHASES];
+static struct phase phases[PHASES] = {{.name = "before the first"}};
 static int phase_count = 1;
 static bool stop;
 /* One history a register, and at the end the acknowledged writes of the ledger. */
@@ -480,6 +480,7 @@ int main(int argc, char **argv)
         events[i] = calloc(EVENTS, sizeof *events[i]);
     setvbuf(stdout, NULL, _IOLBF, 0);
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    phases[0].began_ns = now_ns();
     for (int i = 0; i < WRITERS; i++)
         pthread_create(&threads[i], NULL, write_on, (void *)(intptr_t)i);
     for (int i = 0; i < READERS; i++)
