@@ -5,7 +5,8 @@
 . "$top_srcdir/tests/support/tap.sh"
 
 base=$(mktemp -d)
-export HACTL_DATA_DIR=$top_srcdir/conf
+# Networks are recorded here too, not in the register of whoever runs this.
+export HACTL_DATA_DIR=$top_srcdir/conf XDG_STATE_HOME=$base/xdg
 cluster=none
 workload_pid=
 
@@ -124,15 +125,29 @@ sound() { # NAME COUNT
         tls_answers "$ip:2379" "$ip" || bad="$bad $ip"
     done
     equal "$name: certificates verify for the public and every internal address" "$bad" ""
-    equal "$name: no process is left of replicas that went" \
+    equal "$name: no file is left of replicas that went" \
         "$(find "$(directory)/cloud/instances" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" \
         "$(jq -r '.replicas[].name' <<<"$status" | sort | tr '\n' ' ')"
+    equal "$name: no process is left of replicas that went" \
+        "$(replicas_that_run | sort -u | grep -vxFf <(jq -r '.replicas[].name' <<<"$status"))" ""
 }
 
+# The processes of clusters under $base, by their directory and arguments: number, directory, arguments.
+processes_of_clusters() {
+    local files number arguments
+    files=$(grep -lzFs -- "$base/state/" /proc/[0-9]*/cmdline
+        find /proc/[0-9]*/cwd -maxdepth 0 -lname "$base/state/*" 2>/dev/null)
+    sed -n 's#^/proc/\([0-9]*\)/.*#\1#p' <<<"$files" | sort -u | while IFS= read -r number; do
+        # Those who looked are gone by now.
+        { arguments=$(tr '\0' ' ' <"/proc/$number/cmdline"); } 2>/dev/null &&
+            echo "$number $(readlink "/proc/$number/cwd") $arguments"
+    done
+}
+# The names of the replicas that have any.
+replicas_that_run() { processes_of_clusters | grep -oE "$(directory)/cloud/instances/[A-Za-z0-9.-]+" | sed 's#.*/##'; }
+
 nothing_left() { # NAME
-    local left
-    left=$(grep -lzs -- "$base" /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | grep -v "/proc/\(self\|$$\)/" |
-        while IFS= read -r file; do tr '\0' ' ' <"${file%/*}/cmdline" | grep -E 'etcd|haproxy'; done)
-    equal "$1: no process is left" "$left" ""
+    equal "$1: no process is left" "$(processes_of_clusters)" ""
     equal "$1: no file is left" "$(find "$base/state" -mindepth 1 2>/dev/null)" ""
+    equal "$1: no network is recorded" "$(find "$XDG_STATE_HOME" -mindepth 2 2>/dev/null)" ""
 }
