@@ -33,8 +33,11 @@ static char base[PATH_MAX];
 static const char *hactl;
 static int failures, points, reached, twice, aborted, refused;
 
-/* Which points a run passes depends a little on timing: one that was not
- * reached is tried again. */
+/* How many points a run passes depends a little on timing: how many records are written to disk at once, how often
+ * somebody is asked until he is ready. So one that was not reached is tried again; and that none of ATTEMPTS runs
+ * passes it is let pass for the last eighth of a run's points, and TAIL of them, if of all points it is no more than
+ * one in RARE and one. On a machine with four times as much to do as it can, it was 3 of 16550. */
+enum { TAIL = 3, RARE = 200 };
 enum { WORDS = 12, ATTEMPTS = 6, DOUBLE_KILLS = 12, ABORTS = 12, SIDE_BY_SIDE = 3, REFUSED = 5, WRONG = 3, SAMPLE = 9 };
 
 /* Every phase of what can be rotated, and every way back. */
@@ -232,7 +235,8 @@ static void check_end(const struct verb *verb, const char *kill_at, json_t *want
     json_decref(after);
 }
 
-static void try_point(const struct verb *verb, const char *kill_at, json_t *want)
+/* The point of that number, of `count`. */
+static void try_point(const struct verb *verb, const char *kill_at, int number, int count, json_t *want)
 {
     int status = 0;
     for (int i = 0; i < ATTEMPTS && !is_killed(status); i++) {
@@ -246,8 +250,10 @@ static void try_point(const struct verb *verb, const char *kill_at, json_t *want
     points++;
     if (is_killed(status))
         reached++;
-    else
+    else if (number > count - count / 8 - TAIL)
         printf("# %s: %s was passed by the undisturbed run and by none of %d others\n", verb->name, kill_at, ATTEMPTS);
+    else
+        complain(verb, kill_at, "the undisturbed run passed that point, and none of the others has", NULL, NULL);
     if (!is_done(run_hactl(verb->command, "the-operation", NULL))) {
         complain(verb, kill_at, "asked again, it fails", NULL, NULL);
         return;
@@ -378,12 +384,12 @@ static void try_verb(const struct verb *verb, int every)
         complain(verb, "no point", "undisturbed, it fails", NULL, NULL);
     for (int n = 1 + rand() % every; done && n <= core; n += every) {
         snprintf(kill_at, sizeof kill_at, "HACTL_FAULT_POINT=%d", n);
-        try_point(verb, kill_at, want);
+        try_point(verb, kill_at, n, core, want);
     }
     for (int n = 1 + rand() % every; done && n <= plugin; n += every)
         for (int after = 0; after < 2; after++) {
             snprintf(kill_at, sizeof kill_at, "FAKE_STRIKE=%d %s", n, after ? "after" : "before");
-            try_point(verb, kill_at, want);
+            try_point(verb, kill_at, n, plugin, want);
         }
     for (int i = 0; done && i < DOUBLE_KILLS; i++)
         try_twice(verb, core, plugin, want);
@@ -484,8 +490,12 @@ static void try_all(const char *plugin, unsigned seed, int every, struct tally *
         else
             tell(i, sum);
     printf("# %d points, hactl was killed at %d of them, and %d times once more when asked again; %d times it was "
-           "aborted, %d times an abort was refused; seed %u\n1..%d\n",
-           sum->points, sum->reached, sum->twice, sum->aborted, sum->refused, seed, COUNT);
+           "aborted, %d times an abort was refused; seed %u\n",
+           sum->points, sum->reached, sum->twice, sum->aborted, sum->refused, seed);
+    bool reached_all = sum->points > 0 && sum->points - sum->reached <= 1 + sum->points / RARE;
+    sum->failures += !reached_all;
+    printf("%sok %d - hactl was killed at every point, save those that timing takes away: %d of %d\n1..%d\n",
+           reached_all ? "" : "not ", COUNT + 1, sum->reached, sum->points, COUNT + 1);
 }
 
 int main(int argc, char **argv)

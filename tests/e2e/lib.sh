@@ -5,7 +5,8 @@
 . "$top_srcdir/tests/support/tap.sh"
 
 base=$(mktemp -d)
-export HACTL_DATA_DIR=$top_srcdir/conf
+# Networks are recorded here too, not in the register of whoever runs this.
+export HACTL_DATA_DIR=$top_srcdir/conf XDG_STATE_HOME=$base/xdg
 cluster=none
 workload_pid=
 
@@ -67,8 +68,9 @@ end_clients() { # NAME
 step() { # NAME HACTL-ARGUMENTS...
     local name=$1 status=0 output
     shift
-    [ -z "$workload_pid" ] || echo "$name" >&9
+    [ -z "$workload_pid" ] || echo "${planned:-}$name" >&9
     output=$(hactl -o json "$@" 2>"$base/errors") || status=$?
+    echo "$output" >"$base/report"
     if [ "$status" -eq 0 ]; then
         tap_ok "$name ($(jq -r '"\(.wall_ms) ms, endpoint gap \(if .endpoint_gap.measured then "\(.endpoint_gap.gap_ms) ms" else "not measured" end)"' <<<"$output" 2>/dev/null))"
     else
@@ -79,6 +81,18 @@ step() { # NAME HACTL-ARGUMENTS...
 
 equal() { # NAME GOT WANT
     if [ "$2" = "$3" ]; then tap_ok "$1"; else tap_not_ok "$1" "got:  $2" "want: $3"; fi
+}
+
+# A step that promotes or demotes: the clients are told that it is planned, so that none of them may be left without an
+# answer, and how long nobody answered is measured, and is in the journal's last record.
+moving_step() { # NAME HACTL-ARGUMENTS...
+    local journal
+    planned='planned ' step "$@"
+    journal=$(directory)/operations/$(jq -r .operation "$base/report").ndjson
+    equal "$1: the endpoint's gap is measured, and the journal keeps it" \
+        "$(jq -r '.endpoint_gap | "\(.measured) \(.gap_ms | type)"' "$base/report"), $(tail -n 1 "$journal" |
+            jq -r '"\(.type) \(.report.endpoint_gap_ms | type)"'), the same $(jq -s '.[0].endpoint_gap.gap_ms == .[1].report.endpoint_gap_ms' \
+            "$base/report" <(tail -n 1 "$journal"))" "true number, end number, the same true"
 }
 
 tls_answers() { # ADDRESS:PORT NAME-IN-THE-CERTIFICATE
@@ -111,15 +125,29 @@ sound() { # NAME COUNT
         tls_answers "$ip:2379" "$ip" || bad="$bad $ip"
     done
     equal "$name: certificates verify for the public and every internal address" "$bad" ""
-    equal "$name: no process is left of replicas that went" \
+    equal "$name: no file is left of replicas that went" \
         "$(find "$(directory)/cloud/instances" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" \
         "$(jq -r '.replicas[].name' <<<"$status" | sort | tr '\n' ' ')"
+    equal "$name: no process is left of replicas that went" \
+        "$(replicas_that_run | sort -u | grep -vxFf <(jq -r '.replicas[].name' <<<"$status"))" ""
 }
 
+# The processes of clusters under $base, by their directory and arguments: number, directory, arguments.
+processes_of_clusters() {
+    local files number arguments
+    files=$(grep -lzFs -- "$base/state/" /proc/[0-9]*/cmdline
+        find /proc/[0-9]*/cwd -maxdepth 0 -lname "$base/state/*" 2>/dev/null)
+    sed -n 's#^/proc/\([0-9]*\)/.*#\1#p' <<<"$files" | sort -u | while IFS= read -r number; do
+        # Those who looked are gone by now.
+        { arguments=$(tr '\0' ' ' <"/proc/$number/cmdline"); } 2>/dev/null &&
+            echo "$number $(readlink "/proc/$number/cwd") $arguments"
+    done
+}
+# The names of the replicas that have any.
+replicas_that_run() { processes_of_clusters | grep -oE "$(directory)/cloud/instances/[A-Za-z0-9.-]+" | sed 's#.*/##'; }
+
 nothing_left() { # NAME
-    local left
-    left=$(grep -lzs -- "$base" /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | grep -v "/proc/\(self\|$$\)/" |
-        while IFS= read -r file; do tr '\0' ' ' <"${file%/*}/cmdline" | grep -E 'etcd|haproxy'; done)
-    equal "$1: no process is left" "$left" ""
+    equal "$1: no process is left" "$(processes_of_clusters)" ""
     equal "$1: no file is left" "$(find "$base/state" -mindepth 1 2>/dev/null)" ""
+    equal "$1: no network is recorded" "$(find "$XDG_STATE_HOME" -mindepth 2 2>/dev/null)" ""
 }

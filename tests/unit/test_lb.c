@@ -154,10 +154,14 @@ static int dial(const char *address, uint16_t port)
 static int ask(int fd)
 {
     char bytes[4];
+    ssize_t got;
 
     if (send(fd, "ping", 4, MSG_NOSIGNAL) != 4)
         return -1;
-    return recv(fd, bytes, 4, MSG_WAITALL) == 4 && memcmp(bytes, "ping", 4) == 0 ? 0 : -1;
+    do /* a socket with a time limit tells when its process was stopped and goes on */
+        got = recv(fd, bytes, 4, MSG_WAITALL);
+    while (got < 0 && errno == EINTR);
+    return got == 4 && memcmp(bytes, "ping", 4) == 0 ? 0 : -1;
 }
 
 static bool answers(const char *address, uint16_t port)
@@ -182,6 +186,7 @@ struct prober {
     bool persistent;                   /* keep one, too */
     atomic_int answered, kept_answers; /* waited for by the test */
     int refused, failed, broken;
+    int ended;       /* of the broken ones: by the other side, not for want of an answer in time */
     double worst_ms; /* the longest time between two answers */
     char why[128];   /* the first exchange that failed and should not have */
 };
@@ -216,6 +221,7 @@ static void *prober_run(void *data)
         errno = 0;
         if (kept >= 0 && ask(kept) < 0) {
             prober->broken++;
+            prober->ended += errno == 0 || errno == ECONNRESET || errno == EPIPE;
             prober_blames(prober, "the kept connection", errno, t);
         } else if (kept >= 0) {
             prober->kept_answers++;
@@ -823,13 +829,19 @@ static void relay_release(pid_t pid)
 
 static void test_handover(void **state)
 {
+    /* No server is down because this process, which answers for them, was not run for a while: that ends connections.
+     */
+    static const struct fake_setting patient[] = {
+        {"check", "tcp"}, {"check_interval_ms", "100"}, {"fall", "100"}, {NULL, NULL}};
     struct fixture *f = *state;
     enum { ROUNDS = 20 };
     double there[ROUNDS], back[ROUNDS], claim[ROUNDS], dark_ms, start;
-    int judged = 0, failed = 0, broken = 0, answered = 0, refused = 0;
+    int judged = 0, failed = 0, broken = 0, ended = 0, answered = 0, refused = 0;
     struct prober prober, client;
     pid_t relay;
 
+    fixture_close(f);
+    fixture_open(f, patient);
     whole(f, 2);
     relay = relay_start(f);
     relay_wait(relay);
@@ -858,6 +870,7 @@ static void test_handover(void **state)
         }
         refused += client.refused;
         broken += prober.broken;
+        ended += prober.ended;
         answered += client.answered;
         waitpid(relay, NULL, 0);
 
@@ -872,6 +885,7 @@ static void test_handover(void **state)
             print_message("# round %d, back: %s\n", i, prober.why);
         back[i] = prober.worst_ms;
         broken += prober.broken;
+        ended += prober.ended;
     }
     kill(relay, SIGKILL);
     waitpid(relay, NULL, 0);
@@ -883,10 +897,11 @@ static void test_handover(void **state)
                "ms; client: %d answered, %d refused, %d failed; %d broken\n",
                there[ROUNDS / 2], there[ROUNDS - 1], back[ROUNDS / 2], back[ROUNDS - 1], claim[ROUNDS / 2],
                claim[ROUNDS - 1], answered, refused, failed, broken);
-    /* A connection that was kept through a hand-over has been seen to end, twice in some hundred runs; why is not known
-     * yet. Clients that repeat once are promised an answer, and get it. */
     if (broken)
-        print_message("# %d exchanges failed over a connection that was kept\n", broken);
+        print_message("# %d exchanges failed over a connection that was kept, %d because it had ended\n", broken,
+                      ended);
+    /* Connections live through a hand-over, and clients that repeat once get an answer. */
+    assert_int_equal(ended, 0);
     assert_int_equal(failed, 0);
     assert_true(judged > ROUNDS / 2);
 }
