@@ -409,7 +409,12 @@ static void test_bad_profiles(void **state)
         {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "server"}, {"profiles.x.names", "a_b"}}, "a_b"},
         {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.authority", "y"}}, "no authority"},
         {{{"profiles.x.file", "pki/apiserver"}, {"profiles.x.usage", "client"}}, "same file"},
-        {{{"profiles.x.file", "pki/ca"}, {"profiles.x.usage", "client"}}, "file of authority"},
+        {{{"profiles.x.file", "pki/apiserver"}, {"profiles.x.usage", "client"}, {"profiles.x.form", "kubeconfig"}},
+         "same file"},
+        {{{"profiles.x.file", "pki/etcd/server.next"}, {"profiles.x.usage", "client"}}, "same file"},
+        {{{"profiles.x.file", "ca.key/x"}, {"profiles.x.usage", "client"}}, "profiles.x.file"},
+        {{{"profiles.x.file", "pki/ca"}, {"profiles.x.usage", "client"}}, "a file of its own at pki/ca ("},
+        {{{"profiles.x.file", "pki/sa"}, {"profiles.x.usage", "client"}}, "a file of its own at pki/sa ("},
         {{{"without", "nothing"}}, "no certificate \"nothing\""},
         {{{"external", "nobody"}}, "no authority \"nobody\""},
     };
@@ -420,6 +425,36 @@ static void test_bad_profiles(void **state)
         void *instance = NULL;
         assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
         assert_said(cases[i].said);
+        fake_conf_free(other);
+    }
+}
+
+/* Where hactl keeps a file of its own: one of the two would be overwritten, a private key among them. */
+static void test_profiles_keep_off_other_files(void **state)
+{
+    static const char *const files[] = {"sa",
+                                        "sa.next",
+                                        "ca",
+                                        "ca.next",
+                                        "ca.previous",
+                                        "ca-bundle",
+                                        "etcd/ca",
+                                        "etcd/peer-ca.next",
+                                        "front-proxy-ca.previous",
+                                        "replicas/demo-1/pki/apiserver",
+                                        "replicas/demo-1/x",
+                                        "archive/kubernetes-ca-1"};
+    static const char *const forms[] = {"pair", "kubeconfig"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof files / sizeof files[0]; i++) {
+        const struct fake_setting settings[] = {{"profiles.x.file", files[i / 2]}, {"profiles.x.usage", "client"},
+                                                {"profiles.x.scope", "cluster"},   {"profiles.x.common_name", "x"},
+                                                {"profiles.x.form", forms[i % 2]}, {NULL, NULL}};
+        struct hactl_conf *other = fake_conf_new(hactl_plugin.keys, settings, "pki", "demo", directory);
+        void *instance = NULL;
+        assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
+        assert_said("hactl keeps a file of its own");
         fake_conf_free(other);
     }
 }
@@ -623,6 +658,7 @@ int main(void)
         TEST(test_intermediate_authority),
         TEST(test_own_profiles),
         TEST(test_bad_profiles),
+        TEST(test_profiles_keep_off_other_files),
         TEST(test_profile_address_policy),
         TEST(test_single_etcd_authority),
         TEST(test_kubeconfig_drift),
