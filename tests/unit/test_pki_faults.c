@@ -368,9 +368,9 @@ static void test_leaf_after_crash(void **state)
 
 static void test_links(void **state)
 {
-    static const char *const links[] = {"ca.key",  "etcd/peer-ca.crt", "replicas/demo-1/pki/etcd/peer.key",
-                                        "etcd",    "replicas",         "replicas/demo-1",
-                                        "operator"};
+    static const char *const links[] = {"ca.key",   "etcd/peer-ca.crt", "replicas/demo-1/pki/etcd/peer.key",
+                                        "etcd",     "replicas",         "replicas/demo-1",
+                                        "operator", "archive"};
     char target[128];
 
     (void)state;
@@ -395,7 +395,8 @@ static void test_links(void **state)
         third = issue("demo-1");
         if (first != HACTL_OK)
             assert_int_equal(first, HACTL_E_CONFLICT);
-        assert_true(first != HACTL_OK || second != HACTL_OK || third == HACTL_E_CONFLICT);
+        if (strcmp(links[i], "archive") != 0) /* it is looked at only when an authority goes there */
+            assert_true(first != HACTL_OK || second != HACTL_OK || third == HACTL_E_CONFLICT);
         list_all();
         hactl_plugin.issuer->retire(self, fresh_call(), "demo-1");
         assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), HACTL_OK);
@@ -409,6 +410,50 @@ static void test_links(void **state)
         snprintf(inside, sizeof inside, "%s/pki", top);
         assert_int_equal(ha_tree_remove(inside), 0);
     }
+}
+
+static int rotate(const char *authority, enum hactl_rotation phase)
+{
+    return hactl_plugin.issuer->rotate(self, fresh_call(), &inventory, authority, phase);
+}
+
+/* Whatever is in the place of the archive ends the search for a free name in it. */
+static void test_archive_in_the_way(void **state)
+{
+    enum { LINK, PLAIN_FILE, LOOSE, WAYS };
+    static const struct {
+        int retired, destroyed;
+        const char *said;
+    } expected[WAYS] = {{HACTL_E_CONFLICT, HACTL_OK, "is a symbolic link"},
+                        {HACTL_E_CONFLICT, HACTL_OK, "Not a directory"},
+                        {HACTL_E_DENIED, HACTL_E_DENIED, "others may write to"}};
+
+    (void)state;
+    alarm(300); /* it used to search for ever */
+    for (int way = 0; way < WAYS; way++) {
+        make_all();
+        for (int phase = HACTL_ROTATION_PREPARE; phase <= HACTL_ROTATION_SWITCH; phase++)
+            assert_int_equal(rotate("front-proxy-ca", (enum hactl_rotation)phase), HACTL_OK);
+        make_all();
+        assert_int_equal(rotate("front-proxy-ca", HACTL_ROTATION_RETIRE), HACTL_OK);
+        if (way == LINK)
+            assert_int_equal(symlink(top, path_of("archive")), 0);
+        else if (way == PLAIN_FILE)
+            spill(path_of("archive"), "mine\n", 0600);
+        else
+            assert_int_equal(mkdir(path_of("archive"), 0700) + chmod(path_of("archive"), 0777), 0);
+        assert_int_equal(rotate("front-proxy-ca", HACTL_ROTATION_NONE), expected[way].retired);
+        assert_said(path_of("archive/front-proxy-ca-1.crt"));
+        assert_said(expected[way].said);
+        assert_true(there("front-proxy-ca.previous.key"));
+        assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "demo-1"), HACTL_OK);
+        assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), expected[way].destroyed);
+        if (way == LOOSE)
+            assert_said(path_of("archive"));
+        assert_true(there("archive"));
+        assert_int_equal(ha_tree_remove(directory), 0);
+    }
+    alarm(0);
 }
 
 /* A file size limit stands for a full disk: writes fail half-way. */
@@ -558,6 +603,7 @@ int main(void)
         TEST(test_authority_after_crash),
         TEST(test_leaf_after_crash),
         TEST(test_links),
+        TEST(test_archive_in_the_way),
         TEST(test_full_disk),
         TEST(test_read_only_directory),
         TEST(test_not_ours),
