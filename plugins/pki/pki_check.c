@@ -226,7 +226,7 @@ static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store
     if (certificate != NULL && certificate->holds_key)
         finding(state, "%s.crt, which everybody may read, has a private key in it", base);
     if (key != NULL && key->key == NULL && !key->sealed)
-        finding(state, "damaged: %s.key is not a PEM private key", base);
+        finding(state, "damaged: %s.key is not a PEM private key, or its two halves do not belong together", base);
     take_parsed(store, certificate, key, state);
     return certificate;
 }

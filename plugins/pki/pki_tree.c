@@ -248,7 +248,8 @@ static void say_account(struct pki_state *state, int error, const struct pki_rem
     else if (error != 0)
         pki_state_finding(state, ACCOUNT_FILE ".key %s", pki_store_error(error));
     else if (file->key == NULL)
-        pki_state_finding(state, "damaged: " ACCOUNT_FILE ".key is not a PEM private key");
+        pki_state_finding(state, "damaged: " ACCOUNT_FILE
+                                 ".key is not a PEM private key, or its two halves do not belong together");
     else if ((file->mode & 0077) != 0)
         pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
 }

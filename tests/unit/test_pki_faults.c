@@ -198,6 +198,91 @@ static void test_foreign_key_format(void **state)
     judge_all();
 }
 
+/* In SEC1, as kubeadm writes it: the public half of one key, and the private value of another. */
+static char *swapped_sec1(const char *relative)
+{
+    EVP_PKEY *key = read_key(relative), *other = read_key("etcd/peer-ca.key");
+    unsigned char *der = NULL, *donor = NULL;
+    int size = i2d_PrivateKey(key, &der);
+    size_t pem_size;
+    char *pem;
+
+    assert_true(size > 40 && i2d_PrivateKey(other, &donor) == size);
+    assert_int_equal(der[6], 32);
+    memcpy(der + 7, donor + 7, 32);
+    pem = pki_pem("EC PRIVATE KEY", der, (size_t)size, &pem_size);
+    OPENSSL_free(der);
+    OPENSSL_free(donor);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    return pem;
+}
+
+static void test_halves_that_do_not_belong_together(void **state)
+{
+    static const struct {
+        const char *file, *purpose, *replica;
+    } cases[] = {{"ca.key", "kubernetes-ca", NULL},
+                 {"replicas/demo-1/pki/etcd/server.key", "etcd-server", "demo-1"},
+                 {"sa.key", "service-account", NULL}};
+
+    (void)state;
+    make_all();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *before = slurp(path_of(cases[i].file)), *swapped = swapped_sec1(cases[i].file);
+        spill(path_of(cases[i].file), swapped, 0600);
+        assert_not_ready(cases[i].purpose, cases[i].replica, "its two halves do not belong together");
+        if (i == 0) {
+            assert_int_equal(authorities(), HACTL_E_CONFLICT);
+            assert_said("its two halves do not belong together");
+        }
+        spill(path_of(cases[i].file), before, 0600);
+        assert_all_ready();
+        free(swapped);
+    }
+}
+
+/* The modulus and the exponent of one, and all else of another. */
+static EVP_PKEY *swapped_rsa(struct pki_maker *maker)
+{
+    EVP_PKEY *key = pki_key_generate(maker, "rsa-2048"), *other = pki_key_generate(maker, "rsa-2048"), *both = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(maker->crypto->library, "RSA", NULL);
+    OSSL_PARAM *mine = NULL, *its = NULL;
+
+    assert_int_equal(EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &mine), 1);
+    assert_int_equal(EVP_PKEY_todata(other, EVP_PKEY_KEYPAIR, &its), 1);
+    *OSSL_PARAM_locate(its, "n") = *OSSL_PARAM_locate(mine, "n");
+    assert_int_equal(EVP_PKEY_fromdata_init(context), 1);
+    assert_int_equal(EVP_PKEY_fromdata(context, &both, EVP_PKEY_KEYPAIR, its), 1);
+    OSSL_PARAM_free(mine);
+    OSSL_PARAM_free(its);
+    EVP_PKEY_CTX_free(context);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    return both;
+}
+
+static void test_halves_of_rsa_that_do_not_belong_together(void **state)
+{
+    struct pki_maker maker;
+    EVP_PKEY *key, *again;
+    char *pem = NULL;
+    size_t size = 0;
+
+    (void)state;
+    pki_maker_open(&maker, pki_crypto(self));
+    for (int swapped = 0; swapped < 2; swapped++) {
+        key = swapped ? swapped_rsa(&maker) : pki_key_generate(&maker, "rsa-2048");
+        assert_int_equal(pki_key_write(pki_crypto(self), key, NULL, &pem, &size), 0);
+        again = pki_key_read(pki_crypto(self), pem, size, NULL);
+        assert_true(swapped ? again == NULL : again != NULL);
+        EVP_PKEY_free(again);
+        EVP_PKEY_free(key);
+        pki_secret_free(pem, size);
+    }
+    pki_maker_close(&maker);
+}
+
 static void test_short_authority(void **state)
 {
     const struct fake_setting settings[] = {{"authority_days", "200"}, {NULL, NULL}};
@@ -595,6 +680,8 @@ int main(void)
         TEST(test_spoiled_leaf),
         TEST(test_spoiled_files),
         TEST(test_foreign_key_format),
+        TEST(test_halves_that_do_not_belong_together),
+        TEST(test_halves_of_rsa_that_do_not_belong_together),
         TEST(test_short_authority),
         TEST(test_authority_ends),
         TEST(test_half_authority),
