@@ -428,6 +428,38 @@ static void all_of_it_goes(void **state)
     assert_int_equal(access(directory, F_OK), -1);
 }
 
+/* Rule 28: what was signed with a key that is not the authority's, or by a broken processor, is not written. */
+static void rule_28_a_list_that_does_not_verify_is_not_written(void **state)
+{
+    const struct fake_setting longer[] = {{"crl_days", "3650"}, {NULL, NULL}};
+    struct pki_authority *authorities_now;
+    struct pki_authority *etcd, *other;
+    struct pki_store store;
+    struct pki_batch batch;
+    char *before;
+
+    (void)state;
+    make_all();
+    assert_int_equal(put_on_list("operator/etcd-client.crt"), HACTL_OK);
+    before = slurp(path_of("etcd/ca.crl"));
+    open_with(longer); /* so the list is due */
+    assert_int_equal(pki_store_open(self, fresh_call(), true, &store), HACTL_OK);
+    authorities_now = pki_authorities_new();
+    etcd = pki_authority_load(self, &store, authorities_now, "etcd-ca");
+    other = pki_authority_load(self, &store, authorities_now, "kubernetes-ca");
+    EVP_PKEY_free(etcd->state.key);
+    etcd->state.key = other->state.key;
+    assert_int_equal(EVP_PKEY_up_ref(etcd->state.key), 1);
+    pki_batch_open(&batch, self, call, &store);
+    assert_int_equal(pki_batch_close(&batch, pki_crl_ensure(&batch, authorities_now)), HACTL_E_INTERNAL);
+    assert_said("revocations of etcd-ca: the list's own signature does not verify");
+    pki_batch_free(&batch);
+    pki_authorities_free(authorities_now);
+    pki_store_close(&store);
+    assert_string_equal(slurp(path_of("etcd/ca.crl")), before);
+    assert_false(there("etcd/ca.crl.new"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +476,7 @@ int main(void)
         TEST(rule_22_a_list_follows_the_authority),
         TEST(files_that_others_may_change_are_found),
         TEST(all_of_it_goes),
+        TEST(rule_28_a_list_that_does_not_verify_is_not_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
