@@ -145,9 +145,11 @@ struct pki_kubeconfig {
     char *server;
     char *authority, *certificate, *key; /* PEM; NULL: it does not say, or not so that it can be read */
     size_t authority_size, certificate_size, key_size;
+    char *frame; /* the whole text less those three; NULL: out of memory */
+    size_t frame_size;
 };
 
-/* Free with ha_secret_free. */
+/* Free with pki_secret_free. The frame is what it writes of three empty parts. */
 int pki_kubeconfig_write(const char *cluster, const char *user, const char *server, const char *authority,
                          const char *certificate, const char *key, char **text, size_t *size);
 void pki_kubeconfig_read(const char *text, size_t size, struct pki_kubeconfig *out);

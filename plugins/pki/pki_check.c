@@ -72,7 +72,8 @@ static int parse_kubeconfig(struct pki *pki, const struct pki_blob *blob, struct
         one->chain = pki_chain_read(pki_crypto(pki), read->certificate, read->certificate_size);
     if (read->key != NULL) {
         one->key = pki_key_read(pki_crypto(pki), read->key, read->key_size, NULL);
-        OPENSSL_cleanse(read->key, read->key_size);
+        pki_secret_free(read->key, read->key_size);
+        read->key = NULL;
     }
     one->kubeconfig = read;
     return 0;
@@ -584,6 +585,44 @@ uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, con
     return hash | 1;
 }
 
+/* "insecure-skip-tls-verify" of a line that says so; never what it says of it, which may be a secret. */
+static const char *key_of_line(const char *line, char key[40])
+{
+    size_t length;
+
+    line += strspn(line, " -");
+    length = strspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+    if (line[length] != ':' || length >= 40)
+        return "";
+    snprintf(key, 40, "%.*s", (int)length, line);
+    return key;
+}
+
+/* All of it but the server and what is encoded: whatever else is in it kubectl may obey. */
+static void check_frame(const struct pki_want *want, const struct pki_kubeconfig *kubeconfig, struct pki_state *state)
+{
+    const char *server = kubeconfig->server != NULL ? kubeconfig->server : want->server, *line, *key;
+    size_t size = 0, at = 0, number = 1;
+    char *wanted = NULL, text[40];
+
+    if (kubeconfig->frame == NULL ||
+        pki_kubeconfig_write(want->cluster, want->common_name, server, "", "", "", &wanted, &size) != 0) {
+        finding(state, "out of memory");
+    } else if (size != kubeconfig->frame_size || memcmp(wanted, kubeconfig->frame, size) != 0) {
+        while (wanted[at] != '\0' && wanted[at] == kubeconfig->frame[at])
+            number += wanted[at++] == '\n';
+        while (at > 0 && wanted[at - 1] != '\n')
+            at--;
+        line = kubeconfig->frame + at;
+        key = key_of_line(line, text);
+        finding(state,
+                "from line %zu%s%s%s on it is not as hactl writes it, and what was added or laid out by hand is not "
+                "kept",
+                number, key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "");
+    }
+    pki_secret_free(wanted, size);
+}
+
 static void check_kubeconfig(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                              const struct pki_remembered *file, struct pki_state *state)
 {
@@ -593,6 +632,7 @@ static void check_kubeconfig(struct pki *pki, struct pki_store *store, const str
     if (kubeconfig->server == NULL || strcmp(kubeconfig->server, want->server) != 0)
         finding(state, "it names the server %.100s, not %s",
                 kubeconfig->server != NULL ? kubeconfig->server : "of nobody", want->server);
+    check_frame(want, kubeconfig, state);
     if (pki_trust_read(pki, store, want->profile->authority, &trust) != 0)
         return;
     if (kubeconfig->authority == NULL || strcmp(kubeconfig->authority, trust.content) != 0)

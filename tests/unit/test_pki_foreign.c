@@ -518,6 +518,53 @@ static void test_kubeconfig_drift(void **state)
     free(spoilt);
 }
 
+static char *replaced(const char *text, const char *old, const char *new)
+{
+    const char *at = strstr(text, old);
+    char *out = NULL;
+
+    assert_non_null(at);
+    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old)) > 0);
+    return out;
+}
+
+/* What kubectl would obey, and what it would not: neither is as it was written. */
+static void test_kubeconfig_with_other_lines(void **state)
+{
+    static const struct {
+        const char *old, *new, *reason;
+    } cases[] = {
+        {"    server:", "    insecure-skip-tls-verify: true\n    server:", "line 5 (insecure-skip-tls-verify)"},
+        {"    server:", "    proxy-url: http://127.0.0.1:1\n    server:", "line 5 (proxy-url)"},
+        {"    client-key-data:", "    token: sesame\n    client-key-data:", "line 19 (token)"},
+        {"current-context: \"kubernetes-admin", "current-context: \"other", "line 12 (current-context)"},
+        {"    user: \"kubernetes-admin\"", "    user: \"other\"", "line 10 (user)"},
+        {"apiVersion: v1", "apiVersion: v9", "line 1 (apiVersion)"},
+        {"kind: Config\n", "kind: Config\n# mine\n", "line 14 on"},
+        {"    server: ", "    server:  ", "line 5 (server)"},
+        {"users:\n", "users:\n- name: other\n  user: {}\n", "line 16 (name)"},
+    };
+    char *text;
+
+    (void)state;
+    make_all();
+    text = slurp(path_of("replicas/demo-1/admin.conf"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *spoilt = replaced(text, cases[i].old, cases[i].new);
+        spill(path_of("replicas/demo-1/admin.conf"), spoilt, 0600);
+        assert_not_ready("admin", "demo-1", cases[i].reason);
+        assert_not_ready("admin", "demo-1", "what was added or laid out by hand is not kept");
+        assert_null(strstr(listed("admin", "demo-1")->reason, "sesame"));
+        free(spoilt);
+    }
+    spill(path_of("replicas/demo-1/admin.conf"), strcat(strcpy(prints[0], text), "extra: 1\n"), 0600);
+    assert_not_ready("admin", "demo-1", "line 20 (extra)");
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_all_ready();
+    open_with(NULL); /* read by another process */
+    assert_all_ready();
+}
+
 static void test_copies_follow(void **state)
 {
     (void)state;
@@ -662,6 +709,7 @@ int main(void)
         TEST(test_profile_address_policy),
         TEST(test_single_etcd_authority),
         TEST(test_kubeconfig_drift),
+        TEST(test_kubeconfig_with_other_lines),
         TEST(test_copies_follow),
         TEST(test_keys_of_replicas),
         TEST(test_kubeconfigs_of_people_where_replicas_make_their_keys),
