@@ -128,8 +128,11 @@ ASN1_OCTET_STRING *pki_key_id(X509 *certificate, bool issuer);
 int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *strange);
 GENERAL_NAMES *pki_general_names(const struct pki_names *names);
 int pki_general_names_read(const GENERAL_NAMES *list, struct pki_names *names, bool *strange);
-/* Names of it, and of what is wanted of it, that its authority's constraints forbid: 0 none. */
+/* Do that authority's name constraints, if it has any, allow all names of the certificate? */
 bool pki_constraints_allow(X509 *authority, X509 *certificate);
+/* The same of an authority and all those above it. NULL: none. */
+bool pki_chain_constrains(const STACK_OF(X509) * chain);
+bool pki_chain_allows(const STACK_OF(X509) * chain, X509 *certificate);
 
 /* ---- requests ---- */
 

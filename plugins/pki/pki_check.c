@@ -276,7 +276,50 @@ void pki_state_free(struct pki_state *state)
     state->key = NULL;
 }
 
+static int64_t minimum(int64_t one, int64_t other)
+{
+    return one < other ? one : other;
+}
+
 /* ---- authorities ---- */
+
+/* "certificate 2 of its file, CN=root", of those above the authority itself. */
+static void say_above(struct pki_state *state, int which, const char *what, const char *date)
+{
+    char *subject = pki_subject(sk_X509_value(state->chain, which));
+
+    finding(state, "certificate %d of its file, %.64s, %s%s", which + 1, subject != NULL ? subject : "?", what, date);
+    free(subject);
+}
+
+/* An authority ends with the first of those above it, and is nothing before the last of them begins. */
+static void check_times_above(struct pki_state *state, int64_t now_s)
+{
+    char date[32];
+
+    for (int i = 1; state->chain != NULL && i < sk_X509_num(state->chain); i++) {
+        int64_t from_s = pki_time_s(X509_get0_notBefore(sk_X509_value(state->chain, i)));
+        int64_t until_s = pki_time_s(X509_get0_notAfter(sk_X509_value(state->chain, i)));
+        if (now_s < from_s)
+            say_above(state, i, "is not valid before ", date_text(from_s, date));
+        if (now_s >= until_s)
+            say_above(state, i, "expired on ", date_text(until_s, date));
+        state->not_after_s = minimum(state->not_after_s, until_s);
+    }
+}
+
+/* Each of them vouches for those before it. */
+static void check_above(struct pki_state *state)
+{
+    for (int i = 1; i < sk_X509_num(state->chain); i++) {
+        X509 *one = sk_X509_value(state->chain, i);
+        long between = X509_get_pathlen(one);
+        if (X509_check_ca(one) == 0)
+            say_above(state, i, "is not an authority", "");
+        else if (between >= 0 && between < i)
+            say_above(state, i, "may not vouch for authorities that are so far below it (pathlen)", "");
+    }
+}
 
 /* An intermediate authority has the rest of its chain after it, root last. */
 static void check_chain(const struct pki_remembered *file, struct pki_state *state)
@@ -297,6 +340,7 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
             finding(state, "certificate %d of its file was not signed by the next one", i + 1);
         return;
     }
+    check_above(state);
 }
 
 /* An authority that somebody brought: of a kind that can sign here, unless others sign with it, and not too weak. */
@@ -346,6 +390,7 @@ static void check_authority(struct pki *pki, struct pki_store *store, const stru
     if (certificate == NULL && state->made == NULL)
         return;
     check_validity(state, (int64_t)time(NULL));
+    check_times_above(state, (int64_t)time(NULL));
     if (state->sealed)
         note(state, "its key is encrypted");
     if (file->good_for != 0)
@@ -475,11 +520,6 @@ static void check_chain_sent(const struct pki_want *want, const struct pki_state
         same = X509_cmp(sk_X509_value(state->chain, i + 1), sk_X509_value(authority->chain, i)) == 0;
     if (!same && authority->chain != NULL)
         finding(state, "what follows it in its file is not the chain of %s", want->profile->authority);
-}
-
-static int64_t minimum(int64_t one, int64_t other)
-{
-    return one < other ? one : other;
 }
 
 /* A leaf that was shortened to its authority's end gains nothing from being
@@ -640,6 +680,13 @@ static void check_kubeconfig(struct pki *pki, struct pki_store *store, const str
     pki_blob_free(&trust);
 }
 
+static void check_constraints(const struct pki_want *want, const struct pki_state *authority, struct pki_state *state)
+{
+    if (!pki_chain_allows(authority->chain, state->certificate))
+        finding(state, "one of its names is outside of the name constraints of %s, or of an authority above it",
+                want->profile->authority);
+}
+
 static void check_content(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                           const struct pki_authority *authority, struct pki_remembered *file, struct pki_state *state)
 {
@@ -648,6 +695,7 @@ static void check_content(struct pki *pki, struct pki_store *store, const struct
     check_subject(want, state);
     check_usage(want, state);
     check_names(want, state);
+    check_constraints(want, &authority->state, state);
     if (file->kubeconfig != NULL)
         check_kubeconfig(pki, store, want, file, state);
 }
@@ -718,6 +766,7 @@ void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struc
     check_subject(want, state);
     check_usage(want, state);
     check_names(want, state);
+    check_constraints(want, &authority->state, state);
     check_validity(state, (int64_t)time(NULL));
     X509_free(file.verified_by);
     pki_crypto_error();

@@ -164,10 +164,11 @@ static int sign_want(struct pki *pki, struct hactl_call *call, struct pki_store 
     certificate = der != NULL ? pki_certificate_parse(pki_crypto(pki), der, size) : NULL;
     if (certificate == NULL || X509_verify(certificate, authority->state.key) != 1)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "%s: %s", want->profile->purpose, pki_crypto_error());
-    else if (!pki_constraints_allow(authority->state.certificate, certificate))
-        result =
-            pki->host->fail(call, HACTL_E_INVALID, "%s: one of its names is outside of its authority's constraints",
-                            want->profile->purpose);
+    else if (!pki_chain_allows(authority->state.chain, certificate))
+        result = pki->host->fail(call, HACTL_E_INVALID,
+                                 "%s: one of its names is outside of the name constraints of %s, or of an authority "
+                                 "above it",
+                                 want->profile->purpose, want->profile->authority);
     else if ((result = audit_signed(pki, call, store, want, certificate)) == HACTL_OK)
         result = emit_signed(pki, call, authority, der, size);
     X509_free(certificate);

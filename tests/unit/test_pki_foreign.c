@@ -302,7 +302,8 @@ static void test_request_needs_an_external_authority(void **state)
 
 /* ---- intermediate authorities ---- */
 
-static void test_intermediate_authority(void **state)
+/* Certificates of kubernetes-ca's are signed by CN=issuing, under CN=root. */
+static void put_intermediate(void)
 {
     const char *const script[] = {
         "sh",
@@ -314,16 +315,22 @@ static void test_intermediate_authority(void **state)
         "openssl req -x509 -CA root.crt -CAkey root.key $key -keyout ca.key -out issuing.crt -days 3600 -subj "
         "/CN=issuing"
         " -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign\n"
-        "cat issuing.crt root.crt >ca.crt; chmod 600 ca.key; rm root.key",
+        "cat issuing.crt root.crt >ca.crt; chmod 600 ca.key root.key",
         "sh",
         directory,
         NULL};
+
+    assert_int_equal(ha_directory_make(directory, 0700), 0);
+    assert_int_equal(run_program(script), 0);
+}
+
+static void test_intermediate_authority(void **state)
+{
     char *text;
 
     (void)state;
     inventory.replica_count = 1;
-    assert_int_equal(ha_directory_make(directory, 0700), 0);
-    assert_int_equal(run_program(script), 0);
+    put_intermediate();
     make_all();
     assert_all_ready();
     text = slurp(path_of("replicas/demo-1/pki/apiserver.crt"));
@@ -349,6 +356,83 @@ static void test_intermediate_authority(void **state)
     spill(path_of("ca.crt"), slurp(path_of("issuing.crt")), 0644);
     assert_not_ready("kubernetes-ca", NULL, "does not end with the root above it");
     assert_int_equal(authorities(), HACTL_E_CONFLICT);
+}
+
+/* The same root, of the same key, with other times and perhaps one extension more. */
+static void change_root(int64_t not_before_s, int64_t not_after_s, int nid, const char *value)
+{
+    char *pem = slurp(path_of("root.crt")), *key_pem = slurp(path_of("root.key")), *text = NULL, *both = NULL;
+    X509 *root = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
+    EVP_PKEY *key = pki_key_read(pki_crypto(self), key_pem, strlen(key_pem), NULL);
+    X509_EXTENSION *added = value != NULL ? X509V3_EXT_conf_nid(NULL, NULL, nid, value) : NULL;
+    size_t size;
+
+    assert_true(root != NULL && key != NULL && (value == NULL || added != NULL));
+    ASN1_TIME_set(X509_getm_notBefore(root), (time_t)not_before_s);
+    ASN1_TIME_set(X509_getm_notAfter(root), (time_t)not_after_s);
+    if (value != NULL && X509_get_ext_by_NID(root, nid, -1) >= 0)
+        X509_EXTENSION_free(X509_delete_ext(root, X509_get_ext_by_NID(root, nid, -1)));
+    if (value != NULL)
+        assert_int_equal(X509_add_ext(root, added, -1), 1);
+    assert_true(X509_sign(root, key, EVP_sha256()) > 0);
+    assert_int_equal(pki_certificate_write(root, &text, &size), 0);
+    assert_true(asprintf(&both, "%s%s", slurp(path_of("issuing.crt")), text) > 0);
+    spill(path_of("ca.crt"), both, 0644);
+    X509_EXTENSION_free(added);
+    X509_free(root);
+    EVP_PKEY_free(key);
+    free(text);
+    free(both);
+}
+
+static void test_the_authority_above_is_judged_too(void **state)
+{
+    int64_t now_s = (int64_t)time(NULL), year_s = 365 * (int64_t)PKI_DAY_S;
+    static const struct fake_setting short_lives[] = {{"leaf_days", "30"}, {"renew_days", "10"}, {NULL, NULL}};
+
+    (void)state;
+    inventory.replica_count = 1;
+    put_intermediate();
+    make_all();
+    assert_all_ready();
+    change_root(now_s - year_s, now_s - 50 * PKI_DAY_S, 0, NULL);
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, expired on");
+    assert_not_ready("kube-apiserver", "demo-1", "its lifetime is 365.0 days, not ");
+    assert_int_equal(authorities(), HACTL_E_CONFLICT);
+    assert_said("certificate 2 of its file, CN=root, expired on");
+    change_root(now_s + PKI_DAY_S, now_s + year_s, 0, NULL);
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, is not valid before");
+    /* What it signs ends with the first of those above it. */
+    change_root(now_s - year_s, now_s + 20 * PKI_DAY_S, 0, NULL);
+    assert_not_ready("kube-apiserver", "demo-1", "its lifetime is 365.0 days, not 20.0");
+    open_with(short_lives);
+    make_all();
+    assert_all_ready();
+    assert_int_equal(listed("kubernetes-ca", NULL)->not_after_s, now_s + 20 * PKI_DAY_S);
+    assert_int_equal(listed("kube-apiserver", "demo-1")->not_after_s, now_s + 20 * PKI_DAY_S);
+    /* No authority of others between, where it says so. */
+    change_root(now_s - year_s, now_s + year_s, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, may not vouch for authorities");
+}
+
+static void test_the_authority_above_constrains_names(void **state)
+{
+    int64_t now_s = (int64_t)time(NULL), year_s = 365 * (int64_t)PKI_DAY_S;
+
+    (void)state;
+    inventory.replica_count = 1;
+    put_intermediate();
+    make_all();
+    change_root(now_s - year_s, now_s + 2 * year_s, NID_name_constraints,
+                "critical,permitted;IP:192.168.0.0/255.255.0.0");
+    assert_int_equal(listed("kubernetes-ca", NULL)->ready, HACTL_YES);
+    assert_not_ready("kube-apiserver", "demo-1", "outside of the name constraints of kubernetes-ca");
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
+    assert_said("outside of the name constraints");
+    assert_int_equal(listed("scheduler", "demo-1")->ready, HACTL_NO); /* the authority in it is another */
+    change_root(now_s - year_s, now_s + 2 * year_s, NID_name_constraints, "critical,permitted;IP:0.0.0.0/0.0.0.0");
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID); /* of version 6 none, and ::1 is in it */
+    assert_int_equal(listed("etcd-server", "demo-1")->ready, HACTL_YES);
 }
 
 /* ---- profiles of the user's own ---- */
@@ -703,6 +787,8 @@ int main(void)
         TEST(test_external_authority),
         TEST(test_request_needs_an_external_authority),
         TEST(test_intermediate_authority),
+        TEST(test_the_authority_above_is_judged_too),
+        TEST(test_the_authority_above_constrains_names),
         TEST(test_own_profiles),
         TEST(test_bad_profiles),
         TEST(test_profiles_keep_off_other_files),
