@@ -393,6 +393,10 @@ static void check_authority(struct pki *pki, struct pki_store *store, const stru
     check_times_above(state, (int64_t)time(NULL));
     if (state->sealed)
         note(state, "its key is encrypted");
+    if (pki->constrain && state->certificate != NULL && !pki_chain_constrains(state->chain))
+        note(state,
+             "it has no name constraints, as it is older than `constrain`: hactl pki rotate %s makes one that has",
+             profile->purpose);
     if (file->good_for != 0)
         return;
     if (X509_check_ca(certificate) != 1)

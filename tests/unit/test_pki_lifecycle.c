@@ -404,6 +404,26 @@ static void rule_22_a_list_follows_the_authority(void **state)
 
 /* ---- what is found ---- */
 
+/* What was made before it was asked for is said, and rotating mends it. */
+static void an_authority_without_constraints_is_named(void **state)
+{
+    static const struct fake_setting constrain[] = {{"constrain", "true"}, {NULL, NULL}};
+
+    (void)state;
+    make_all();
+    assert_null(listed("etcd-ca", NULL)->reason);
+    open_with(constrain);
+    assert_all_well();
+    assert_non_null(listed("etcd-ca", NULL)->reason);
+    assert_non_null(strstr(listed("etcd-ca", NULL)->reason, "it has no name constraints"));
+    assert_non_null(strstr(listed("etcd-ca", NULL)->reason, "hactl pki rotate etcd-ca"));
+    rotate_to("etcd-ca", HACTL_ROTATION_PREPARE);
+    rotate_to("etcd-ca", HACTL_ROTATION_TRUST);
+    rotate_to("etcd-ca", HACTL_ROTATION_SWITCH);
+    assert_null(listed("etcd-ca", NULL)->reason);
+    assert_non_null(listed("kubernetes-ca", NULL)->reason);
+}
+
 static void files_that_others_may_change_are_found(void **state)
 {
     (void)state;
@@ -474,6 +494,7 @@ int main(void)
         TEST(rule_21_the_old_service_account_key_is_trusted_until_tokens_are_over),
         TEST(rule_22_revocation_lists),
         TEST(rule_22_a_list_follows_the_authority),
+        TEST(an_authority_without_constraints_is_named),
         TEST(files_that_others_may_change_are_found),
         TEST(all_of_it_goes),
         TEST(rule_28_a_list_that_does_not_verify_is_not_written),
