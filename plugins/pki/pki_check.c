@@ -733,6 +733,9 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
     if (state->key != NULL && (file == NULL || file->good_for != digest) &&
         !pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile)))
         finding(state, "its key is not %s", pki_profile_key_type(pki, want->profile));
+    if (pki_want_is_nameless(want))
+        finding(state, "profiles.%s.names comes to nothing here, and a server without names is trusted by nobody",
+                want->profile->purpose);
     if (authority->external && state->ready != HACTL_YES)
         note(state, "%s is an external authority: hactl pki request", want->profile->authority);
     if (file == NULL || (state->certificate == NULL && !file->unparsed))

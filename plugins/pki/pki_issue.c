@@ -170,6 +170,8 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
     } else if (state.error != 0) {
         result = pki->host->fail(call, state.ready == HACTL_UNKNOWN ? HACTL_E_DENIED : HACTL_E_CONFLICT, "%s/%s",
                                  pki->directory, state.reason);
+    } else if (state.ready != HACTL_YES && pki_want_is_nameless(&want)) {
+        result = pki_want_refuse_nameless(pki, call, &want);
     } else if (state.ready != HACTL_YES && authority->external) {
         issue->external = authority;
     } else if (state.ready != HACTL_YES) {

@@ -360,6 +360,11 @@ static int check_profile(const struct reading *reading)
                           "profiles.%s.common_name: it has 1 to 64 characters, and %%s at most once, for the name of "
                           "the replica; a certificate of the cluster needs one without",
                           profile->purpose);
+    if (pki_is_address(common_name))
+        return host->fail(
+            reading->call, HACTL_E_INVALID,
+            "profiles.%s.common_name: %s is an address, which nobody looks for there: it belongs to names",
+            profile->purpose, common_name);
     if (profile->form == PKI_KUBECONFIG && strpbrk(common_name, "\"\\\n\r\t") != NULL)
         return host->fail(reading->call, HACTL_E_INVALID,
                           "profiles.%s.common_name: the user of a kubeconfig has no quotes and backslashes in its name",

@@ -499,6 +499,10 @@ static void test_bad_profiles(void **state)
         {{{"profiles.x.file", "ca.key/x"}, {"profiles.x.usage", "client"}}, "profiles.x.file"},
         {{{"profiles.x.file", "pki/ca"}, {"profiles.x.usage", "client"}}, "a file of its own at pki/ca ("},
         {{{"profiles.x.file", "pki/sa"}, {"profiles.x.usage", "client"}}, "a file of its own at pki/sa ("},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.common_name", "8.8.8.8"}},
+         "profiles.x.common_name: 8.8.8.8 is an address"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.common_name", "FD00::1"}},
+         "profiles.x.common_name: FD00::1 is an address"},
         {{{"without", "nothing"}}, "no certificate \"nothing\""},
         {{{"external", "nobody"}}, "no authority \"nobody\""},
     };
@@ -511,6 +515,55 @@ static void test_bad_profiles(void **state)
         assert_said(cases[i].said);
         fake_conf_free(other);
     }
+}
+
+/* Rule 7: names that are listed may come to nothing, and a common name to an address. */
+static void test_servers_have_names(void **state)
+{
+    const struct fake_setting settings[] = {{"profiles.web.file", "pki/web"},
+                                            {"profiles.web.usage", "server"},
+                                            {"profiles.web.names", "@extra"},
+                                            {"profiles.web.form", "pair"},
+                                            {NULL, NULL}};
+    struct fake_setting to_sign[5];
+    struct stranger stranger;
+    char *request;
+
+    (void)state;
+    open_with(settings);
+    assert_int_equal(authorities(), HACTL_OK);
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
+    assert_said("web of demo-1: profiles.web.names comes to nothing");
+    assert_false(there("replicas/demo-1"));
+    assert_not_ready("web", "demo-1", "comes to nothing");
+    memcpy(to_sign, settings, sizeof to_sign);
+    to_sign[3].value = "request";
+    open_with(to_sign);
+    stranger_open(&stranger, "ecdsa-p256");
+    request = request_text(&stranger, "demo-1", NULL, NULL, NULL);
+    assert_int_equal(sign("demo-1", "web", request), HACTL_E_INVALID);
+    assert_said("comes to nothing");
+    free(request);
+    stranger_close(&stranger);
+    extra_names[0] = "web.example.com";
+    open_with(settings);
+    make_all();
+    assert_int_equal(listed("web", "demo-1")->ready, HACTL_YES);
+}
+
+static void test_no_common_name_is_an_address(void **state)
+{
+    const struct fake_setting settings[] = {{"profiles.x.file", "pki/x"},
+                                            {"profiles.x.usage", "client"},
+                                            {"profiles.x.common_name", "fd00::%s"},
+                                            {NULL, NULL}};
+
+    (void)state;
+    open_with(settings);
+    make_all(); /* fd00::demo-1 is none */
+    replicas[1].name = "b";
+    assert_int_equal(issue("b"), HACTL_E_INVALID);
+    assert_said("x of b: its common name would be the address fd00::b");
 }
 
 /* Where hactl keeps a file of its own: one of the two would be overwritten, a private key among them. */
@@ -792,6 +845,8 @@ int main(void)
         TEST(test_own_profiles),
         TEST(test_bad_profiles),
         TEST(test_profiles_keep_off_other_files),
+        TEST(test_servers_have_names),
+        TEST(test_no_common_name_is_an_address),
         TEST(test_profile_address_policy),
         TEST(test_single_etcd_authority),
         TEST(test_kubeconfig_drift),
