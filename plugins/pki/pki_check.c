@@ -133,15 +133,13 @@ static struct pki_remembered *read_part(struct pki *pki, struct pki_store *store
 
 static void check_key_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
 {
-    struct stat directory;
-
     if ((file->mode & 0077) != 0) {
         finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
         state->exposed = true;
     }
-    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
+    if (!pki_store_is_ours(store, file->owner)) {
         finding(state, "its key belongs to user %u", (unsigned)file->owner);
-        state->exposed = true;
+        state->exposed = state->foreign = true;
     }
 }
 
@@ -163,11 +161,9 @@ static void check_match(struct pki_remembered *certificate, struct pki_state *st
 /* Who may change it decides whom its bearer is taken for. */
 static void check_public_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
 {
-    struct stat directory;
-
     if ((file->mode & 0022) != 0)
         finding(state, "its file can be changed by others (mode %04o)", (unsigned)file->mode);
-    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
+    if (!pki_store_is_ours(store, file->owner))
         finding(state, "its file belongs to user %u", (unsigned)file->owner);
 }
 

@@ -312,6 +312,8 @@ static void check_account_pair(const struct work *work, const char *next, struct
         pki_state_finding(state, "they are not a private key and its public half");
     else if ((key->mode & 0077) != 0)
         pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)key->mode);
+    else if (!pki_store_is_ours(work->store, key->owner))
+        pki_state_finding(state, "its key belongs to user %u", (unsigned)key->owner);
     pki_crypto_error();
 }
 
