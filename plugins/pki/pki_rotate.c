@@ -405,7 +405,10 @@ static int prepare(struct work *work)
     result = make_next(work, next);
     if (result != HACTL_OK)
         return result;
-    error = pki_store_sync(work->store);
+    /* Durable with it: it may sign as soon as it has its name. */
+    error = pki_audit_write(work->store, &work->audit);
+    if (error == 0)
+        error = pki_store_sync(work->store);
     if (error == 0)
         error = pki_store_place(work->store, next, ".key", true);
     if (error == 0)

@@ -86,6 +86,34 @@ static void rule_17_every_issuance_is_in_the_audit_log(void **state)
     json_decref(last);
 }
 
+/* Interrupted between getting its name and becoming the successor, which a directory in the way of the phase does. */
+static void rule_17_a_successor_has_its_line_before_its_name(void **state)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
+    unsigned size = 0;
+    X509 *successor;
+    char *pem;
+
+    (void)state;
+    make_all();
+    assert_int_equal(mkdir(path_of("etcd/ca.rotation.new"), 0700), 0);
+    assert_true(hactl_plugin.issuer->rotate(self, fresh_call(), &inventory, "etcd-ca", HACTL_ROTATION_PREPARE) < 0);
+    assert_false(there("etcd/ca.rotation"));
+    pem = slurp(path_of("etcd/ca.next.crt"));
+    successor = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
+    assert_non_null(successor);
+    assert_int_equal(X509_digest(successor, pki_crypto(self)->sha256, digest, &size), 1);
+    for (unsigned i = 0; i < size; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    assert_non_null(strstr(slurp(path_of("audit.log")), hex));
+    X509_free(successor);
+    assert_int_equal(rmdir(path_of("etcd/ca.rotation.new")), 0);
+    assert_int_equal(hactl_plugin.issuer->rotate(self, fresh_call(), &inventory, "etcd-ca", HACTL_ROTATION_PREPARE),
+                     HACTL_OK);
+    assert_string_equal(slurp(path_of("etcd/ca.next.crt")), pem);
+}
+
 static void rule_17_a_torn_line_is_ended(void **state)
 {
     char *before, *after;
@@ -484,6 +512,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(rule_17_every_issuance_is_in_the_audit_log),
+        TEST(rule_17_a_successor_has_its_line_before_its_name),
         TEST(rule_17_a_torn_line_is_ended),
         TEST(rule_18_a_third_is_left_with_jitter),
         TEST(rule_19_renewed_from_the_inventory_key_kept_unless_asked),
