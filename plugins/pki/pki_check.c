@@ -304,6 +304,11 @@ static void check_times_above(struct pki_state *state, int64_t now_s)
     }
 }
 
+static bool may_sign(X509 *certificate)
+{
+    return (X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) != 0;
+}
+
 /* Each of them vouches for those before it. */
 static void check_above(struct pki_state *state)
 {
@@ -329,7 +334,9 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
         EVP_PKEY *key = X509_get0_pubkey(above);
         if (X509_check_issued(above, one) == X509_V_OK && key != NULL && X509_verify(one, key) == 1)
             continue;
-        if (i == last)
+        if (!may_sign(above))
+            say_above(state, i < last ? i + 1 : i, "may not sign certificates: its keyUsage lacks keyCertSign", "");
+        else if (i == last)
             finding(state, "it is not self-signed, and its file does not end with the root above it: put the issuing "
                            "authority first and the root last");
         else
@@ -395,12 +402,15 @@ static void check_authority(struct pki *pki, struct pki_store *store, const stru
              profile->purpose);
     if (file->good_for != 0)
         return;
-    if (X509_check_ca(certificate) != 1)
-        finding(state, "it is not an authority (basicConstraints)");
-    else if ((X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) == 0)
-        finding(state, "it may not sign certificates (keyUsage)");
     check_kind(certificate, external, state);
-    check_chain(file, state);
+    /* Without that usage libcrypto calls it no authority, and not self-signed either. */
+    if (!may_sign(certificate)) {
+        finding(state, "it may not sign certificates: its keyUsage lacks keyCertSign");
+    } else {
+        if (X509_check_ca(certificate) != 1)
+            finding(state, "it is not an authority (basicConstraints)");
+        check_chain(file, state);
+    }
     file->good_for = state->ready == HACTL_YES;
     pki_crypto_error();
 }

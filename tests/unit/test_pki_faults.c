@@ -403,6 +403,30 @@ static void test_false_authority(void **state)
     EVP_PKEY_free(key);
 }
 
+/* What is wrong with it is said, and nothing that follows from it. */
+static void test_authority_that_may_not_sign(void **state)
+{
+    X509 *certificate;
+    EVP_PKEY *key;
+    X509_EXTENSION *usage = X509V3_EXT_conf_nid(NULL, NULL, NID_key_usage, "critical,digitalSignature,cRLSign");
+
+    (void)state;
+    make_all();
+    certificate = read_certificate("etcd/ca.crt");
+    key = read_key("etcd/ca.key");
+    drop_extension(certificate, NID_key_usage);
+    assert_int_equal(X509_add_ext(certificate, usage, -1), 1);
+    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+    write_certificate("etcd/ca.crt", certificate);
+    assert_string_equal(listed("etcd-ca", NULL)->reason,
+                        "it may not sign certificates: its keyUsage lacks keyCertSign");
+    assert_int_equal(authorities(), HACTL_E_CONFLICT);
+    assert_said("its keyUsage lacks keyCertSign");
+    X509_EXTENSION_free(usage);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
 /* ---- tests: crashes, by the states that they leave ---- */
 
 static void move(const char *from, const char *to)
@@ -687,6 +711,7 @@ int main(void)
         TEST(test_half_authority),
         TEST(test_wrong_authority),
         TEST(test_false_authority),
+        TEST(test_authority_that_may_not_sign),
         TEST(test_authority_after_crash),
         TEST(test_leaf_after_crash),
         TEST(test_links),

@@ -413,6 +413,8 @@ static void test_the_authority_above_is_judged_too(void **state)
     /* No authority of others between, where it says so. */
     change_root(now_s - year_s, now_s + year_s, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
     assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, may not vouch for authorities");
+    change_root(now_s - year_s, now_s + year_s, NID_key_usage, "critical,cRLSign");
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, may not sign certificates");
 }
 
 static void test_the_authority_above_constrains_names(void **state)
