@@ -268,8 +268,9 @@ int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_st
     if (state->ready == HACTL_YES)
         return state->sealed ? unseal(pki, call, store, authority) : HACTL_OK;
     if (state->exposed)
-        return pki->host->fail(call, HACTL_E_DENIED, "authority %s in %s/%s.key: %s; chmod 600 it",
-                               authority->profile->purpose, pki->directory, authority->profile->file, state->reason);
+        return pki->host->fail(call, HACTL_E_DENIED, "authority %s in %s/%s.key: %s; %s it",
+                               authority->profile->purpose, pki->directory, authority->profile->file, state->reason,
+                               state->foreign ? "chown" : "chmod 600");
     if (!state->has_certificate && !state->has_key && state->error == 0)
         return pki->host->fail(call, HACTL_E_NOT_FOUND,
                                "authority %s is not there yet (%s/%s.crt); authorities are made before certificates",

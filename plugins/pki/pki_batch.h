@@ -114,7 +114,7 @@ struct pki_job {
     X509 *issuer;                           /* NULL: one that this process made, which is: */
     const struct pki_readback *made_issuer; /* NULL too: self-signed */
     EVP_PKEY *issuer_key;
-    STACK_OF(X509) * issuer_chain;        /* what is sent along, less the root; NULL: nothing */
+    STACK_OF(X509) * issuer_chain;        /* it and those above it; sent along less the root; NULL: nothing */
     const char *passphrase;               /* of the key's file; NULL: none */
     const char *trust, *cluster, *server; /* of a kubeconfig */
     struct pki_want want;                 /* of a leaf: what the above points into */

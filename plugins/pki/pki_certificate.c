@@ -248,14 +248,31 @@ int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *stra
 
 bool pki_constraints_allow(X509 *authority, X509 *certificate)
 {
-    NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(authority, NID_name_constraints, NULL, NULL);
-    bool allowed = constraints == NULL;
+    int critical = -1;
+    NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(authority, NID_name_constraints, &critical, NULL);
+    bool allowed = constraints == NULL && critical == -1; /* what cannot be read allows nothing */
 
     /* The names are looked at only once the extensions were taken apart. */
-    if (!allowed)
+    if (constraints != NULL)
         allowed = X509_check_purpose(certificate, -1, 0) == 1 &&
                   NAME_CONSTRAINTS_check(certificate, constraints) == X509_V_OK;
 
     NAME_CONSTRAINTS_free(constraints);
     return allowed;
+}
+
+bool pki_chain_constrains(const STACK_OF(X509) * chain)
+{
+    for (int i = 0; chain != NULL && i < sk_X509_num(chain); i++)
+        if (X509_get_ext_by_NID(sk_X509_value(chain, i), NID_name_constraints, -1) >= 0)
+            return true;
+    return false;
+}
+
+bool pki_chain_allows(const STACK_OF(X509) * chain, X509 *certificate)
+{
+    for (int i = 0; chain != NULL && i < sk_X509_num(chain); i++)
+        if (!pki_constraints_allow(sk_X509_value(chain, i), certificate))
+            return false;
+    return true;
 }

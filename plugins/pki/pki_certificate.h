@@ -128,8 +128,11 @@ ASN1_OCTET_STRING *pki_key_id(X509 *certificate, bool issuer);
 int pki_certificate_names(X509 *certificate, struct pki_names *names, bool *strange);
 GENERAL_NAMES *pki_general_names(const struct pki_names *names);
 int pki_general_names_read(const GENERAL_NAMES *list, struct pki_names *names, bool *strange);
-/* Names of it, and of what is wanted of it, that its authority's constraints forbid: 0 none. */
+/* Do that authority's name constraints, if it has any, allow all names of the certificate? */
 bool pki_constraints_allow(X509 *authority, X509 *certificate);
+/* The same of an authority and all those above it. NULL: none. */
+bool pki_chain_constrains(const STACK_OF(X509) * chain);
+bool pki_chain_allows(const STACK_OF(X509) * chain, X509 *certificate);
 
 /* ---- requests ---- */
 
@@ -145,9 +148,11 @@ struct pki_kubeconfig {
     char *server;
     char *authority, *certificate, *key; /* PEM; NULL: it does not say, or not so that it can be read */
     size_t authority_size, certificate_size, key_size;
+    char *frame; /* the whole text less those three; NULL: out of memory */
+    size_t frame_size;
 };
 
-/* Free with ha_secret_free. */
+/* Free with pki_secret_free. The frame is what it writes of three empty parts. */
 int pki_kubeconfig_write(const char *cluster, const char *user, const char *server, const char *authority,
                          const char *certificate, const char *key, char **text, size_t *size);
 void pki_kubeconfig_read(const char *text, size_t size, struct pki_kubeconfig *out);

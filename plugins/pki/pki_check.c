@@ -72,7 +72,8 @@ static int parse_kubeconfig(struct pki *pki, const struct pki_blob *blob, struct
         one->chain = pki_chain_read(pki_crypto(pki), read->certificate, read->certificate_size);
     if (read->key != NULL) {
         one->key = pki_key_read(pki_crypto(pki), read->key, read->key_size, NULL);
-        OPENSSL_cleanse(read->key, read->key_size);
+        pki_secret_free(read->key, read->key_size);
+        read->key = NULL;
     }
     one->kubeconfig = read;
     return 0;
@@ -132,15 +133,13 @@ static struct pki_remembered *read_part(struct pki *pki, struct pki_store *store
 
 static void check_key_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
 {
-    struct stat directory;
-
     if ((file->mode & 0077) != 0) {
         finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
         state->exposed = true;
     }
-    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid) {
+    if (!pki_store_is_ours(store, file->owner)) {
         finding(state, "its key belongs to user %u", (unsigned)file->owner);
-        state->exposed = true;
+        state->exposed = state->foreign = true;
     }
 }
 
@@ -162,11 +161,9 @@ static void check_match(struct pki_remembered *certificate, struct pki_state *st
 /* Who may change it decides whom its bearer is taken for. */
 static void check_public_file(struct pki_store *store, const struct pki_remembered *file, struct pki_state *state)
 {
-    struct stat directory;
-
     if ((file->mode & 0022) != 0)
         finding(state, "its file can be changed by others (mode %04o)", (unsigned)file->mode);
-    if (file->owner != store->user && fstat(store->root, &directory) == 0 && file->owner != directory.st_uid)
+    if (!pki_store_is_ours(store, file->owner))
         finding(state, "its file belongs to user %u", (unsigned)file->owner);
 }
 
@@ -226,7 +223,7 @@ static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store
     if (certificate != NULL && certificate->holds_key)
         finding(state, "%s.crt, which everybody may read, has a private key in it", base);
     if (key != NULL && key->key == NULL && !key->sealed)
-        finding(state, "damaged: %s.key is not a PEM private key", base);
+        finding(state, "damaged: %s.key is not a PEM private key, or its two halves do not belong together", base);
     take_parsed(store, certificate, key, state);
     return certificate;
 }
@@ -275,7 +272,55 @@ void pki_state_free(struct pki_state *state)
     state->key = NULL;
 }
 
+static int64_t minimum(int64_t one, int64_t other)
+{
+    return one < other ? one : other;
+}
+
 /* ---- authorities ---- */
+
+/* "certificate 2 of its file, CN=root", of those above the authority itself. */
+static void say_above(struct pki_state *state, int which, const char *what, const char *date)
+{
+    char *subject = pki_subject(sk_X509_value(state->chain, which));
+
+    finding(state, "certificate %d of its file, %.64s, %s%s", which + 1, subject != NULL ? subject : "?", what, date);
+    free(subject);
+}
+
+/* An authority ends with the first of those above it, and is nothing before the last of them begins. */
+static void check_times_above(struct pki_state *state, int64_t now_s)
+{
+    char date[32];
+
+    for (int i = 1; state->chain != NULL && i < sk_X509_num(state->chain); i++) {
+        int64_t from_s = pki_time_s(X509_get0_notBefore(sk_X509_value(state->chain, i)));
+        int64_t until_s = pki_time_s(X509_get0_notAfter(sk_X509_value(state->chain, i)));
+        if (now_s < from_s)
+            say_above(state, i, "is not valid before ", date_text(from_s, date));
+        if (now_s >= until_s)
+            say_above(state, i, "expired on ", date_text(until_s, date));
+        state->not_after_s = minimum(state->not_after_s, until_s);
+    }
+}
+
+static bool may_sign(X509 *certificate)
+{
+    return (X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) != 0;
+}
+
+/* Each of them vouches for those before it. */
+static void check_above(struct pki_state *state)
+{
+    for (int i = 1; i < sk_X509_num(state->chain); i++) {
+        X509 *one = sk_X509_value(state->chain, i);
+        long between = X509_get_pathlen(one);
+        if (X509_check_ca(one) == 0)
+            say_above(state, i, "is not an authority", "");
+        else if (between >= 0 && between < i)
+            say_above(state, i, "may not vouch for authorities that are so far below it (pathlen)", "");
+    }
+}
 
 /* An intermediate authority has the rest of its chain after it, root last. */
 static void check_chain(const struct pki_remembered *file, struct pki_state *state)
@@ -289,13 +334,16 @@ static void check_chain(const struct pki_remembered *file, struct pki_state *sta
         EVP_PKEY *key = X509_get0_pubkey(above);
         if (X509_check_issued(above, one) == X509_V_OK && key != NULL && X509_verify(one, key) == 1)
             continue;
-        if (i == last)
+        if (!may_sign(above))
+            say_above(state, i < last ? i + 1 : i, "may not sign certificates: its keyUsage lacks keyCertSign", "");
+        else if (i == last)
             finding(state, "it is not self-signed, and its file does not end with the root above it: put the issuing "
                            "authority first and the root last");
         else
             finding(state, "certificate %d of its file was not signed by the next one", i + 1);
         return;
     }
+    check_above(state);
 }
 
 /* An authority that somebody brought: of a kind that can sign here, unless others sign with it, and not too weak. */
@@ -345,16 +393,24 @@ static void check_authority(struct pki *pki, struct pki_store *store, const stru
     if (certificate == NULL && state->made == NULL)
         return;
     check_validity(state, (int64_t)time(NULL));
+    check_times_above(state, (int64_t)time(NULL));
     if (state->sealed)
         note(state, "its key is encrypted");
+    if (pki->constrain && state->certificate != NULL && !pki_chain_constrains(state->chain))
+        note(state,
+             "it has no name constraints, as it is older than `constrain`: hactl pki rotate %s makes one that has",
+             profile->purpose);
     if (file->good_for != 0)
         return;
-    if (X509_check_ca(certificate) != 1)
-        finding(state, "it is not an authority (basicConstraints)");
-    else if ((X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) == 0)
-        finding(state, "it may not sign certificates (keyUsage)");
     check_kind(certificate, external, state);
-    check_chain(file, state);
+    /* Without that usage libcrypto calls it no authority, and not self-signed either. */
+    if (!may_sign(certificate)) {
+        finding(state, "it may not sign certificates: its keyUsage lacks keyCertSign");
+    } else {
+        if (X509_check_ca(certificate) != 1)
+            finding(state, "it is not an authority (basicConstraints)");
+        check_chain(file, state);
+    }
     file->good_for = state->ready == HACTL_YES;
     pki_crypto_error();
 }
@@ -476,11 +532,6 @@ static void check_chain_sent(const struct pki_want *want, const struct pki_state
         finding(state, "what follows it in its file is not the chain of %s", want->profile->authority);
 }
 
-static int64_t minimum(int64_t one, int64_t other)
-{
-    return one < other ? one : other;
-}
-
 /* A leaf that was shortened to its authority's end gains nothing from being
  * issued again, so that is said but asked of nobody. */
 static void check_lifetime(const struct pki *pki, const struct pki_want *want, const struct pki_state *authority,
@@ -584,6 +635,44 @@ uint64_t pki_want_digest(const struct pki *pki, const struct pki_want *want, con
     return hash | 1;
 }
 
+/* "insecure-skip-tls-verify" of a line that says so; never what it says of it, which may be a secret. */
+static const char *key_of_line(const char *line, char key[40])
+{
+    size_t length;
+
+    line += strspn(line, " -");
+    length = strspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+    if (line[length] != ':' || length >= 40)
+        return "";
+    snprintf(key, 40, "%.*s", (int)length, line);
+    return key;
+}
+
+/* All of it but the server and what is encoded: whatever else is in it kubectl may obey. */
+static void check_frame(const struct pki_want *want, const struct pki_kubeconfig *kubeconfig, struct pki_state *state)
+{
+    const char *server = kubeconfig->server != NULL ? kubeconfig->server : want->server, *line, *key;
+    size_t size = 0, at = 0, number = 1;
+    char *wanted = NULL, text[40];
+
+    if (kubeconfig->frame == NULL ||
+        pki_kubeconfig_write(want->cluster, want->common_name, server, "", "", "", &wanted, &size) != 0) {
+        finding(state, "out of memory");
+    } else if (size != kubeconfig->frame_size || memcmp(wanted, kubeconfig->frame, size) != 0) {
+        while (wanted[at] != '\0' && wanted[at] == kubeconfig->frame[at])
+            number += wanted[at++] == '\n';
+        while (at > 0 && wanted[at - 1] != '\n')
+            at--;
+        line = kubeconfig->frame + at;
+        key = key_of_line(line, text);
+        finding(state,
+                "from line %zu%s%s%s on it is not as hactl writes it, and what was added or laid out by hand is not "
+                "kept",
+                number, key[0] != '\0' ? " (" : "", key, key[0] != '\0' ? ")" : "");
+    }
+    pki_secret_free(wanted, size);
+}
+
 static void check_kubeconfig(struct pki *pki, struct pki_store *store, const struct pki_want *want,
                              const struct pki_remembered *file, struct pki_state *state)
 {
@@ -593,11 +682,19 @@ static void check_kubeconfig(struct pki *pki, struct pki_store *store, const str
     if (kubeconfig->server == NULL || strcmp(kubeconfig->server, want->server) != 0)
         finding(state, "it names the server %.100s, not %s",
                 kubeconfig->server != NULL ? kubeconfig->server : "of nobody", want->server);
+    check_frame(want, kubeconfig, state);
     if (pki_trust_read(pki, store, want->profile->authority, &trust) != 0)
         return;
     if (kubeconfig->authority == NULL || strcmp(kubeconfig->authority, trust.content) != 0)
         finding(state, "the authority in it is not %s as it is now", want->profile->authority);
     pki_blob_free(&trust);
+}
+
+static void check_constraints(const struct pki_want *want, const struct pki_state *authority, struct pki_state *state)
+{
+    if (!pki_chain_allows(authority->chain, state->certificate))
+        finding(state, "one of its names is outside of the name constraints of %s, or of an authority above it",
+                want->profile->authority);
 }
 
 static void check_content(struct pki *pki, struct pki_store *store, const struct pki_want *want,
@@ -608,6 +705,7 @@ static void check_content(struct pki *pki, struct pki_store *store, const struct
     check_subject(want, state);
     check_usage(want, state);
     check_names(want, state);
+    check_constraints(want, &authority->state, state);
     if (file->kubeconfig != NULL)
         check_kubeconfig(pki, store, want, file, state);
 }
@@ -641,6 +739,9 @@ void pki_leaf_check(struct pki *pki, struct pki_store *store, const struct pki_w
     if (state->key != NULL && (file == NULL || file->good_for != digest) &&
         !pki_key_has_type(state->key, pki_profile_key_type(pki, want->profile)))
         finding(state, "its key is not %s", pki_profile_key_type(pki, want->profile));
+    if (pki_want_is_nameless(want))
+        finding(state, "profiles.%s.names comes to nothing here, and a server without names is trusted by nobody",
+                want->profile->purpose);
     if (authority->external && state->ready != HACTL_YES)
         note(state, "%s is an external authority: hactl pki request", want->profile->authority);
     if (file == NULL || (state->certificate == NULL && !file->unparsed))
@@ -678,6 +779,7 @@ void pki_foreign_check(struct pki *pki, const struct pki_want *want, const struc
     check_subject(want, state);
     check_usage(want, state);
     check_names(want, state);
+    check_constraints(want, &authority->state, state);
     check_validity(state, (int64_t)time(NULL));
     X509_free(file.verified_by);
     pki_crypto_error();

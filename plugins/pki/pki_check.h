@@ -49,6 +49,7 @@ struct pki_state {
     int error;                     /* not 0: what keeps it from being read, and so from being healed */
     bool has_certificate, has_key; /* something has that name */
     bool exposed;                  /* others can read the key, or own it */
+    bool foreign;                  /* another user owns it */
     bool sealed;                   /* the key is there, encrypted, and was not read */
     X509 *certificate;             /* NULL: it is not there, damaged, or was made by this very process, see below */
     STACK_OF(X509) * chain;        /* the certificate and what comes after it in its file */

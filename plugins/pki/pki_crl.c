@@ -150,6 +150,11 @@ static int stage(struct pki_batch *batch, struct pki_authority *authority, X509 
     if (crl == NULL || bio == NULL || PEM_write_bio_X509_CRL(bio, crl) != 1 || pki_bio_take(bio, &text, &size) != 0)
         result = batch->pki->host->fail(batch->call, HACTL_E_INTERNAL, "revocations of %s: %s",
                                         authority->profile->purpose, pki_crypto_error());
+    else if (X509_CRL_verify(crl, X509_get0_pubkey(authority->state.certificate)) != 1)
+        result = batch->pki->host->fail(batch->call, HACTL_E_INTERNAL,
+                                        "revocations of %s: the list's own signature does not verify: %s; the one "
+                                        "before it was left",
+                                        authority->profile->purpose, pki_crypto_error());
     else
         result = pki_batch_file(batch, &item, text, size, 0644);
     free(text);

@@ -164,10 +164,11 @@ static int sign_want(struct pki *pki, struct hactl_call *call, struct pki_store 
     certificate = der != NULL ? pki_certificate_parse(pki_crypto(pki), der, size) : NULL;
     if (certificate == NULL || X509_verify(certificate, authority->state.key) != 1)
         result = pki->host->fail(call, HACTL_E_INTERNAL, "%s: %s", want->profile->purpose, pki_crypto_error());
-    else if (!pki_constraints_allow(authority->state.certificate, certificate))
-        result =
-            pki->host->fail(call, HACTL_E_INVALID, "%s: one of its names is outside of its authority's constraints",
-                            want->profile->purpose);
+    else if (!pki_chain_allows(authority->state.chain, certificate))
+        result = pki->host->fail(call, HACTL_E_INVALID,
+                                 "%s: one of its names is outside of the name constraints of %s, or of an authority "
+                                 "above it",
+                                 want->profile->purpose, want->profile->authority);
     else if ((result = audit_signed(pki, call, store, want, certificate)) == HACTL_OK)
         result = emit_signed(pki, call, authority, der, size);
     X509_free(certificate);
@@ -191,6 +192,8 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
         result = find_profile(pki, call, inventory, purpose, replica, &profile, &of);
     if (result == HACTL_OK)
         result = pki_want_make(pki, call, inventory, profile, of, &want);
+    if (result == HACTL_OK)
+        result = pki_want_refuse_nameless(pki, call, &want);
     if (result != HACTL_OK)
         goto out;
     asked = pki_request_read(pki_crypto(pki), request, strlen(request));
@@ -312,7 +315,8 @@ static int consider(struct asking *asking, const struct pki_profile *profile, co
     pki_leaf_check(pki, asking->batch.store, &want, authority, &state);
     if (state.error != 0)
         result = pki->host->fail(asking->batch.call, HACTL_E_CONFLICT, "%s/%s", pki->directory, state.reason);
-    else if (state.ready != HACTL_YES)
+    else if (state.ready != HACTL_YES &&
+             (result = pki_want_refuse_nameless(pki, asking->batch.call, &want)) == HACTL_OK)
         result = ask(asking, &want, &state);
     pki_state_free(&state);
     pki_want_free(&want);
@@ -501,7 +505,9 @@ static int try_one(struct importing *importing, const struct pki_profile *profil
     result = pki_want_make(pki, importing->batch.call, importing->inventory, profile, replica, &want);
     if (result != HACTL_OK)
         return result;
-    result = judge(importing, &want, authority, key);
+    result = pki_want_refuse_nameless(pki, importing->batch.call, &want);
+    if (result == HACTL_OK)
+        result = judge(importing, &want, authority, key);
     if (result == HACTL_OK)
         result = take(importing, &want, key, waiting != NULL);
     pki_want_free(&want);

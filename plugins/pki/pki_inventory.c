@@ -154,6 +154,10 @@ int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct h
                                "%s of %s: its common name would have more than 64 characters; a shorter name of the "
                                "replica is needed",
                                profile->purpose, of);
+    if (pki_is_address(out->common_name))
+        return pki->host->fail(call, HACTL_E_INVALID,
+                               "%s of %s: its common name would be the address %s, which nobody looks for there",
+                               profile->purpose, of, out->common_name);
     out->renews = pki_renews(inventory, profile, out->replica);
     set_server(pki, out, inventory->cluster, replica);
     if (!pki_base(profile, out->replica, out->base))
@@ -164,6 +168,24 @@ int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct h
     pki_want_free(out);
     return pki->host->fail(call, result, "%s of %s: %s", profile->purpose, of,
                            result == HACTL_E_INVALID ? "one of its names cannot be in a certificate" : "out of memory");
+}
+
+bool pki_want_is_nameless(const struct pki_want *want)
+{
+    return (want->profile->usage & PKI_SERVER) != 0 && want->names.count == 0;
+}
+
+int pki_want_refuse_nameless(const struct pki *pki, struct hactl_call *call, const struct pki_want *want)
+{
+    const char *purpose = want->profile->purpose;
+
+    if (!pki_want_is_nameless(want))
+        return HACTL_OK;
+    return pki->host->fail(
+        call, HACTL_E_INVALID,
+        "%s of %s: profiles.%s.names comes to nothing here, and a server without names is trusted by "
+        "nobody; give it a name, or what it refers to (cluster.names, an address)",
+        purpose, want->replica != NULL ? want->replica : "the cluster", purpose);
 }
 
 void pki_want_free(struct pki_want *want)

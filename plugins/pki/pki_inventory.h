@@ -151,6 +151,7 @@ struct pki_names {
 /* The beginning of a text for an error, on one line whatever is in it. */
 const char *pki_shown(const char *text, char out[PKI_SHOWN_SIZE]);
 bool pki_replica_name_valid(const char *name);
+bool pki_is_address(const char *text);
 /* False: not a DNS name and not an address that a certificate may carry. */
 bool pki_name_parse(const char *text, struct pki_name *name);
 int pki_names_add(struct pki_names *names, const char *text, const char *why); /* HACTL_OK or a code */
@@ -190,6 +191,9 @@ const char *pki_ending(enum pki_form form);
 /* `replica` NULL for a profile of the cluster. Free with pki_want_free. */
 int pki_want_make(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
                   const struct pki_profile *profile, const struct hactl_replica *replica, struct pki_want *out);
+/* A server whose names have come to nothing: it may be looked at, but not made. */
+bool pki_want_is_nameless(const struct pki_want *want);
+int pki_want_refuse_nameless(const struct pki *pki, struct hactl_call *call, const struct pki_want *want);
 void pki_want_free(struct pki_want *want);
 
 #endif

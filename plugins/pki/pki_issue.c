@@ -92,7 +92,7 @@ static int add_leaf(struct issue *issue, struct pki_want *want, const struct pki
     job->issuer_key = authority->state.key;
     job->issuer_chain = authority->state.chain;
     job->made_issuer = authority->state.made;
-    job->constrained = job->issuer != NULL && X509_get_ext_by_NID(job->issuer, NID_name_constraints, -1) >= 0;
+    job->constrained = job->issuer != NULL && pki_chain_constrains(job->issuer_chain);
     /* One that this process made was verified when it was. */
     job->verify = job->issuer != NULL && pki->verified[which] != job->issuer;
     if (job->verify && X509_up_ref(job->issuer) == 1) {
@@ -170,6 +170,8 @@ static int consider(struct issue *issue, const struct pki_profile *profile, cons
     } else if (state.error != 0) {
         result = pki->host->fail(call, state.ready == HACTL_UNKNOWN ? HACTL_E_DENIED : HACTL_E_CONFLICT, "%s/%s",
                                  pki->directory, state.reason);
+    } else if (state.ready != HACTL_YES && pki_want_is_nameless(&want)) {
+        result = pki_want_refuse_nameless(pki, call, &want);
     } else if (state.ready != HACTL_YES && authority->external) {
         issue->external = authority;
     } else if (state.ready != HACTL_YES) {

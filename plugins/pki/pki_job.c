@@ -203,11 +203,12 @@ static int check_constraints(struct worker *worker, struct pki_job *job)
 
     if (certificate == NULL)
         result = job_fail(job, 1, "it cannot be read back: %s", pki_crypto_error());
-    else if (!pki_constraints_allow(job->issuer, certificate))
-        result = job_fail(job, 2,
-                          "one of its names is outside of the name constraints of its authority %s; an authority that "
-                          "was constrained to other addresses has to be replaced first",
-                          job->want.profile != NULL ? job->want.profile->authority : "");
+    else if (!pki_chain_allows(job->issuer_chain, certificate))
+        result =
+            job_fail(job, 2,
+                     "one of its names is outside of the name constraints of its authority %s, or of one above it; "
+                     "an authority that was constrained to other addresses has to be replaced first",
+                     job->want.profile != NULL ? job->want.profile->authority : "");
     X509_free(certificate);
     return result;
 }

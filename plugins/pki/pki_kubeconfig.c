@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kubeconfigs, in the form in which kubeadm and kubectl write them. What is
  * read is that form alone, line by line: another is found to be not as wanted
- * and written anew. */
+ * and written anew, so that nobody slips in a line that kubectl obeys. */
 #include "plugins/pki/pki.h"
 
 #include <stdio.h>
@@ -9,6 +9,10 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+
+#define AUTHORITY   "certificate-authority-data"
+#define CERTIFICATE "client-certificate-data"
+#define KEY         "client-key-data"
 
 /* One line of base64, as YAML wants it; caller frees with encoded_free. */
 static char *encode(const char *text)
@@ -42,7 +46,7 @@ int pki_kubeconfig_write(const char *cluster, const char *user, const char *serv
                           "apiVersion: v1\n"
                           "clusters:\n"
                           "- cluster:\n"
-                          "    certificate-authority-data: %s\n"
+                          "    " AUTHORITY ": %s\n"
                           "    server: %s\n"
                           "  name: %s\n"
                           "contexts:\n"
@@ -56,8 +60,8 @@ int pki_kubeconfig_write(const char *cluster, const char *user, const char *serv
                           "users:\n"
                           "- name: \"%s\"\n"
                           "  user:\n"
-                          "    client-certificate-data: %s\n"
-                          "    client-key-data: %s\n",
+                          "    " CERTIFICATE ": %s\n"
+                          "    " KEY ": %s\n",
                           encoded[0], server, cluster, cluster, user, user, cluster, user, cluster, user, encoded[1],
                           encoded[2]);
     for (size_t i = 0; i < 3; i++)
@@ -129,6 +133,35 @@ static char *data_of(const char *text, size_t size, const char *name, size_t *da
     return value != NULL ? decode(value, length, data_size) : NULL;
 }
 
+/* All that is not a key or a certificate, in ordinary memory: of that for keys there is not enough for many of them. */
+static void cut_frame(const char *text, size_t size, struct pki_kubeconfig *out)
+{
+    const struct {
+        const char *name, *part;
+    } cut[] = {{AUTHORITY, out->authority}, {CERTIFICATE, out->certificate}, {KEY, out->key}};
+    char *left = pki_secret_new(size + 1);
+    size_t used = size;
+
+    if (left == NULL)
+        return;
+    memcpy(left, text, size);
+    for (size_t i = 0; i < sizeof cut / sizeof cut[0]; i++) {
+        size_t length = 0;
+        char *value = cut[i].part != NULL ? (char *)value_of(left, used, cut[i].name, &length) : NULL;
+        if (value == NULL)
+            continue;
+        used -= length;
+        memmove(value, value + length, used - (size_t)(value - left));
+    }
+    out->frame = OPENSSL_malloc(used + 1);
+    if (out->frame != NULL) {
+        memcpy(out->frame, left, used);
+        out->frame[used] = '\0';
+        out->frame_size = used;
+    }
+    pki_secret_free(left, size);
+}
+
 void pki_kubeconfig_read(const char *text, size_t size, struct pki_kubeconfig *out)
 {
     size_t length = 0;
@@ -136,9 +169,10 @@ void pki_kubeconfig_read(const char *text, size_t size, struct pki_kubeconfig *o
 
     memset(out, 0, sizeof *out);
     out->server = server != NULL ? strndup(server, length) : NULL;
-    out->authority = data_of(text, size, "certificate-authority-data", &out->authority_size);
-    out->certificate = data_of(text, size, "client-certificate-data", &out->certificate_size);
-    out->key = data_of(text, size, "client-key-data", &out->key_size);
+    out->authority = data_of(text, size, AUTHORITY, &out->authority_size);
+    out->certificate = data_of(text, size, CERTIFICATE, &out->certificate_size);
+    out->key = data_of(text, size, KEY, &out->key_size);
+    cut_frame(text, size, out);
 }
 
 void pki_kubeconfig_free(struct pki_kubeconfig *kubeconfig)
@@ -147,5 +181,6 @@ void pki_kubeconfig_free(struct pki_kubeconfig *kubeconfig)
     pki_secret_free(kubeconfig->authority, kubeconfig->authority_size);
     pki_secret_free(kubeconfig->certificate, kubeconfig->certificate_size);
     pki_secret_free(kubeconfig->key, kubeconfig->key_size);
+    OPENSSL_clear_free(kubeconfig->frame, kubeconfig->frame_size);
     memset(kubeconfig, 0, sizeof *kubeconfig);
 }

@@ -56,6 +56,14 @@ static bool address_parse(const char *text, struct pki_name *name)
     return true;
 }
 
+/* Of whatever kind, those that no certificate may carry too. */
+bool pki_is_address(const char *text)
+{
+    unsigned char octets[16];
+
+    return inet_pton(AF_INET, text, octets) == 1 || inet_pton(AF_INET6, text, octets) == 1;
+}
+
 bool pki_name_parse(const char *text, struct pki_name *name)
 {
     memset(name, 0, sizeof *name);

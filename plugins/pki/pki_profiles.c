@@ -311,13 +311,25 @@ static int check_life(const struct reading *reading)
                            (long long)(pki->leaf_s / PKI_DAY_S));
 }
 
+/* Is a directory in it called as a file might be? */
+static bool goes_through_file(const char *file)
+{
+    static const char *const endings[] = {".crt", ".key", ".conf", ".csr", ".pub", ".crl", PKI_ROTATION, ".log"};
+
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        for (const char *at = file; (at = strstr(at, endings[i])) != NULL; at++)
+            if (at[strlen(endings[i])] == '/')
+                return true;
+    return false;
+}
+
 static bool file_is_sound(const char *file)
 {
     size_t length = strlen(file);
 
     return length > 0 && length < 200 && file[0] != '/' && file[length - 1] != '/' && strstr(file, "//") == NULL &&
            strspn(file, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == length &&
-           file[0] != '.' && strstr(file, "/.") == NULL;
+           file[0] != '.' && strstr(file, "/.") == NULL && !goes_through_file(file);
 }
 
 static int check_profile(const struct reading *reading)
@@ -348,6 +360,11 @@ static int check_profile(const struct reading *reading)
                           "profiles.%s.common_name: it has 1 to 64 characters, and %%s at most once, for the name of "
                           "the replica; a certificate of the cluster needs one without",
                           profile->purpose);
+    if (pki_is_address(common_name))
+        return host->fail(
+            reading->call, HACTL_E_INVALID,
+            "profiles.%s.common_name: %s is an address, which nobody looks for there: it belongs to names",
+            profile->purpose, common_name);
     if (profile->form == PKI_KUBECONFIG && strpbrk(common_name, "\"\\\n\r\t") != NULL)
         return host->fail(reading->call, HACTL_E_INVALID,
                           "profiles.%s.common_name: the user of a kubeconfig has no quotes and backslashes in its name",
@@ -387,26 +404,74 @@ static int read_profile(struct reading *reading)
     return result == HACTL_OK ? check_life(reading) : result;
 }
 
+/* ---- files ---- */
+
+static bool is_below(const char *file, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    return strncmp(file, directory, length) == 0 && file[length] == '/';
+}
+
+/* That base, or what a rotation puts beside it. */
+static bool is_beside(const char *base, const char *of)
+{
+    static const char *const sides[] = {"", ".next", ".previous", "-bundle"};
+    size_t length = strlen(of);
+
+    if (strncmp(base, of, length) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
+        if (strcmp(base + length, sides[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Is it where hactl keeps an authority, the service accounts' key, or copies of them? */
+static bool is_own(const struct pki_profile *profile)
+{
+    const char *base = profile->file;
+
+    if (profile->scope == PKI_CLUSTER && (is_below(base, "replicas") || is_below(base, "archive")))
+        return true;
+    if (profile->scope == PKI_REPLICA && !is_below(base, "pki"))
+        return false;
+    if (profile->scope == PKI_REPLICA)
+        base += strlen("pki/");
+    for (size_t i = 0; i < pki_rotating_count(); i++)
+        if (is_beside(base, pki_rotating_at(i).file))
+            return true;
+    return false;
+}
+
+/* The same base, whatever the form: a kubeconfig has a key and a request beside it while it waits for a certificate.
+ * And a new key of a pair waits under a name of its own. */
+static bool is_shared(const struct pki_profile *one, const struct pki_profile *other)
+{
+    size_t length = strlen(other->file);
+
+    return one->scope == other->scope && strncmp(one->file, other->file, length) == 0 &&
+           (one->file[length] == '\0' || strcmp(one->file + length, ".next") == 0);
+}
+
 /* Two that write the same files would undo each other's work for ever. */
 static int check_files(struct pki *pki, struct hactl_call *call)
 {
-    for (size_t i = 0; i < pki->profile_count; i++)
-        for (size_t j = 0; j < i; j++) {
-            const struct pki_profile *one = &pki->profiles[i], *other = &pki->profiles[j];
-            if (one->scope == other->scope && one->form == other->form && strcmp(one->file, other->file) == 0)
+    for (size_t i = 0; i < pki->profile_count; i++) {
+        const struct pki_profile *one = &pki->profiles[i];
+        if (one->form == PKI_SIGN_ONLY)
+            continue;
+        if (is_own(one))
+            return pki->host->fail(call, HACTL_E_INVALID,
+                                   "profiles.%s.file: hactl keeps a file of its own at %s (authorities, the service "
+                                   "accounts' key, what a rotation puts beside them, and what is of replicas); choose "
+                                   "another",
+                                   one->purpose, one->file);
+        for (size_t j = 0; j < pki->profile_count; j++)
+            if (j != i && pki->profiles[j].form != PKI_SIGN_ONLY && is_shared(one, &pki->profiles[j]))
                 return pki->host->fail(call, HACTL_E_INVALID, "profiles %s and %s have the same file, %s",
-                                       other->purpose, one->purpose, one->file);
-        }
-    for (size_t i = 0; i < pki->profile_count; i++)
-        for (size_t j = 0; j < pki_authority_count; j++) {
-            const struct pki_profile *one = &pki->profiles[i];
-            bool clash = one->scope == PKI_CLUSTER ? strcmp(one->file, pki_authorities[j].file) == 0
-                                                   : strncmp(one->file, "pki/", 4) == 0 &&
-                                                         strcmp(one->file + 4, pki_authorities[j].file) == 0;
-            if (one->form == PKI_PAIR && clash)
-                return pki->host->fail(call, HACTL_E_INVALID, "profiles.%s.file: %s is the file of authority %s",
-                                       one->purpose, one->file, pki_authorities[j].purpose);
-        }
+                                       pki->profiles[j].purpose, one->purpose, one->file);
+    }
     return HACTL_OK;
 }
 

@@ -16,6 +16,7 @@ struct clearing {
     struct pki *pki;
     struct pki_store *store;
     enum pass pass;
+    const char *at; /* what is cleared, for the error */
 };
 
 /* What lies behind a link or in the place of a directory is not ours. */
@@ -146,9 +147,14 @@ static int clear_all(struct clearing *clearing)
         result = clear_authority(clearing, pki_authorities[i].file);
     if (result == 0)
         result = clear_account(clearing);
-    if (result == 0)
+    if (result == 0) {
+        clearing->at = "archive";
         result = unless_foreign(pki_rotation_clear(clearing->store, clearing->pass == PASS_OVERWRITE));
-    if (result == 0 && clearing->pass == PASS_REMOVE)
+    }
+    if (result != 0)
+        return result;
+    clearing->at = "";
+    if (clearing->pass == PASS_REMOVE)
         result = unless_foreign(pki_store_remove(clearing->store, PKI_AUDIT_FILE, ""));
     if (result == 0)
         result = unless_foreign(pki_store_each_directory(clearing->store, "replicas", clear_replica, clearing));
@@ -211,7 +217,7 @@ int pki_destroy(void *self, struct hactl_call *call)
 {
     struct pki *pki = self;
     struct pki_store store;
-    struct clearing clearing = {.pki = pki, .store = &store};
+    struct clearing clearing = {.pki = pki, .store = &store, .at = ""};
     int error, result;
 
     if (access(pki->directory, F_OK) != 0 && errno == ENOENT)
@@ -223,7 +229,7 @@ int pki_destroy(void *self, struct hactl_call *call)
     pki_store_sync(&store);
     clearing.pass = PASS_REMOVE;
     error = clear_all(&clearing);
-    result = error != 0 ? pki_store_fail(pki, call, error, "", "") : remove_directories(pki, call, &store);
+    result = error != 0 ? pki_store_fail(pki, call, error, clearing.at, "") : remove_directories(pki, call, &store);
     pki_store_close(&store);
     return result;
 }

@@ -312,6 +312,8 @@ static void check_account_pair(const struct work *work, const char *next, struct
         pki_state_finding(state, "they are not a private key and its public half");
     else if ((key->mode & 0077) != 0)
         pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)key->mode);
+    else if (!pki_store_is_ours(work->store, key->owner))
+        pki_state_finding(state, "its key belongs to user %u", (unsigned)key->owner);
     pki_crypto_error();
 }
 
@@ -403,7 +405,10 @@ static int prepare(struct work *work)
     result = make_next(work, next);
     if (result != HACTL_OK)
         return result;
-    error = pki_store_sync(work->store);
+    /* Durable with it: it may sign as soon as it has its name. */
+    error = pki_audit_write(work->store, &work->audit);
+    if (error == 0)
+        error = pki_store_sync(work->store);
     if (error == 0)
         error = pki_store_place(work->store, next, ".key", true);
     if (error == 0)
@@ -546,20 +551,42 @@ static int check_unused(const struct work *work)
 
 /* ---- from phase to phase ---- */
 
+/* 0: its n-th has a certificate; -ENOENT: it has none, and with `*key` a key alone. Anything else keeps it from being
+ * looked at, and then there is no sense in looking at the next one. */
+static int look_into_archive(struct pki_store *store, const struct pki_rotating *rotating, int n,
+                             char base[PKI_PATH_SIZE], bool *key)
+{
+    struct pki_blob blob;
+    int key_error;
+
+    snprintf(base, PKI_PATH_SIZE, "archive/%s-%d", rotating->purpose, n);
+    key_error = pki_store_stat(store, base, ".key", &blob);
+    *key = key_error == 0;
+    return key_error != 0 && key_error != -ENOENT ? key_error
+                                                  : pki_store_stat(store, base, rotating->public_ending, &blob);
+}
+
+/* The first place that has no certificate. A key alone is of an interrupted run. */
+static int find_place(const struct work *work, char archived[PKI_PATH_SIZE])
+{
+    int error = 0;
+    bool key;
+
+    for (int n = 1; error == 0; n++)
+        error = look_into_archive(work->store, &work->rotating, n, archived, &key);
+    return error == -ENOENT ? HACTL_OK
+                            : pki_store_fail(work->pki, work->call, error, archived, work->rotating.public_ending);
+}
+
 static int archive_old(const struct work *work)
 {
     char previous[PKI_PATH_SIZE], archived[PKI_PATH_SIZE];
-    const char *name = work->rotating.purpose, *ending = work->rotating.public_ending;
-    int error;
+    const char *ending = work->rotating.public_ending;
+    int error, result = find_place(work, archived);
 
+    if (result != HACTL_OK)
+        return result;
     side_base(work->rotating.file, ".previous", previous);
-    for (int n = 1;; n++) {
-        snprintf(archived, sizeof archived, "archive/%s-%d", name, n);
-        if (!is_there(work->store, archived, ending) && !is_there(work->store, archived, ".key"))
-            break;
-        if (is_there(work->store, archived, ".key") && !is_there(work->store, archived, ending))
-            break; /* of an interrupted run */
-    }
     error = is_there(work->store, previous, ".key") ? pki_store_move(work->store, previous, archived, ".key") : 0;
     if (error == 0 && is_there(work->store, previous, ending))
         error = pki_store_move(work->store, previous, archived, ending);
@@ -690,20 +717,21 @@ static int clear_archive(struct pki_store *store, bool keys_only)
     char base[PKI_PATH_SIZE];
     int error = 0;
 
-    for (size_t i = 0; i < pki_rotating_count(); i++) {
+    for (size_t i = 0; error == 0 && i < pki_rotating_count(); i++) {
         struct pki_rotating rotating = pki_rotating_at(i);
+        bool key;
         for (int n = 1; error == 0; n++) {
-            snprintf(base, sizeof base, "archive/%s-%d", rotating.purpose, n);
-            if (!is_there(store, base, rotating.public_ending) && !is_there(store, base, ".key"))
-                break;
-            if (keys_only) {
+            error = look_into_archive(store, &rotating, n, base, &key);
+            if (error == -ENOENT && key)
+                error = 0;
+            if (error == 0 && keys_only)
                 pki_store_overwrite(store, base, ".key");
-                continue;
-            }
-            error = pki_store_remove(store, base, ".key");
-            if (error == 0)
+            if (error == 0 && !keys_only)
+                error = pki_store_remove(store, base, ".key");
+            if (error == 0 && !keys_only)
                 error = pki_store_remove(store, base, rotating.public_ending);
         }
+        error = error == -ENOENT ? 0 : error;
     }
     return error;
 }

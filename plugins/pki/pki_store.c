@@ -33,7 +33,7 @@ const char *pki_store_error(int error)
     case EFBIG:
         return "is larger than it may be";
     case ENOTUNIQ:
-        return "is below a directory that others may write to; chmod go-w it";
+        return "is below a directory that others may write to, or that is another user's; chmod go-w it, or chown it";
     default:
         return strerror(-error);
     }
@@ -78,11 +78,18 @@ static bool is_link(int directory, const char *name)
     return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
 }
 
-/* Whoever may write there could put another file in the place of any. */
-static int refuse_if_loose(int fd)
+bool pki_store_is_ours(const struct pki_store *store, uid_t owner)
+{
+    return owner == store->user || owner == store->owner;
+}
+
+/* Whoever may write there, or may let himself, could put another file in the place of any. */
+static int refuse_if_loose(const struct pki_store *store, int fd)
 {
     struct stat status;
-    int result = fstat(fd, &status) != 0 ? -errno : (status.st_mode & 0022) != 0 ? -ENOTUNIQ : 0;
+    int result = fstat(fd, &status) != 0                                                    ? -errno
+                 : (status.st_mode & 0022) != 0 || !pki_store_is_ours(store, status.st_uid) ? -ENOTUNIQ
+                                                                                            : 0;
 
     if (result == 0)
         return fd;
@@ -90,7 +97,7 @@ static int refuse_if_loose(int fd)
     return result;
 }
 
-static int open_child(int parent, const char *name, bool make)
+static int open_child(const struct pki_store *store, int parent, const char *name, bool make)
 {
     int fd;
 
@@ -98,7 +105,7 @@ static int open_child(int parent, const char *name, bool make)
         return -errno;
     fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0)
-        return refuse_if_loose(fd);
+        return refuse_if_loose(store, fd);
     return errno == ENOTDIR && is_link(parent, name) ? -ELOOP : -errno;
 }
 
@@ -142,7 +149,7 @@ static int walk(const struct pki_store *store, const char *path, size_t length, 
         if (size < sizeof part) {
             memcpy(part, path + at, size);
             part[size] = '\0';
-            next = open_child(fd, part, make);
+            next = open_child(store, fd, part, make);
         }
         if (fd != from)
             close(fd);
@@ -259,10 +266,12 @@ static int open_file_parent(struct pki_store *store, const char *base, const cha
 
 /* ---- opening and locking ---- */
 
-/* By others than the one who works here; where it is sticky, as /tmp is, nobody takes away what is not his. The user's
- * own group, which on many machines has no other member, may. */
-static bool is_loose_above(const struct stat *status)
+/* By others than the one who works here; where it is sticky, as /tmp is, nobody takes away what is not his, but for its
+ * owner. The user's own group, which on many machines has no other member, may. */
+static bool is_loose_above(const struct pki_store *store, const struct stat *status)
 {
+    if (status->st_uid != store->user && status->st_uid != 0)
+        return true;
     return (status->st_mode & S_ISVTX) == 0 &&
            ((status->st_mode & 0002) != 0 ||
             ((status->st_mode & 0020) != 0 && status->st_gid != 0 && status->st_gid != getegid()));
@@ -270,17 +279,17 @@ static bool is_loose_above(const struct stat *status)
 
 /* Up to the top: whoever may rename a directory on the way could put another in its place. What is too deep to be
  * looked at is not taken for safe. */
-static bool is_loose_on_the_way(int root, const struct stat *status, unsigned *above)
+static bool is_loose_on_the_way(const struct pki_store *store, const struct stat *status, unsigned *above)
 {
     struct stat below = *status, up;
     char way[PATH_MAX] = "";
 
     for (size_t length = 0; length + 3 < sizeof way; length += 3, below = up) {
         memcpy(way + length, "../", 4);
-        if (fstatat(root, way, &up, 0) != 0 || (up.st_dev == below.st_dev && up.st_ino == below.st_ino))
+        if (fstatat(store->root, way, &up, 0) != 0 || (up.st_dev == below.st_dev && up.st_ino == below.st_ino))
             return false;
         *above = (unsigned)(length / 3) + 1;
-        if (is_loose_above(&up))
+        if (is_loose_above(store, &up))
             return true;
     }
     return true;
@@ -308,10 +317,11 @@ static int open_root(const struct pki *pki, struct hactl_call *call, bool write,
                                "%s: others may write there (mode %04o, user %u); keys are kept only in a directory of "
                                "one's own: chmod 700",
                                pki->directory, (unsigned)(status.st_mode & 07777), (unsigned)status.st_uid);
-    if (is_loose_on_the_way(store->root, &status, &above))
+    store->owner = status.st_uid;
+    if (is_loose_on_the_way(store, &status, &above))
         return pki->host->fail(call, HACTL_E_DENIED,
-                               "%s: others may write to a directory above it (%u up), and so put another in its place; "
-                               "chmod go-w that one, or keep keys elsewhere",
+                               "%s: others may write to a directory above it (%u up), or own it, and so put another in "
+                               "its place; chmod go-w or chown that one, or keep keys elsewhere",
                                pki->directory, above);
     return HACTL_OK;
 }
@@ -374,6 +384,7 @@ struct pki_store pki_store_share(const struct pki_store *store)
                               .root = store->root,
                               .lock = -1,
                               .user = store->user,
+                              .owner = store->owner,
                               .umask_is_022 = store->umask_is_022,
                               .fresh = store->fresh,
                               .fresh_count = store->fresh_count};
@@ -696,7 +707,7 @@ int pki_store_each_directory(struct pki_store *store, const char *path, int (*ea
 
     if (directory < 0)
         return directory == -ENOENT ? 0 : directory;
-    fd = open_child(directory, name, false);
+    fd = open_child(store, directory, name, false);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     list = fdopendir(fd);

@@ -44,6 +44,7 @@ struct pki_store {
     const char *directory;
     int root;          /* -1: there is no directory, and the store was opened to read */
     uid_t user;        /* who works on it */
+    uid_t owner;       /* whose the directory is: his, or root's */
     bool umask_is_022; /* or looser: what others may read is made so that they can */
     int lock;
     bool reads_only;
@@ -79,6 +80,8 @@ void pki_store_looking(struct pki_store *store, bool looking);
 /* What was read of a rotation, until it is written anew. False: not known. */
 bool pki_store_phase(const struct pki_store *store, const char *file, struct pki_rotation *out);
 void pki_store_note_phase(struct pki_store *store, const char *file, const struct pki_rotation *rotation);
+/* Does what is in it belong to the one who works on it, or to whom all of it belongs? */
+bool pki_store_is_ours(const struct pki_store *store, uid_t owner);
 /* For a second thread: the same directory, under the same lock. */
 struct pki_store pki_store_share(const struct pki_store *store);
 void pki_store_unshare(struct pki_store *store);

@@ -93,7 +93,8 @@ int pki_tree_each(const struct pki *pki, const char *replica,
 
 /* ---- copies ---- */
 
-static void say(const struct copy *copy, const char *base, int error, bool same, mode_t mode, struct pki_state *state)
+static void say(const struct pki_store *store, const struct copy *copy, const char *base, int error, bool same,
+                const struct pki_blob *blob, struct pki_state *state)
 {
     if (error == -ENOENT)
         pki_state_finding(state, "%s%s is missing", base, copy->ending);
@@ -103,17 +104,19 @@ static void say(const struct copy *copy, const char *base, int error, bool same,
         pki_state_finding(state, "%s%s is not %s%s as it is now", base, copy->ending,
                           copy->authority != NULL ? copy->authority : copy->base,
                           copy->authority != NULL ? "" : copy->ending);
+    else if (!pki_store_is_ours(store, blob->owner))
+        pki_state_finding(state, "%s%s belongs to user %u", base, copy->ending, (unsigned)blob->owner);
     else
         pki_state_finding(state, "%s%s can be %s by others (mode %04o)", base, copy->ending,
-                          (mode & 0022) != 0 ? "changed" : "read", (unsigned)mode);
+                          (blob->mode & 0022) != 0 ? "changed" : "read", (unsigned)blob->mode);
     if (error != 0 && error != -ENOENT && state->error == 0)
         state->error = error;
 }
 
-/* Others may do more with it than they are to. */
-static bool is_exposed(const struct copy *copy, mode_t mode)
+/* Others may do more with it than they are to, or can let themselves. */
+static bool is_exposed(const struct pki_store *store, const struct copy *copy, const struct pki_blob *blob)
 {
-    return (mode & 0077 & ~copy->mode) != 0;
+    return (blob->mode & 0077 & ~copy->mode) != 0 || !pki_store_is_ours(store, blob->owner);
 }
 
 /* Says in `state` what is wrong with it. True: it is to be written. */
@@ -123,10 +126,10 @@ static bool check_copy(struct pki *pki, struct pki_store *store, const struct co
     struct pki_remembered *known;
     struct pki_blob blob = {.content = NULL};
     int error = absent ? -ENOENT : pki_store_read(store, base, copy->ending, &blob);
-    bool exposed = error == 0 && is_exposed(copy, blob.mode);
+    bool exposed = error == 0 && is_exposed(store, copy, &blob);
     bool same = error == 0 && blob.size == original->size && memcmp(blob.content, original->content, blob.size) == 0;
     if (!same || exposed)
-        say(copy, base, error, same, blob.mode, state);
+        say(store, copy, base, error, same, &blob, state);
     else if ((known = pki_memory_add(pki->memory, base, copy->ending, &blob)) != NULL)
         known->copy_of = original->identity;
     pki_blob_free(&blob);
@@ -145,7 +148,8 @@ static bool is_known(struct pki *pki, struct pki_store *store, const struct copy
     if (error != 0 || original->error != 0)
         return false;
     known = pki_memory_find(pki->memory, base, copy->ending, &now);
-    return known != NULL && pki_identity_same(&known->copy_of, &original->blob.identity) && !is_exposed(copy, now.mode);
+    return known != NULL && pki_identity_same(&known->copy_of, &original->blob.identity) &&
+           !is_exposed(store, copy, &now);
 }
 
 /* One copy: looked at, and with a batch staged if need be. */
@@ -241,21 +245,29 @@ void pki_tree_remember(const struct pki_batch *batch)
 
 /* ---- service accounts ---- */
 
-static void say_account(struct pki_state *state, int error, const struct pki_remembered *file)
+static void say_account(const struct pki_store *store, struct pki_state *state, int error,
+                        const struct pki_remembered *file)
 {
     if (error == -ENOENT)
         pki_state_finding(state, "missing");
     else if (error != 0)
         pki_state_finding(state, ACCOUNT_FILE ".key %s", pki_store_error(error));
     else if (file->key == NULL)
-        pki_state_finding(state, "damaged: " ACCOUNT_FILE ".key is not a PEM private key");
+        pki_state_finding(state, "damaged: " ACCOUNT_FILE
+                                 ".key is not a PEM private key, or its two halves do not belong together");
     else if ((file->mode & 0077) != 0)
         pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
+    if (file != NULL && !pki_store_is_ours(store, file->owner)) {
+        pki_state_finding(state, "its key belongs to user %u", (unsigned)file->owner);
+        state->foreign = true;
+    }
 }
 
 /* Whoever may change the public half makes tokens of his own. */
-static void say_public_half(struct pki_state *state, const struct pki_remembered *file)
+static void say_public_half(const struct pki_store *store, struct pki_state *state, const struct pki_remembered *file)
 {
+    if (file != NULL && !pki_store_is_ours(store, file->owner))
+        pki_state_finding(state, ACCOUNT_FILE ".pub belongs to user %u", (unsigned)file->owner);
     if (file != NULL && (file->mode & 0022) != 0)
         pki_state_finding(state, ACCOUNT_FILE ".pub can be changed by others (mode %04o)", (unsigned)file->mode);
 }
@@ -280,11 +292,11 @@ static EVP_PKEY *check_account(struct pki *pki, struct pki_store *store, struct 
                                                                   : 0;
     state->has_key = private_error != -ENOENT;
     state->exposed = private_part != NULL && (private_part->mode & 0077) != 0;
-    say_account(state, private_error, private_part);
+    say_account(store, state, private_error, private_part);
     if (key != NULL && (public_part == NULL || public_part->key == NULL ||
                         (public_part->matches != key && EVP_PKEY_eq(key, public_part->key) != 1)))
         pki_state_finding(state, ACCOUNT_FILE ".pub is not the public half of " ACCOUNT_FILE ".key");
-    say_public_half(state, public_part);
+    say_public_half(store, state, public_part);
     pki_crypto_error();
     return key;
 }
@@ -345,6 +357,13 @@ int pki_service_account_ensure(struct pki_batch *batch, bool *make)
             pki->host->fail(batch->call, HACTL_E_CONFLICT,
                             "%s/" ACCOUNT_FILE ".key cannot be used: %s; hactl does not replace it, since no token "
                             "would be worth anything then: put the right one back, or move it away to start anew",
+                            pki->directory, state.reason);
+    else if (state.foreign)
+        result =
+            pki->host->fail(batch->call, HACTL_E_DENIED,
+                            "%s/" ACCOUNT_FILE
+                            ".key: %s, who can make tokens with it; chown it to yourself, and if that user was not to "
+                            "have it rotate it then (hactl pki rotate " PKI_SERVICE_ACCOUNT ")",
                             pki->directory, state.reason);
     if (result == HACTL_OK && state.exposed) {
         error = pki_store_restrict(batch->store, ACCOUNT_FILE, ".key");

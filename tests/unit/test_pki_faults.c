@@ -198,6 +198,91 @@ static void test_foreign_key_format(void **state)
     judge_all();
 }
 
+/* In SEC1, as kubeadm writes it: the public half of one key, and the private value of another. */
+static char *swapped_sec1(const char *relative)
+{
+    EVP_PKEY *key = read_key(relative), *other = read_key("etcd/peer-ca.key");
+    unsigned char *der = NULL, *donor = NULL;
+    int size = i2d_PrivateKey(key, &der);
+    size_t pem_size;
+    char *pem;
+
+    assert_true(size > 40 && i2d_PrivateKey(other, &donor) == size);
+    assert_int_equal(der[6], 32);
+    memcpy(der + 7, donor + 7, 32);
+    pem = pki_pem("EC PRIVATE KEY", der, (size_t)size, &pem_size);
+    OPENSSL_free(der);
+    OPENSSL_free(donor);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    return pem;
+}
+
+static void test_halves_that_do_not_belong_together(void **state)
+{
+    static const struct {
+        const char *file, *purpose, *replica;
+    } cases[] = {{"ca.key", "kubernetes-ca", NULL},
+                 {"replicas/demo-1/pki/etcd/server.key", "etcd-server", "demo-1"},
+                 {"sa.key", "service-account", NULL}};
+
+    (void)state;
+    make_all();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *before = slurp(path_of(cases[i].file)), *swapped = swapped_sec1(cases[i].file);
+        spill(path_of(cases[i].file), swapped, 0600);
+        assert_not_ready(cases[i].purpose, cases[i].replica, "its two halves do not belong together");
+        if (i == 0) {
+            assert_int_equal(authorities(), HACTL_E_CONFLICT);
+            assert_said("its two halves do not belong together");
+        }
+        spill(path_of(cases[i].file), before, 0600);
+        assert_all_ready();
+        free(swapped);
+    }
+}
+
+/* The modulus and the exponent of one, and all else of another. */
+static EVP_PKEY *swapped_rsa(struct pki_maker *maker)
+{
+    EVP_PKEY *key = pki_key_generate(maker, "rsa-2048"), *other = pki_key_generate(maker, "rsa-2048"), *both = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(maker->crypto->library, "RSA", NULL);
+    OSSL_PARAM *mine = NULL, *its = NULL;
+
+    assert_int_equal(EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &mine), 1);
+    assert_int_equal(EVP_PKEY_todata(other, EVP_PKEY_KEYPAIR, &its), 1);
+    *OSSL_PARAM_locate(its, "n") = *OSSL_PARAM_locate(mine, "n");
+    assert_int_equal(EVP_PKEY_fromdata_init(context), 1);
+    assert_int_equal(EVP_PKEY_fromdata(context, &both, EVP_PKEY_KEYPAIR, its), 1);
+    OSSL_PARAM_free(mine);
+    OSSL_PARAM_free(its);
+    EVP_PKEY_CTX_free(context);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    return both;
+}
+
+static void test_halves_of_rsa_that_do_not_belong_together(void **state)
+{
+    struct pki_maker maker;
+    EVP_PKEY *key, *again;
+    char *pem = NULL;
+    size_t size = 0;
+
+    (void)state;
+    pki_maker_open(&maker, pki_crypto(self));
+    for (int swapped = 0; swapped < 2; swapped++) {
+        key = swapped ? swapped_rsa(&maker) : pki_key_generate(&maker, "rsa-2048");
+        assert_int_equal(pki_key_write(pki_crypto(self), key, NULL, &pem, &size), 0);
+        again = pki_key_read(pki_crypto(self), pem, size, NULL);
+        assert_true(swapped ? again == NULL : again != NULL);
+        EVP_PKEY_free(again);
+        EVP_PKEY_free(key);
+        pki_secret_free(pem, size);
+    }
+    pki_maker_close(&maker);
+}
+
 static void test_short_authority(void **state)
 {
     const struct fake_setting settings[] = {{"authority_days", "200"}, {NULL, NULL}};
@@ -318,6 +403,30 @@ static void test_false_authority(void **state)
     EVP_PKEY_free(key);
 }
 
+/* What is wrong with it is said, and nothing that follows from it. */
+static void test_authority_that_may_not_sign(void **state)
+{
+    X509 *certificate;
+    EVP_PKEY *key;
+    X509_EXTENSION *usage = X509V3_EXT_conf_nid(NULL, NULL, NID_key_usage, "critical,digitalSignature,cRLSign");
+
+    (void)state;
+    make_all();
+    certificate = read_certificate("etcd/ca.crt");
+    key = read_key("etcd/ca.key");
+    drop_extension(certificate, NID_key_usage);
+    assert_int_equal(X509_add_ext(certificate, usage, -1), 1);
+    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+    write_certificate("etcd/ca.crt", certificate);
+    assert_string_equal(listed("etcd-ca", NULL)->reason,
+                        "it may not sign certificates: its keyUsage lacks keyCertSign");
+    assert_int_equal(authorities(), HACTL_E_CONFLICT);
+    assert_said("its keyUsage lacks keyCertSign");
+    X509_EXTENSION_free(usage);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
 /* ---- tests: crashes, by the states that they leave ---- */
 
 static void move(const char *from, const char *to)
@@ -368,9 +477,9 @@ static void test_leaf_after_crash(void **state)
 
 static void test_links(void **state)
 {
-    static const char *const links[] = {"ca.key",  "etcd/peer-ca.crt", "replicas/demo-1/pki/etcd/peer.key",
-                                        "etcd",    "replicas",         "replicas/demo-1",
-                                        "operator"};
+    static const char *const links[] = {"ca.key",   "etcd/peer-ca.crt", "replicas/demo-1/pki/etcd/peer.key",
+                                        "etcd",     "replicas",         "replicas/demo-1",
+                                        "operator", "archive"};
     char target[128];
 
     (void)state;
@@ -395,7 +504,8 @@ static void test_links(void **state)
         third = issue("demo-1");
         if (first != HACTL_OK)
             assert_int_equal(first, HACTL_E_CONFLICT);
-        assert_true(first != HACTL_OK || second != HACTL_OK || third == HACTL_E_CONFLICT);
+        if (strcmp(links[i], "archive") != 0) /* it is looked at only when an authority goes there */
+            assert_true(first != HACTL_OK || second != HACTL_OK || third == HACTL_E_CONFLICT);
         list_all();
         hactl_plugin.issuer->retire(self, fresh_call(), "demo-1");
         assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), HACTL_OK);
@@ -409,6 +519,50 @@ static void test_links(void **state)
         snprintf(inside, sizeof inside, "%s/pki", top);
         assert_int_equal(ha_tree_remove(inside), 0);
     }
+}
+
+static int rotate(const char *authority, enum hactl_rotation phase)
+{
+    return hactl_plugin.issuer->rotate(self, fresh_call(), &inventory, authority, phase);
+}
+
+/* Whatever is in the place of the archive ends the search for a free name in it. */
+static void test_archive_in_the_way(void **state)
+{
+    enum { LINK, PLAIN_FILE, LOOSE, WAYS };
+    static const struct {
+        int retired, destroyed;
+        const char *said;
+    } expected[WAYS] = {{HACTL_E_CONFLICT, HACTL_OK, "is a symbolic link"},
+                        {HACTL_E_CONFLICT, HACTL_OK, "Not a directory"},
+                        {HACTL_E_DENIED, HACTL_E_DENIED, "others may write to"}};
+
+    (void)state;
+    alarm(300); /* it used to search for ever */
+    for (int way = 0; way < WAYS; way++) {
+        make_all();
+        for (int phase = HACTL_ROTATION_PREPARE; phase <= HACTL_ROTATION_SWITCH; phase++)
+            assert_int_equal(rotate("front-proxy-ca", (enum hactl_rotation)phase), HACTL_OK);
+        make_all();
+        assert_int_equal(rotate("front-proxy-ca", HACTL_ROTATION_RETIRE), HACTL_OK);
+        if (way == LINK)
+            assert_int_equal(symlink(top, path_of("archive")), 0);
+        else if (way == PLAIN_FILE)
+            spill(path_of("archive"), "mine\n", 0600);
+        else
+            assert_int_equal(mkdir(path_of("archive"), 0700) + chmod(path_of("archive"), 0777), 0);
+        assert_int_equal(rotate("front-proxy-ca", HACTL_ROTATION_NONE), expected[way].retired);
+        assert_said(path_of("archive/front-proxy-ca-1.crt"));
+        assert_said(expected[way].said);
+        assert_true(there("front-proxy-ca.previous.key"));
+        assert_int_equal(hactl_plugin.issuer->retire(self, fresh_call(), "demo-1"), HACTL_OK);
+        assert_int_equal(hactl_plugin.issuer->destroy(self, fresh_call()), expected[way].destroyed);
+        if (way == LOOSE)
+            assert_said(path_of("archive"));
+        assert_true(there("archive"));
+        assert_int_equal(ha_tree_remove(directory), 0);
+    }
+    alarm(0);
 }
 
 /* A file size limit stands for a full disk: writes fail half-way. */
@@ -550,14 +704,18 @@ int main(void)
         TEST(test_spoiled_leaf),
         TEST(test_spoiled_files),
         TEST(test_foreign_key_format),
+        TEST(test_halves_that_do_not_belong_together),
+        TEST(test_halves_of_rsa_that_do_not_belong_together),
         TEST(test_short_authority),
         TEST(test_authority_ends),
         TEST(test_half_authority),
         TEST(test_wrong_authority),
         TEST(test_false_authority),
+        TEST(test_authority_that_may_not_sign),
         TEST(test_authority_after_crash),
         TEST(test_leaf_after_crash),
         TEST(test_links),
+        TEST(test_archive_in_the_way),
         TEST(test_full_disk),
         TEST(test_read_only_directory),
         TEST(test_not_ours),

@@ -302,7 +302,8 @@ static void test_request_needs_an_external_authority(void **state)
 
 /* ---- intermediate authorities ---- */
 
-static void test_intermediate_authority(void **state)
+/* Certificates of kubernetes-ca's are signed by CN=issuing, under CN=root. */
+static void put_intermediate(void)
 {
     const char *const script[] = {
         "sh",
@@ -314,16 +315,22 @@ static void test_intermediate_authority(void **state)
         "openssl req -x509 -CA root.crt -CAkey root.key $key -keyout ca.key -out issuing.crt -days 3600 -subj "
         "/CN=issuing"
         " -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign\n"
-        "cat issuing.crt root.crt >ca.crt; chmod 600 ca.key; rm root.key",
+        "cat issuing.crt root.crt >ca.crt; chmod 600 ca.key root.key",
         "sh",
         directory,
         NULL};
+
+    assert_int_equal(ha_directory_make(directory, 0700), 0);
+    assert_int_equal(run_program(script), 0);
+}
+
+static void test_intermediate_authority(void **state)
+{
     char *text;
 
     (void)state;
     inventory.replica_count = 1;
-    assert_int_equal(ha_directory_make(directory, 0700), 0);
-    assert_int_equal(run_program(script), 0);
+    put_intermediate();
     make_all();
     assert_all_ready();
     text = slurp(path_of("replicas/demo-1/pki/apiserver.crt"));
@@ -349,6 +356,85 @@ static void test_intermediate_authority(void **state)
     spill(path_of("ca.crt"), slurp(path_of("issuing.crt")), 0644);
     assert_not_ready("kubernetes-ca", NULL, "does not end with the root above it");
     assert_int_equal(authorities(), HACTL_E_CONFLICT);
+}
+
+/* The same root, of the same key, with other times and perhaps one extension more. */
+static void change_root(int64_t not_before_s, int64_t not_after_s, int nid, const char *value)
+{
+    char *pem = slurp(path_of("root.crt")), *key_pem = slurp(path_of("root.key")), *text = NULL, *both = NULL;
+    X509 *root = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
+    EVP_PKEY *key = pki_key_read(pki_crypto(self), key_pem, strlen(key_pem), NULL);
+    X509_EXTENSION *added = value != NULL ? X509V3_EXT_conf_nid(NULL, NULL, nid, value) : NULL;
+    size_t size;
+
+    assert_true(root != NULL && key != NULL && (value == NULL || added != NULL));
+    ASN1_TIME_set(X509_getm_notBefore(root), (time_t)not_before_s);
+    ASN1_TIME_set(X509_getm_notAfter(root), (time_t)not_after_s);
+    if (value != NULL && X509_get_ext_by_NID(root, nid, -1) >= 0)
+        X509_EXTENSION_free(X509_delete_ext(root, X509_get_ext_by_NID(root, nid, -1)));
+    if (value != NULL)
+        assert_int_equal(X509_add_ext(root, added, -1), 1);
+    assert_true(X509_sign(root, key, EVP_sha256()) > 0);
+    assert_int_equal(pki_certificate_write(root, &text, &size), 0);
+    assert_true(asprintf(&both, "%s%s", slurp(path_of("issuing.crt")), text) > 0);
+    spill(path_of("ca.crt"), both, 0644);
+    X509_EXTENSION_free(added);
+    X509_free(root);
+    EVP_PKEY_free(key);
+    free(text);
+    free(both);
+}
+
+static void test_the_authority_above_is_judged_too(void **state)
+{
+    int64_t now_s = (int64_t)time(NULL), year_s = 365 * (int64_t)PKI_DAY_S;
+    static const struct fake_setting short_lives[] = {{"leaf_days", "30"}, {"renew_days", "10"}, {NULL, NULL}};
+
+    (void)state;
+    inventory.replica_count = 1;
+    put_intermediate();
+    make_all();
+    assert_all_ready();
+    change_root(now_s - year_s, now_s - 50 * PKI_DAY_S, 0, NULL);
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, expired on");
+    assert_not_ready("kube-apiserver", "demo-1", "its lifetime is 365.0 days, not ");
+    assert_int_equal(authorities(), HACTL_E_CONFLICT);
+    assert_said("certificate 2 of its file, CN=root, expired on");
+    change_root(now_s + PKI_DAY_S, now_s + year_s, 0, NULL);
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, is not valid before");
+    /* What it signs ends with the first of those above it. */
+    change_root(now_s - year_s, now_s + 20 * PKI_DAY_S, 0, NULL);
+    assert_not_ready("kube-apiserver", "demo-1", "its lifetime is 365.0 days, not 20.0");
+    open_with(short_lives);
+    make_all();
+    assert_all_ready();
+    assert_int_equal(listed("kubernetes-ca", NULL)->not_after_s, now_s + 20 * PKI_DAY_S);
+    assert_int_equal(listed("kube-apiserver", "demo-1")->not_after_s, now_s + 20 * PKI_DAY_S);
+    /* No authority of others between, where it says so. */
+    change_root(now_s - year_s, now_s + year_s, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, may not vouch for authorities");
+    change_root(now_s - year_s, now_s + year_s, NID_key_usage, "critical,cRLSign");
+    assert_not_ready("kubernetes-ca", NULL, "certificate 2 of its file, CN=root, may not sign certificates");
+}
+
+static void test_the_authority_above_constrains_names(void **state)
+{
+    int64_t now_s = (int64_t)time(NULL), year_s = 365 * (int64_t)PKI_DAY_S;
+
+    (void)state;
+    inventory.replica_count = 1;
+    put_intermediate();
+    make_all();
+    change_root(now_s - year_s, now_s + 2 * year_s, NID_name_constraints,
+                "critical,permitted;IP:192.168.0.0/255.255.0.0");
+    assert_int_equal(listed("kubernetes-ca", NULL)->ready, HACTL_YES);
+    assert_not_ready("kube-apiserver", "demo-1", "outside of the name constraints of kubernetes-ca");
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
+    assert_said("outside of the name constraints");
+    assert_int_equal(listed("scheduler", "demo-1")->ready, HACTL_NO); /* the authority in it is another */
+    change_root(now_s - year_s, now_s + 2 * year_s, NID_name_constraints, "critical,permitted;IP:0.0.0.0/0.0.0.0");
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID); /* of version 6 none, and ::1 is in it */
+    assert_int_equal(listed("etcd-server", "demo-1")->ready, HACTL_YES);
 }
 
 /* ---- profiles of the user's own ---- */
@@ -409,7 +495,16 @@ static void test_bad_profiles(void **state)
         {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "server"}, {"profiles.x.names", "a_b"}}, "a_b"},
         {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.authority", "y"}}, "no authority"},
         {{{"profiles.x.file", "pki/apiserver"}, {"profiles.x.usage", "client"}}, "same file"},
-        {{{"profiles.x.file", "pki/ca"}, {"profiles.x.usage", "client"}}, "file of authority"},
+        {{{"profiles.x.file", "pki/apiserver"}, {"profiles.x.usage", "client"}, {"profiles.x.form", "kubeconfig"}},
+         "same file"},
+        {{{"profiles.x.file", "pki/etcd/server.next"}, {"profiles.x.usage", "client"}}, "same file"},
+        {{{"profiles.x.file", "ca.key/x"}, {"profiles.x.usage", "client"}}, "profiles.x.file"},
+        {{{"profiles.x.file", "pki/ca"}, {"profiles.x.usage", "client"}}, "a file of its own at pki/ca ("},
+        {{{"profiles.x.file", "pki/sa"}, {"profiles.x.usage", "client"}}, "a file of its own at pki/sa ("},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.common_name", "8.8.8.8"}},
+         "profiles.x.common_name: 8.8.8.8 is an address"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.common_name", "FD00::1"}},
+         "profiles.x.common_name: FD00::1 is an address"},
         {{{"without", "nothing"}}, "no certificate \"nothing\""},
         {{{"external", "nobody"}}, "no authority \"nobody\""},
     };
@@ -420,6 +515,85 @@ static void test_bad_profiles(void **state)
         void *instance = NULL;
         assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
         assert_said(cases[i].said);
+        fake_conf_free(other);
+    }
+}
+
+/* Rule 7: names that are listed may come to nothing, and a common name to an address. */
+static void test_servers_have_names(void **state)
+{
+    const struct fake_setting settings[] = {{"profiles.web.file", "pki/web"},
+                                            {"profiles.web.usage", "server"},
+                                            {"profiles.web.names", "@extra"},
+                                            {"profiles.web.form", "pair"},
+                                            {NULL, NULL}};
+    struct fake_setting to_sign[5];
+    struct stranger stranger;
+    char *request;
+
+    (void)state;
+    open_with(settings);
+    assert_int_equal(authorities(), HACTL_OK);
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
+    assert_said("web of demo-1: profiles.web.names comes to nothing");
+    assert_false(there("replicas/demo-1"));
+    assert_not_ready("web", "demo-1", "comes to nothing");
+    memcpy(to_sign, settings, sizeof to_sign);
+    to_sign[3].value = "request";
+    open_with(to_sign);
+    stranger_open(&stranger, "ecdsa-p256");
+    request = request_text(&stranger, "demo-1", NULL, NULL, NULL);
+    assert_int_equal(sign("demo-1", "web", request), HACTL_E_INVALID);
+    assert_said("comes to nothing");
+    free(request);
+    stranger_close(&stranger);
+    extra_names[0] = "web.example.com";
+    open_with(settings);
+    make_all();
+    assert_int_equal(listed("web", "demo-1")->ready, HACTL_YES);
+}
+
+static void test_no_common_name_is_an_address(void **state)
+{
+    const struct fake_setting settings[] = {{"profiles.x.file", "pki/x"},
+                                            {"profiles.x.usage", "client"},
+                                            {"profiles.x.common_name", "fd00::%s"},
+                                            {NULL, NULL}};
+
+    (void)state;
+    open_with(settings);
+    make_all(); /* fd00::demo-1 is none */
+    replicas[1].name = "b";
+    assert_int_equal(issue("b"), HACTL_E_INVALID);
+    assert_said("x of b: its common name would be the address fd00::b");
+}
+
+/* Where hactl keeps a file of its own: one of the two would be overwritten, a private key among them. */
+static void test_profiles_keep_off_other_files(void **state)
+{
+    static const char *const files[] = {"sa",
+                                        "sa.next",
+                                        "ca",
+                                        "ca.next",
+                                        "ca.previous",
+                                        "ca-bundle",
+                                        "etcd/ca",
+                                        "etcd/peer-ca.next",
+                                        "front-proxy-ca.previous",
+                                        "replicas/demo-1/pki/apiserver",
+                                        "replicas/demo-1/x",
+                                        "archive/kubernetes-ca-1"};
+    static const char *const forms[] = {"pair", "kubeconfig"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof files / sizeof files[0]; i++) {
+        const struct fake_setting settings[] = {{"profiles.x.file", files[i / 2]}, {"profiles.x.usage", "client"},
+                                                {"profiles.x.scope", "cluster"},   {"profiles.x.common_name", "x"},
+                                                {"profiles.x.form", forms[i % 2]}, {NULL, NULL}};
+        struct hactl_conf *other = fake_conf_new(hactl_plugin.keys, settings, "pki", "demo", directory);
+        void *instance = NULL;
+        assert_int_equal(hactl_plugin.open(&fake_host, other, fresh_call(), &instance), HACTL_E_INVALID);
+        assert_said("hactl keeps a file of its own");
         fake_conf_free(other);
     }
 }
@@ -481,6 +655,53 @@ static void test_kubeconfig_drift(void **state)
     assert_int_equal(issue("demo-1"), HACTL_OK);
     assert_all_ready();
     free(spoilt);
+}
+
+static char *replaced(const char *text, const char *old, const char *new)
+{
+    const char *at = strstr(text, old);
+    char *out = NULL;
+
+    assert_non_null(at);
+    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old)) > 0);
+    return out;
+}
+
+/* What kubectl would obey, and what it would not: neither is as it was written. */
+static void test_kubeconfig_with_other_lines(void **state)
+{
+    static const struct {
+        const char *old, *new, *reason;
+    } cases[] = {
+        {"    server:", "    insecure-skip-tls-verify: true\n    server:", "line 5 (insecure-skip-tls-verify)"},
+        {"    server:", "    proxy-url: http://127.0.0.1:1\n    server:", "line 5 (proxy-url)"},
+        {"    client-key-data:", "    token: sesame\n    client-key-data:", "line 19 (token)"},
+        {"current-context: \"kubernetes-admin", "current-context: \"other", "line 12 (current-context)"},
+        {"    user: \"kubernetes-admin\"", "    user: \"other\"", "line 10 (user)"},
+        {"apiVersion: v1", "apiVersion: v9", "line 1 (apiVersion)"},
+        {"kind: Config\n", "kind: Config\n# mine\n", "line 14 on"},
+        {"    server: ", "    server:  ", "line 5 (server)"},
+        {"users:\n", "users:\n- name: other\n  user: {}\n", "line 16 (name)"},
+    };
+    char *text;
+
+    (void)state;
+    make_all();
+    text = slurp(path_of("replicas/demo-1/admin.conf"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *spoilt = replaced(text, cases[i].old, cases[i].new);
+        spill(path_of("replicas/demo-1/admin.conf"), spoilt, 0600);
+        assert_not_ready("admin", "demo-1", cases[i].reason);
+        assert_not_ready("admin", "demo-1", "what was added or laid out by hand is not kept");
+        assert_null(strstr(listed("admin", "demo-1")->reason, "sesame"));
+        free(spoilt);
+    }
+    spill(path_of("replicas/demo-1/admin.conf"), strcat(strcpy(prints[0], text), "extra: 1\n"), 0600);
+    assert_not_ready("admin", "demo-1", "line 20 (extra)");
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_all_ready();
+    open_with(NULL); /* read by another process */
+    assert_all_ready();
 }
 
 static void test_copies_follow(void **state)
@@ -621,11 +842,17 @@ int main(void)
         TEST(test_external_authority),
         TEST(test_request_needs_an_external_authority),
         TEST(test_intermediate_authority),
+        TEST(test_the_authority_above_is_judged_too),
+        TEST(test_the_authority_above_constrains_names),
         TEST(test_own_profiles),
         TEST(test_bad_profiles),
+        TEST(test_profiles_keep_off_other_files),
+        TEST(test_servers_have_names),
+        TEST(test_no_common_name_is_an_address),
         TEST(test_profile_address_policy),
         TEST(test_single_etcd_authority),
         TEST(test_kubeconfig_drift),
+        TEST(test_kubeconfig_with_other_lines),
         TEST(test_copies_follow),
         TEST(test_keys_of_replicas),
         TEST(test_kubeconfigs_of_people_where_replicas_make_their_keys),

@@ -86,6 +86,34 @@ static void rule_17_every_issuance_is_in_the_audit_log(void **state)
     json_decref(last);
 }
 
+/* Interrupted between getting its name and becoming the successor, which a directory in the way of the phase does. */
+static void rule_17_a_successor_has_its_line_before_its_name(void **state)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
+    unsigned size = 0;
+    X509 *successor;
+    char *pem;
+
+    (void)state;
+    make_all();
+    assert_int_equal(mkdir(path_of("etcd/ca.rotation.new"), 0700), 0);
+    assert_true(hactl_plugin.issuer->rotate(self, fresh_call(), &inventory, "etcd-ca", HACTL_ROTATION_PREPARE) < 0);
+    assert_false(there("etcd/ca.rotation"));
+    pem = slurp(path_of("etcd/ca.next.crt"));
+    successor = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
+    assert_non_null(successor);
+    assert_int_equal(X509_digest(successor, pki_crypto(self)->sha256, digest, &size), 1);
+    for (unsigned i = 0; i < size; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    assert_non_null(strstr(slurp(path_of("audit.log")), hex));
+    X509_free(successor);
+    assert_int_equal(rmdir(path_of("etcd/ca.rotation.new")), 0);
+    assert_int_equal(hactl_plugin.issuer->rotate(self, fresh_call(), &inventory, "etcd-ca", HACTL_ROTATION_PREPARE),
+                     HACTL_OK);
+    assert_string_equal(slurp(path_of("etcd/ca.next.crt")), pem);
+}
+
 static void rule_17_a_torn_line_is_ended(void **state)
 {
     char *before, *after;
@@ -404,6 +432,26 @@ static void rule_22_a_list_follows_the_authority(void **state)
 
 /* ---- what is found ---- */
 
+/* What was made before it was asked for is said, and rotating mends it. */
+static void an_authority_without_constraints_is_named(void **state)
+{
+    static const struct fake_setting constrain[] = {{"constrain", "true"}, {NULL, NULL}};
+
+    (void)state;
+    make_all();
+    assert_null(listed("etcd-ca", NULL)->reason);
+    open_with(constrain);
+    assert_all_well();
+    assert_non_null(listed("etcd-ca", NULL)->reason);
+    assert_non_null(strstr(listed("etcd-ca", NULL)->reason, "it has no name constraints"));
+    assert_non_null(strstr(listed("etcd-ca", NULL)->reason, "hactl pki rotate etcd-ca"));
+    rotate_to("etcd-ca", HACTL_ROTATION_PREPARE);
+    rotate_to("etcd-ca", HACTL_ROTATION_TRUST);
+    rotate_to("etcd-ca", HACTL_ROTATION_SWITCH);
+    assert_null(listed("etcd-ca", NULL)->reason);
+    assert_non_null(listed("kubernetes-ca", NULL)->reason);
+}
+
 static void files_that_others_may_change_are_found(void **state)
 {
     (void)state;
@@ -428,10 +476,43 @@ static void all_of_it_goes(void **state)
     assert_int_equal(access(directory, F_OK), -1);
 }
 
+/* Rule 28: what was signed with a key that is not the authority's, or by a broken processor, is not written. */
+static void rule_28_a_list_that_does_not_verify_is_not_written(void **state)
+{
+    const struct fake_setting longer[] = {{"crl_days", "3650"}, {NULL, NULL}};
+    struct pki_authority *authorities_now;
+    struct pki_authority *etcd, *other;
+    struct pki_store store;
+    struct pki_batch batch;
+    char *before;
+
+    (void)state;
+    make_all();
+    assert_int_equal(put_on_list("operator/etcd-client.crt"), HACTL_OK);
+    before = slurp(path_of("etcd/ca.crl"));
+    open_with(longer); /* so the list is due */
+    assert_int_equal(pki_store_open(self, fresh_call(), true, &store), HACTL_OK);
+    authorities_now = pki_authorities_new();
+    etcd = pki_authority_load(self, &store, authorities_now, "etcd-ca");
+    other = pki_authority_load(self, &store, authorities_now, "kubernetes-ca");
+    EVP_PKEY_free(etcd->state.key);
+    etcd->state.key = other->state.key;
+    assert_int_equal(EVP_PKEY_up_ref(etcd->state.key), 1);
+    pki_batch_open(&batch, self, call, &store);
+    assert_int_equal(pki_batch_close(&batch, pki_crl_ensure(&batch, authorities_now)), HACTL_E_INTERNAL);
+    assert_said("revocations of etcd-ca: the list's own signature does not verify");
+    pki_batch_free(&batch);
+    pki_authorities_free(authorities_now);
+    pki_store_close(&store);
+    assert_string_equal(slurp(path_of("etcd/ca.crl")), before);
+    assert_false(there("etcd/ca.crl.new"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(rule_17_every_issuance_is_in_the_audit_log),
+        TEST(rule_17_a_successor_has_its_line_before_its_name),
         TEST(rule_17_a_torn_line_is_ended),
         TEST(rule_18_a_third_is_left_with_jitter),
         TEST(rule_19_renewed_from_the_inventory_key_kept_unless_asked),
@@ -442,8 +523,10 @@ int main(void)
         TEST(rule_21_the_old_service_account_key_is_trusted_until_tokens_are_over),
         TEST(rule_22_revocation_lists),
         TEST(rule_22_a_list_follows_the_authority),
+        TEST(an_authority_without_constraints_is_named),
         TEST(files_that_others_may_change_are_found),
         TEST(all_of_it_goes),
+        TEST(rule_28_a_list_that_does_not_verify_is_not_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

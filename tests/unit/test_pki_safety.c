@@ -267,6 +267,94 @@ static void test_copies_are_not_for_others_to_change(void **state)
     assert_all_ready();
 }
 
+#define STRANGER 54321
+
+static void give(const char *relative, uid_t user)
+{
+    assert_int_equal(chown(path_of(relative), user, (gid_t)-1), 0);
+}
+
+static uid_t owner_of(const char *relative)
+{
+    struct stat status;
+
+    assert_int_equal(lstat(path_of(relative), &status), 0);
+    return status.st_uid;
+}
+
+static void skip_unless_root(void)
+{
+    if (geteuid() == 0)
+        return;
+    print_message("# only root can give files away: whose files are is not tested\n");
+    skip();
+}
+
+/* Whose it is may change it, whatever its mode says. */
+static void test_files_of_other_users_are_found(void **state)
+{
+    static const struct {
+        const char *file, *purpose, *replica, *reason;
+        int issued; /* what mends it, if it can be mended here */
+    } cases[] = {
+        {"ca.key", "kubernetes-ca", NULL, "its key belongs to user 54321", HACTL_E_CONFLICT},
+        {"ca.crt", "kubernetes-ca", NULL, "its file belongs to user 54321", HACTL_E_CONFLICT},
+        {"sa.key", "service-account", NULL, "its key belongs to user 54321", HACTL_E_DENIED},
+        {"sa.pub", "service-account", NULL, "sa.pub belongs to user 54321", HACTL_OK},
+        {"operator/etcd-client.key", "etcd-client", NULL, "its key belongs to user 54321", HACTL_OK},
+        {"replicas/demo-1/pki/etcd/server.crt", "etcd-server", "demo-1", "its file belongs to user 54321", HACTL_OK},
+        {"replicas/demo-1/admin.conf", "admin", "demo-1", "its key belongs to user 54321", HACTL_OK},
+        {"replicas/demo-1/pki/sa.key", "trust", "demo-1", "pki/sa.key belongs to user 54321", HACTL_OK},
+        {"replicas/demo-1/pki/ca.crt", "trust", "demo-1", "pki/ca.crt belongs to user 54321", HACTL_OK},
+    };
+
+    (void)state;
+    skip_unless_root();
+    make_all();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int result;
+        give(cases[i].file, STRANGER);
+        assert_not_ready(cases[i].purpose, cases[i].replica, cases[i].reason);
+        result = authorities();
+        if (result == HACTL_OK)
+            result = issue(cases[i].replica);
+        assert_int_equal(result, cases[i].issued);
+        if (result != HACTL_OK) {
+            assert_said("belongs to user 54321");
+            give(cases[i].file, 0);
+        }
+        assert_int_equal(owner_of(cases[i].file), 0);
+        assert_all_ready();
+    }
+}
+
+static void test_directories_of_other_users_are_found(void **state)
+{
+    static const char *const directories[] = {"replicas", "replicas/demo-1", "replicas/demo-1/pki"};
+
+    (void)state;
+    skip_unless_root();
+    make_all();
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
+        give(directories[i], STRANGER);
+        assert_not_ready("etcd-server", "demo-1", "or that is another user's");
+        assert_int_equal(issue("demo-1"), HACTL_E_CONFLICT);
+        give(directories[i], 0);
+        assert_all_ready();
+    }
+    assert_int_equal(chown(top, STRANGER, (gid_t)-1), 0);
+    assert_int_equal(authorities(), HACTL_E_DENIED);
+    assert_said("(1 up), or own it");
+    assert_int_equal(chmod(top, 01777), 0); /* a sticky directory stops all but its owner */
+    assert_int_equal(authorities(), HACTL_E_DENIED);
+    assert_int_equal(chown(top, 0, (gid_t)-1), 0);
+    assert_all_ready();
+    give("", STRANGER);
+    assert_int_equal(authorities(), HACTL_E_DENIED);
+    assert_said("user 54321");
+    give("", 0);
+}
+
 /* ---- what asks nobody ---- */
 
 static const char encrypted_list[] = "-----BEGIN X509 CRL-----\nProc-Type: 4,ENCRYPTED\n"
@@ -318,6 +406,8 @@ int main(void)
         TEST(test_a_new_key_waits_beside_the_pair),
         TEST(test_no_directory_on_the_way_is_for_others_to_write),
         TEST(test_copies_are_not_for_others_to_change),
+        TEST(test_files_of_other_users_are_found),
+        TEST(test_directories_of_other_users_are_found),
         TEST(test_an_encrypted_list_asks_nobody),
     };
 
