@@ -285,6 +285,7 @@ create() {
     first=$(sed -n 's/^# first zone: //p' "$configuration" 2>/dev/null) || true
     if ! is_made; then
         if is_edited; then
+            check_project
             say "$configuration was edited, and holds as it is; without that file it is written anew from the variables"
             zone=${KUBE_GCE_ZONE:-${first:-$zone}}
         else
@@ -310,12 +311,12 @@ region() {
     echo "${region:-its region}"
 }
 
-is_single_zone() { grep -q '^ *zones = ' "$configuration"; }
+is_single_zone() { grep -q '^ *zones *=' "$configuration"; }
 
 # Where masters may be is all that MULTIZONE decides here: it can be had later too.
 allow_all_zones() {
     local text
-    text=$(sed 's/^\( *\)zones = \[ \("[^"]*"\).*/\1region_of_zone = \2;/' "$configuration")
+    text=$(sed 's/^\( *\)zones *= *\[ *\("[^"]*"\).*/\1region_of_zone = \2;/' "$configuration")
     write_configuration "$text"
     say "MULTIZONE=true: masters may be in every zone of $(region) from now on"
 }
@@ -328,7 +329,7 @@ replicate() {
             "a cluster that was made on another machine: copy that directory from there" \
             "a cluster of another name: KUBE_GCE_INSTANCE_PREFIX"
     check_project
-    first=$(sed -n 's/^ *zones = \[ "\([^"]*\)".*/\1/p' "$configuration")
+    first=$(sed -n 's/^ *zones *= *\[ *"\([^"]*\)".*/\1/p' "$configuration")
     if [ -n "$zone" ]; then
         check_zone_name "$zone"
         if is_single_zone && [ "$zone" != "$first" ]; then
