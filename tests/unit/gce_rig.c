@@ -70,14 +70,14 @@ const char *api_filter(const char *verb, const char *path, const char *body, con
 
 void api_change(const char *verb, const char *path, const char *body)
 {
-    char link[300];
+    char link[300], wait[300];
     const char *rest;
 
     snprintf(link, sizeof(link), "%s", api_filter(verb, path, body, ".selfLink"));
     rest = strstr(link, "/projects/emulated/");
     assert_non_null(rest);
-    snprintf(link, sizeof(link), "%.200s/wait", rest + strlen("/projects/emulated/"));
-    assert_string_equal(api_filter("POST", link, NULL, "\"\\(.status) \\(has(\"error\"))\""), "DONE false");
+    snprintf(wait, sizeof(wait), "%.200s/wait", rest + strlen("/projects/emulated/"));
+    assert_string_equal(api_filter("POST", wait, NULL, "\"\\(.status) \\(has(\"error\"))\""), "DONE false");
 }
 
 void forget_counts(void)
