@@ -265,6 +265,13 @@ int pki_authority_usable(struct pki *pki, struct hactl_call *call, struct pki_st
             "authority %s is external: `hactl pki request` makes the requests for it, and `hactl pki "
             "import` takes its certificates in",
             authority->profile->purpose);
+    if (authority->crl_error != 0)
+        return pki->host->fail(call, HACTL_E_CONFLICT,
+                               "%s/%s.crl, the list of what %s has revoked, %s; without it hactl would forget what was "
+                               "revoked: put the list back from a copy, or, if nobody is to be kept out any more, move "
+                               "it away",
+                               pki->directory, authority->profile->file, authority->profile->purpose,
+                               pki_crl_error(authority->crl_error));
     if (state->ready == HACTL_YES)
         return state->sealed ? unseal(pki, call, store, authority) : HACTL_OK;
     if (state->exposed)

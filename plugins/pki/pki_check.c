@@ -436,11 +436,11 @@ struct pki_authority *pki_authorities_new(void)
     return authorities;
 }
 
-static void say_revocations(struct pki_authority *authority, int error)
+static void say_revocations(struct pki_authority *authority)
 {
-    if (authority->crl == NULL && error != -ENOENT)
-        pki_state_finding(&authority->state, "its list of revocations, %s.crl, %s", authority->profile->file,
-                          error == -EBADMSG ? "is damaged" : pki_store_error(error));
+    if (authority->crl_error != 0)
+        finding(&authority->state, "its list of revocations, %s.crl, %s", authority->profile->file,
+                pki_crl_error(authority->crl_error));
 }
 
 struct pki_authority *pki_authority_see(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,
@@ -453,7 +453,8 @@ struct pki_authority *pki_authority_see(struct pki *pki, struct pki_store *store
     if (!authority->loaded) {
         pki_authority_glance(pki, store, authority->profile, &authority->state);
         authority->crl = pki_crl_read(pki, store, authority->profile->file, &error);
-        say_revocations(authority, error);
+        authority->crl_error = authority->crl == NULL && error != -ENOENT ? error : 0;
+        say_revocations(authority);
     }
     authority->loaded = true;
     authority->external = (pki->external & 1u << i) != 0 && !authority->state.has_key;
@@ -467,6 +468,7 @@ static void parse_authority(struct pki *pki, struct pki_store *store, struct pki
         return;
     pki_state_free(&authority->state);
     pki_authority_check(pki, store, authority->profile, &authority->state);
+    say_revocations(authority);
 }
 
 struct pki_authority *pki_authority_load(struct pki *pki, struct pki_store *store, struct pki_authority *authorities,

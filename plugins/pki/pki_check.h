@@ -65,7 +65,8 @@ struct pki_authority {
     const struct pki_authority_profile *profile;
     bool loaded;
     bool external; /* its key is elsewhere, and that is as it should be */
-    X509_CRL *crl; /* NULL: it never revoked anything */
+    X509_CRL *crl; /* NULL: it never revoked anything, or: */
+    int crl_error; /* not 0: what keeps its list from being read */
     struct pki_state state;
 };
 

@@ -37,6 +37,11 @@ X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const cha
     return crl;
 }
 
+const char *pki_crl_error(int error)
+{
+    return error == -EBADMSG ? "is damaged" : pki_store_error(error);
+}
+
 bool pki_crl_has(X509_CRL *crl, X509 *certificate)
 {
     X509_REVOKED *entry = NULL;

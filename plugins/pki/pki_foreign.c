@@ -34,9 +34,7 @@ static int find_profile(const struct pki *pki, struct hactl_call *call, const st
                    : pki->host->fail(call, HACTL_E_INVALID, "certificate %s is of no single replica", purpose);
     if (replica == NULL)
         return pki->host->fail(call, HACTL_E_INVALID, "certificate %s is a replica's: name it", purpose);
-    *of = pki_replica_find(inventory, replica);
-    return *of != NULL ? HACTL_OK
-                       : pki->host->fail(call, HACTL_E_INVALID, "replica %.64s is not in the inventory", replica);
+    return pki_replica_ready(pki, call, inventory, replica, of);
 }
 
 static int check_subject(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request)
@@ -346,14 +344,15 @@ int pki_request(void *self, struct hactl_call *call, const struct hactl_inventor
 {
     struct pki *pki = self;
     struct asking asking = {.inventory = inventory};
+    const struct hactl_replica *of;
     struct pki_store store;
     int result = pki_inventory_check(pki, call, inventory);
 
     if (result == HACTL_OK && pki->external == 0)
         result = pki->host->fail(call, HACTL_E_INVALID,
                                  "no authority is external; the setting `external` names those that are");
-    if (result == HACTL_OK && replica != NULL && pki_replica_find(inventory, replica) == NULL)
-        result = pki->host->fail(call, HACTL_E_INVALID, "replica %.64s is not in the inventory", replica);
+    if (result == HACTL_OK && replica != NULL)
+        result = pki_replica_ready(pki, call, inventory, replica, &of);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)

@@ -15,6 +15,18 @@ const struct hactl_replica *pki_replica_find(const struct hactl_inventory *inven
     return NULL;
 }
 
+int pki_replica_ready(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
+                      const char *name, const struct hactl_replica **out)
+{
+    *out = pki_replica_find(inventory, name);
+    if (*out == NULL)
+        return pki->host->fail(call, HACTL_E_INVALID, "replica %.64s is not in the inventory", name);
+    if ((*out)->internal_address == NULL)
+        return pki->host->fail(call, HACTL_E_INVALID,
+                               "replica %.64s has no internal address yet, and its certificates must carry it", name);
+    return HACTL_OK;
+}
+
 bool pki_called_for(const struct hactl_inventory *inventory, const struct pki_profile *profile)
 {
     if (profile->scope != PKI_REPLICA || !inventory->replica_keys)

@@ -183,6 +183,9 @@ struct pki_want {
 
 /* Where replicas make their keys, of those only what payloads use, and never what is of people. */
 bool pki_called_for(const struct hactl_inventory *inventory, const struct pki_profile *profile);
+/* Refuses one that is not there, or has no address yet. */
+int pki_replica_ready(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
+                      const char *name, const struct hactl_replica **out);
 const struct hactl_replica *pki_replica_find(const struct hactl_inventory *inventory, const char *name);
 /* False when it does not fit. */
 bool pki_base(const struct pki_profile *profile, const char *replica, char base[PKI_PATH_SIZE]);

@@ -206,21 +206,6 @@ static void remove_leftovers(struct pki *pki, struct pki_store *store, enum pki_
     }
 }
 
-static int find_replica(const struct pki *pki, struct hactl_call *call, const struct hactl_inventory *inventory,
-                        const char *name, const struct hactl_replica **out)
-{
-    *out = NULL;
-    if (name == NULL)
-        return HACTL_OK;
-    *out = pki_replica_find(inventory, name);
-    if (*out == NULL)
-        return pki->host->fail(call, HACTL_E_INVALID, "replica %s is not in the inventory", name);
-    if ((*out)->internal_address == NULL)
-        return pki->host->fail(call, HACTL_E_INVALID,
-                               "replica %s has no internal address yet, and its certificates must carry it", name);
-    return HACTL_OK;
-}
-
 static int issue_open(struct issue *issue, struct pki *pki, struct hactl_call *call, struct pki_store *store,
                       const struct hactl_inventory *inventory)
 {
@@ -288,8 +273,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     if (request_count > 0 && !inventory->replica_keys)
         return pki->host->fail(call, HACTL_E_UNSUPPORTED, "keys are made here (keys.mode), and there are requests");
     result = pki_inventory_check(pki, call, inventory);
-    if (result == HACTL_OK && !everything)
-        result = find_replica(pki, call, inventory, replica, &subject);
+    if (result == HACTL_OK && replica != NULL && !everything)
+        result = pki_replica_ready(pki, call, inventory, replica, &subject);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)

@@ -329,7 +329,7 @@ int pki_inventory_check(const struct pki *pki, struct hactl_call *call, const st
         result = check_address(pki, call, "internal address", replica->name, replica->internal_address);
     }
     for (size_t i = 0; result == HACTL_OK && cluster->extra_names != NULL && cluster->extra_names[i] != NULL; i++)
-        result = check_extra(pki, call, inventory, "extra_names", cluster->extra_names[i]);
+        result = check_extra(pki, call, inventory, "cluster.names", cluster->extra_names[i]);
     for (size_t i = 0; result == HACTL_OK && i < pki->profile_count; i++)
         result = check_profile_names(pki, call, inventory, &pki->profiles[i]);
     return result;

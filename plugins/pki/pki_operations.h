@@ -9,6 +9,7 @@
 
 /* NULL and a negative errno, -ENOENT when there is none. */
 X509_CRL *pki_crl_read(const struct pki *pki, struct pki_store *store, const char *file, int *error);
+const char *pki_crl_error(int error);
 bool pki_crl_has(X509_CRL *crl, X509 *certificate);
 int pki_crl_list(struct pki *pki, struct hactl_call *call, const struct pki_authority *authority);
 /* Makes lists anew that are due or were signed by another. */

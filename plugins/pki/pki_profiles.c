@@ -332,6 +332,22 @@ static bool file_is_sound(const char *file)
            file[0] != '.' && strstr(file, "/.") == NULL && !goes_through_file(file);
 }
 
+/* What a certificate, and a log, can say. */
+static bool is_text(const char *text)
+{
+    size_t left = strlen(text);
+    unsigned long character;
+
+    while (left > 0) {
+        int length = UTF8_getc((const unsigned char *)text, (int)left, &character);
+        if (length <= 0 || character < 0x20 || (character >= 0x7f && character < 0xa0))
+            return false;
+        text += length;
+        left -= (size_t)length;
+    }
+    return true;
+}
+
 static int check_profile(const struct reading *reading)
 {
     const struct hactl_host *host = reading->pki->host;
@@ -369,8 +385,15 @@ static int check_profile(const struct reading *reading)
         return host->fail(reading->call, HACTL_E_INVALID,
                           "profiles.%s.common_name: the user of a kubeconfig has no quotes and backslashes in its name",
                           profile->purpose);
-    if (profile->organization != NULL && (profile->organization[0] == '\0' || strlen(profile->organization) > 64))
-        return host->fail(reading->call, HACTL_E_INVALID, "profiles.%s.organization: it has 1 to 64 characters",
+    if (!is_text(common_name))
+        return host->fail(reading->call, HACTL_E_INVALID,
+                          "profiles.%s.common_name: it is UTF-8, without line breaks and other control characters",
+                          profile->purpose);
+    if (profile->organization != NULL &&
+        (profile->organization[0] == '\0' || strlen(profile->organization) > 64 || !is_text(profile->organization)))
+        return host->fail(reading->call, HACTL_E_INVALID,
+                          "profiles.%s.organization: it has 1 to 64 characters of UTF-8, without line breaks and other "
+                          "control characters",
                           profile->purpose);
     if ((profile->usage & PKI_SERVER) != 0 && profile->names == 0 &&
         (profile->more_names == NULL || profile->more_names[0] == NULL))

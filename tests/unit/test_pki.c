@@ -196,6 +196,7 @@ static void test_extra_names(void **state)
             continue;
         }
         assert_said(extras[i].name);
+        assert_said("cluster.names: ");
         assert_int_equal(hactl_plugin.issuer->list(self, fresh_call(), &inventory), HACTL_E_INVALID);
     }
     cluster.external_address = "198.51.100.7"; /* a static external address may be public, of course */

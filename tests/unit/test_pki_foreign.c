@@ -184,6 +184,28 @@ static void test_sign_refuses_weak_keys(void **state)
     assert_said("is none of");
 }
 
+static void test_a_replica_without_address_is_refused_everywhere(void **state)
+{
+    static const struct fake_setting elsewhere[] = {{"external", "etcd-ca"}, {NULL, NULL}};
+    struct stranger stranger;
+    char *request;
+
+    (void)state;
+    open_with(elsewhere);
+    assert_int_equal(ha_directory_make(directory, 0700), 0);
+    stranger_open(&stranger, "ecdsa-p256");
+    request = request_text(&stranger, "demo-1", NULL, NULL, NULL);
+    replicas[0].internal_address = NULL;
+    assert_int_equal(issue("demo-1"), HACTL_E_INVALID);
+    assert_said("replica demo-1 has no internal address yet");
+    assert_int_equal(sign("demo-1", "etcd-server", request), HACTL_E_INVALID);
+    assert_said("replica demo-1 has no internal address yet");
+    assert_int_equal(hactl_plugin.issuer->request(self, fresh_call(), &inventory, "demo-1"), HACTL_E_INVALID);
+    assert_said("replica demo-1 has no internal address yet");
+    free(request);
+    stranger_close(&stranger);
+}
+
 /* ---- an authority elsewhere ---- */
 
 static const struct fake_setting external[] = {{"external", "etcd-ca"}, {NULL, NULL}};
@@ -505,6 +527,12 @@ static void test_bad_profiles(void **state)
          "profiles.x.common_name: 8.8.8.8 is an address"},
         {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.common_name", "FD00::1"}},
          "profiles.x.common_name: FD00::1 is an address"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.organization", "a\nb"}},
+         "profiles.x.organization: it has 1 to 64 characters of UTF-8"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.organization", "a\xff"}},
+         "profiles.x.organization: it has 1 to 64 characters of UTF-8"},
+        {{{"profiles.x.file", "pki/x"}, {"profiles.x.usage", "client"}, {"profiles.x.common_name", "a\xc0\x80"}},
+         "profiles.x.common_name: it is UTF-8"},
         {{{"without", "nothing"}}, "no certificate \"nothing\""},
         {{{"external", "nobody"}}, "no authority \"nobody\""},
     };
@@ -839,6 +867,7 @@ int main(void)
         TEST(test_sign_refuses),
         TEST(test_sign_refuses_weak_keys),
         TEST(test_sign_refuses_names_with_nul),
+        TEST(test_a_replica_without_address_is_refused_everywhere),
         TEST(test_external_authority),
         TEST(test_request_needs_an_external_authority),
         TEST(test_intermediate_authority),

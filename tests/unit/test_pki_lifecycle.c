@@ -430,6 +430,29 @@ static void rule_22_a_list_follows_the_authority(void **state)
     X509_CRL_free(crl);
 }
 
+/* It is the list that has to be put right, not the authority; in this process and in another. */
+static void rule_22_a_list_that_cannot_be_read_is_named(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const char *said = i < 2 ? "etcd/ca.crl, the list of what etcd-ca has revoked, is damaged"
+                                 : "etcd/ca.crl, the list of what etcd-ca has revoked, is a symbolic link";
+        make_all();
+        if (i % 2 == 1)
+            open_with(NULL);
+        if (i < 2)
+            spill(path_of("etcd/ca.crl"), "rubbish\n", 0644);
+        else
+            assert_int_equal(symlink("ca.crt", path_of("etcd/ca.crl")), 0);
+        assert_not_ready("etcd-ca", NULL, "its list of revocations, etcd/ca.crl, ");
+        assert_int_equal(unlink(path_of("operator/etcd-client.crt")), 0);
+        assert_int_equal(issue(NULL), HACTL_E_CONFLICT);
+        assert_said(said);
+        assert_said("put the list back from a copy");
+        assert_int_equal(unlink(path_of("etcd/ca.crl")), 0);
+    }
+}
+
 /* ---- what is found ---- */
 
 /* What was made before it was asked for is said, and rotating mends it. */
@@ -523,6 +546,7 @@ int main(void)
         TEST(rule_21_the_old_service_account_key_is_trusted_until_tokens_are_over),
         TEST(rule_22_revocation_lists),
         TEST(rule_22_a_list_follows_the_authority),
+        TEST(rule_22_a_list_that_cannot_be_read_is_named),
         TEST(an_authority_without_constraints_is_named),
         TEST(files_that_others_may_change_are_found),
         TEST(all_of_it_goes),
