@@ -29,7 +29,17 @@ refused() { # NAME STATUS TEXT COMMAND-LINE
     fi
 }
 
-tls_answers() { # ADDRESS THE-ONE-IN-ITS-CERTIFICATE
-    openssl s_client -connect "$1:2379" -CAfile "$directory/pki/etcd/ca.crt" -cert "$directory/pki/operator/etcd-client.crt" \
-        -key "$directory/pki/operator/etcd-client.key" -verify_ip "$2" -verify_return_error </dev/null >/dev/null 2>&1
+# What a cluster of the replicas that STATUS tells of is made of, all of it and nothing else.
+holdings() { # STATUS
+    jq -c --arg project "projects/$CLOUDSDK_CORE_PROJECT" '.replicas as $replicas |
+        ($replicas | map(.zone) | unique) as $zones | "\($project)/regions/\($zones[0][:-2])" as $region | [
+        ("api", "health", "operator", "peers" | "\($project)/global/firewalls/kubernetes-master-\(.)"),
+        "\($region)/addresses/kubernetes-master-ip",
+        ($replicas[] | "\($project)/zones/\(.zone)" as $zone | "\($region)/addresses/\(.name)-internal-ip",
+            "\($zone)/instances/\(.name)", "\($zone)/disks/\(.name)", "\($zone)/disks/\(.name)-data"),
+        (select($replicas | length > 1) |
+            "\($region)/healthChecks/kubernetes-master-balancer", "\($region)/backendServices/kubernetes-master-balancer",
+            "\($region)/forwardingRules/kubernetes-master-trial", "\($region)/forwardingRules/kubernetes-master-endpoint",
+            ($zones[] | "\($project)/zones/\(.)/instanceGroups/kubernetes-master-balancer"))
+        ]' <<<"$1"
 }
