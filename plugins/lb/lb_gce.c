@@ -134,7 +134,7 @@ static int lb_gce_list(void *data, struct hactl_call *call, const struct hactl_b
     if (rc == HACTL_OK && !lb_gce_seen_nothing(&seen)) {
         rc = emit(lb, call, want, &seen);
         if (rc == HACTL_OK)
-            rc = lb_gce_backends_emit(lb, call, &seen);
+            rc = lb_gce_backends_emit(lb, call, want, &seen);
     }
     lb_gce_seen_clear(&seen);
     return rc;

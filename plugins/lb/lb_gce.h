@@ -103,7 +103,8 @@ bool lb_gce_prepare_group(const struct lb_gce *lb, const struct lb_gce_seen *see
                           const char *network, struct gce_request *request);
 /* One more group in a service's list of backends. */
 void lb_gce_add_backend(json_t *backends, const char *link);
-int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen);
+int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want,
+                         const struct lb_gce_seen *seen);
 int lb_gce_backend_ensure(void *data, struct hactl_call *call, const struct hactl_balancer_want *want,
                           const struct hactl_backend_want *backend);
 int lb_gce_backend_destroy(void *data, struct hactl_call *call, const struct hactl_balancer_want *want,

@@ -24,6 +24,10 @@ static enum hactl_tristate judge_health(const struct lb_gce_group *group, const 
     size_t index;
     json_t *entry;
 
+    if (!group->attached) {
+        snprintf(detail, 160, "its instance group is not attached");
+        return HACTL_NO;
+    }
     if (group->health->code != HACTL_OK) {
         snprintf(detail, 160, "its health could not be asked: %.100s", group->health->error);
         return HACTL_UNKNOWN;
@@ -42,13 +46,25 @@ static enum hactl_tristate judge_health(const struct lb_gce_group *group, const 
     return healthy;
 }
 
-static int emit_group(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_groups *groups,
-                      const struct lb_gce_group *group)
+static bool is_wanted(const struct hactl_balancer_want *want, const char *name)
+{
+    for (size_t i = 0; i < want->backend_count; i++)
+        if (strcmp(want->backends[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Members of a group that is not attached are behind nothing. Those that are to go are told all the same: their group
+ * was detached, and is to go with them. */
+static int emit_group(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want,
+                      const struct lb_gce_groups *groups, const struct lb_gce_group *group)
 {
     json_t *names = lb_gce_group_names(groups, group), *name;
     int rc = HACTL_OK;
     size_t index;
 
+    if (!names && !group->attached)
+        return HACTL_OK;
     if (!names)
         return gce_fail(lb->gce, call, group->members, "instance group %s", gce_link_path(group->link));
     json_array_foreach(names, index, name)
@@ -56,6 +72,8 @@ static int emit_group(struct lb_gce *lb, struct hactl_call *call, const struct l
         struct hactl_backend backend = {.struct_size = sizeof(backend), .name = json_string_value(name)};
         char detail[160];
 
+        if (!group->attached && is_wanted(want, backend.name))
+            continue;
         backend.healthy = judge_health(group, backend.name, detail);
         backend.detail = detail;
         if (rc == HACTL_OK)
@@ -65,15 +83,14 @@ static int emit_group(struct lb_gce *lb, struct hactl_call *call, const struct l
     return rc;
 }
 
-/* Members of a group that is not attached are behind nothing. */
-int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struct lb_gce_seen *seen)
+int lb_gce_backends_emit(struct lb_gce *lb, struct hactl_call *call, const struct hactl_balancer_want *want,
+                         const struct lb_gce_seen *seen)
 {
     struct lb_gce_groups groups = {0};
     int rc = seen->service ? lb_gce_groups_read(lb, call, seen, &groups) : HACTL_OK;
 
     for (size_t i = 0; rc == HACTL_OK && i < groups.count; i++)
-        if (groups.list[i].attached)
-            rc = emit_group(lb, call, &groups, &groups.list[i]);
+        rc = emit_group(lb, call, want, &groups, &groups.list[i]);
     lb_gce_groups_clear(&groups);
     return rc;
 }

@@ -144,6 +144,25 @@ static int teardown(void **state)
     return 0;
 }
 
+/* The first of the machines are to be behind it. */
+static struct hactl_balancer_want wanting(int replicas)
+{
+    static struct hactl_backend_want backends[4];
+    static const struct hactl_backend_want *list[4];
+    static char names[4][16];
+    struct hactl_balancer_want other = want;
+
+    for (int i = 0; i < replicas; i++) {
+        snprintf(names[i], sizeof(names[i]), "demo-%d", i + 1);
+        backends[i] = (struct hactl_backend_want){
+            .struct_size = sizeof(backends[i]), .name = names[i], .zone = zones[i % 3], .address = "10.128.0.2"};
+        list[i] = &backends[i];
+    }
+    other.backends = list;
+    other.backend_count = (size_t)replicas;
+    return other;
+}
+
 static const struct hactl_balancer *listed(void)
 {
     assert_int_equal(lb()->list(world.self, next_call(), &want), HACTL_OK);
@@ -228,19 +247,8 @@ static void test_build(void **state)
  * replica that has become ready is one call away. Nobody is behind it yet. */
 static int build_ahead(int replicas)
 {
-    struct hactl_backend_want backends[4];
-    const struct hactl_backend_want *list[4];
-    char names[4][16];
-    struct hactl_balancer_want other = want;
+    struct hactl_balancer_want other = wanting(replicas);
 
-    for (int i = 0; i < replicas; i++) {
-        snprintf(names[i], sizeof(names[i]), "demo-%d", i + 1);
-        backends[i] = (struct hactl_backend_want){
-            .struct_size = sizeof(backends[i]), .name = names[i], .zone = zones[i % 3], .address = "10.128.0.2"};
-        list[i] = &backends[i];
-    }
-    other.backends = list;
-    other.backend_count = (size_t)replicas;
     return DO(lb()->ensure(world.self, world.call, &other));
 }
 
@@ -272,6 +280,8 @@ static void test_groups_ahead(void **state)
  * somebody in it is not put behind a service that is made anew. */
 static void test_groups_not_ahead(void **state)
 {
+    struct hactl_balancer_want three = wanting(3);
+
     (void)state;
     control("POST", "zone", "{\"zone\":\"us-central1-c\",\"down\":true}");
     assert_int_equal(build_ahead(3), HACTL_OK);
@@ -282,10 +292,10 @@ static void test_groups_not_ahead(void **state)
     api_change("DELETE", "regions/us-central1/forwardingRules/demo-trial", NULL);
     api_change("DELETE", "regions/us-central1/backendServices/demo-balancer", NULL);
     assert_int_equal(build_ahead(3), HACTL_OK);
-    listed();
+    assert_int_equal(lb()->list(world.self, next_call(), &three), HACTL_OK);
     assert_int_equal(world.call->backend_count, 0);
     assert_int_equal(DO(IN(1)), HACTL_OK);
-    listed();
+    assert_int_equal(lb()->list(world.self, next_call(), &three), HACTL_OK);
     assert_int_equal(world.call->backend_count, 1);
     assert_int_equal(DO(DESTROY()), HACTL_OK);
     api_change("DELETE", "zones/us-central1-b/instances/demo-1", NULL);
@@ -363,18 +373,51 @@ static void test_backends(void **state)
     assert_non_null(listed());
     assert_int_equal(health_of("demo-1"), -1);
     assert_int_equal(health_of("demo-4"), HACTL_YES);
-    /* A member of a group that nothing leads to is behind nothing, and is put behind it. */
+}
+
+static void attach_nothing(void)
+{
     api_change(
         "PATCH", "regions/us-central1/backendServices/demo-balancer",
         run_curl("curl -sS -H \"Authorization: Bearer $(cat $GCE_EMULATOR_DIR/token)\" "
                  "\"$GCE_EMULATOR/compute/v1/projects/emulated/regions/us-central1/backendServices/demo-balancer\" "
                  "| jq -c '{fingerprint, backends: []}' | tr -d '\\n'"));
-    assert_non_null(listed());
+}
+
+/* A member of a group that nothing leads to is behind nothing, and is put behind it. */
+static void test_detached(void **state)
+{
+    struct hactl_balancer_want both = wanting(2);
+
+    (void)state;
+    build(2);
+    attach_nothing();
+    assert_int_equal(lb()->list(world.self, next_call(), &both), HACTL_OK);
     assert_int_equal(world.call->backend_count, 0);
     assert_int_equal(DO(IN(2)), HACTL_OK);
     assert_non_null(listed());
+    assert_int_equal(health_of("demo-2"), HACTL_YES);
+}
+
+/* Whoever was killed between the two steps out has left the group: its member is to be told, or nobody would ask for
+ * the second. */
+static void test_half_way_out(void **state)
+{
+    struct hactl_balancer_want one = wanting(1);
+
+    (void)state;
+    build(2);
+    attach_nothing();
+    assert_int_equal(DO(IN(1)), HACTL_OK);
+    assert_int_equal(lb()->list(world.self, next_call(), &one), HACTL_OK);
+    assert_int_equal(health_of("demo-1"), HACTL_YES);
     assert_int_equal(health_of("demo-2"), HACTL_NO);
-    assert_int_equal(health_of("demo-4"), -1);
+    forget_counts();
+    assert_int_equal(DO(OUT(2)), HACTL_OK);
+    assert_int_equal(changing_calls(), 1);
+    assert_int_equal(calls_of("instanceGroups.delete"), 1);
+    assert_int_equal(lb()->list(world.self, next_call(), &one), HACTL_OK);
+    assert_int_equal(health_of("demo-2"), -1);
 }
 
 /* What the address costs: one changing call each way. */
@@ -722,6 +765,8 @@ int main(int argc, char **argv)
         EACH(test_groups_not_ahead),
         EACH(test_check_changes),
         EACH(test_backends),
+        EACH(test_detached),
+        EACH(test_half_way_out),
         EACH(test_claim_and_release),
         EACH(test_never_takes),
         EACH(test_wrong_order),
