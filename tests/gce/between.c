@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-enum { BODY = 1 << 20, PATIENCE_MS = 4000 };
+enum { BODY = 1 << 20, READS = 2048 };
 
 static struct {
     const char *emulator;
@@ -24,9 +24,13 @@ static struct {
     CURL *curl; /* of the server's threads, one at a time */
     struct reply reply, told;
     struct point point;
-    atomic_int pid, calls, reads;
+    atomic_int pid, calls, reads, waited;
     atomic_bool has_struck;
     char struck[600];
+    struct {
+        int after; /* that changing call */
+        char what[200];
+    } looks[READS];
 } between;
 
 void bail_out(const char *format, ...)
@@ -76,16 +80,17 @@ static size_t take(char *bytes, size_t one, size_t count, void *data)
     return one * count;
 }
 
-/* `authorization`: a whole header, or NULL. */
-static bool ask(CURL *curl, const char *method, const char *path, const char *body, const char *authorization,
+/* `passed`: whole headers, or NULL. */
+static bool ask(CURL *curl, const char *method, const char *path, const char *body, const char *const passed[],
                 struct reply *reply)
 {
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    struct curl_slist *headers = NULL;
     char url[8192];
     CURLcode rc;
 
-    if (authorization)
-        headers = curl_slist_append(headers, authorization);
+    for (size_t i = 0; passed && passed[i]; i++)
+        if (passed[i][0])
+            headers = curl_slist_append(headers, passed[i]);
     snprintf(url, sizeof(url), "%s%s", between.emulator, path);
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -108,19 +113,20 @@ static bool ask(CURL *curl, const char *method, const char *path, const char *bo
 
 bool control(CURL *curl, const char *method, const char *path, json_t *body, struct reply *reply)
 {
+    static const char *const json[] = {"Content-Type: application/json", NULL};
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL, full[256];
     bool good;
 
     snprintf(full, sizeof(full), "/_emulator/%s", path);
-    good = ask(curl, method, full, text, NULL, reply) && reply->status == 200;
+    good = ask(curl, method, full, text, json, reply) && reply->status == 200;
     free(text);
     json_decref(body);
     return good;
 }
 
-bool between_set_zone(CURL *curl, struct reply *reply, bool down)
+bool between_set_zone(CURL *curl, struct reply *reply, const char *zone, bool down)
 {
-    return control(curl, "POST", "zone", json_pack("{s:s, s:b}", "zone", ZONE_THAT_DIES, "down", down), reply);
+    return control(curl, "POST", "zone", json_pack("{s:s, s:b}", "zone", zone, "down", down), reply);
 }
 
 /* ---- a call ------------------------------------------------------------------------------- */
@@ -143,32 +149,60 @@ static void kill_it(struct gce_stub_answer *answer)
 
 static void note_strike(const struct gce_stub_request *request)
 {
-    static const char *const words[] = {"killed before", "killed after", "killed while it waited after",
-                                        "a zone died at"};
+    static const char *const words[] = {"killed before", "killed after", "killed while it waited after", "died at"};
+    const struct point *point = &between.point;
 
     between.has_struck = true;
-    snprintf(between.struck, sizeof(between.struck), "%s the call %d, %s %.*s", words[between.point.how], between.calls,
-             request->method, (int)strcspn(request->path, "?"), request->path);
+    snprintf(between.struck, sizeof(between.struck), "%s%s%s the %s call %d, %s %.*s",
+             point->how == ZONE ? point->zone : "", point->how == ZONE ? " " : "", words[point->how],
+             point->reading ? "reading" : "changing", point->reading ? between.reads : between.calls, request->method,
+             (int)strcspn(request->path, "?"), request->path);
+}
+
+static void note_read(const struct gce_stub_request *request)
+{
+    const char *path = request->path, *operation = strstr(path, "/operations/");
+    int at = between.reads++, length = (int)(operation ? operation - path + 12 : (int)strcspn(path, "?"));
+
+    if (at >= READS)
+        return;
+    between.looks[at].after = between.calls;
+    snprintf(between.looks[at].what, sizeof(between.looks[at].what), "%s %.*s", request->method, length, path);
+}
+
+bool between_is_news(int read)
+{
+    int before = 0;
+
+    if (read < 1 || read > between.reads || read > READS)
+        return false;
+    for (int i = read - 1; i-- > 0 && between.looks[i].after == between.looks[read - 1].after;)
+        before += strcmp(between.looks[i].what, between.looks[read - 1].what) == 0;
+    return before < (strstr(between.looks[read - 1].what, "/operations/") ? 2 : 1);
 }
 
 /* Whether this call is the point. */
 static bool count_call(const struct gce_stub_request *request)
 {
+    const struct point *point = &between.point;
     bool changes = strstr(request->path, "requestId=") != NULL;
-    bool waited = between.point.how == WAIT && !changes && between.point.call > 0 &&
-                  between.calls >= between.point.call && !between.has_struck;
 
     if (changes)
         between.calls++;
-    if (waited)
-        return ++between.reads == between.point.reads;
-    return changes && between.point.how != WAIT && between.calls == between.point.call;
+    else
+        note_read(request);
+    if (between.has_struck || point->call == 0)
+        return false;
+    if (point->how == WAIT)
+        return !changes && between.calls >= point->call && ++between.waited == point->reads;
+    return changes != point->reading && (changes ? between.calls : between.reads) == point->call;
 }
 
 static void answer_it(const struct gce_stub_request *request, struct gce_stub_answer *answer)
 {
     bool strikes = count_call(request);
-    char authorization[4096];
+    char authorization[4096], type[4096];
+    const char *const passed[] = {authorization, type, NULL};
 
     if (strikes)
         note_strike(request);
@@ -177,11 +211,12 @@ static void answer_it(const struct gce_stub_request *request, struct gce_stub_an
         return;
     }
     if (strikes && between.point.how == ZONE)
-        between_set_zone(between.curl, &between.told, true);
+        between_set_zone(between.curl, &between.told, between.point.zone, true);
     if (between.first)
         between.first(between.curl, &between.told);
     header_of(request, "Authorization:", authorization);
-    if (!ask(between.curl, request->method, request->path, request->body, authorization, &between.reply)) {
+    header_of(request, "Content-Type:", type);
+    if (!ask(between.curl, request->method, request->path, request->body, passed, &between.reply)) {
         answer->drop = true;
         return;
     }
@@ -214,16 +249,26 @@ uint16_t between_port(void)
 
 /* ---- a run -------------------------------------------------------------------------------------- */
 
-/* Until it has ended; where it waits for a zone it is asked to stop after a while, and to stop at once a little later.
- */
-static int await(pid_t pid, bool patient)
+static bool has_ended(pid_t pid, int *status)
 {
-    static const int patience_ms[] = {PATIENCE_MS, PATIENCE_MS / 4};
+    usleep(10000);
+    return waitpid(pid, status, WNOHANG) == pid;
+}
+
+/* Until it has ended; from the death of a zone on it is asked to stop after a while, and to stop at once a little
+ * later.
+ */
+static int await(pid_t pid, int patience_ms)
+{
+    const int turns_ms[] = {patience_ms, patience_ms / 4};
     int status = 0;
 
-    for (size_t asked = 0; patient && asked < sizeof(patience_ms) / sizeof(patience_ms[0]); asked++) {
-        for (int i = 0; i < patience_ms[asked] / 10; i++, usleep(10000))
-            if (waitpid(pid, &status, WNOHANG) == pid)
+    while (patience_ms > 0 && !between.has_struck)
+        if (has_ended(pid, &status))
+            return status;
+    for (size_t asked = 0; patience_ms > 0 && asked < sizeof(turns_ms) / sizeof(turns_ms[0]); asked++) {
+        for (int i = 0; i < turns_ms[asked] / 10; i++)
+            if (has_ended(pid, &status))
                 return status;
         kill(pid, SIGINT);
     }
@@ -238,7 +283,7 @@ int between_run(char *const argv[], const char *log, struct point point)
     pid_t pid;
 
     between.pid = 0;
-    between.calls = between.reads = 0;
+    between.calls = between.reads = between.waited = 0;
     between.has_struck = false;
     between.point = point;
     snprintf(between.struck, sizeof(between.struck), "call %d", point.call);
@@ -249,7 +294,7 @@ int between_run(char *const argv[], const char *log, struct point point)
         bail_out("%s", argv[0]);
     between.pid = pid;
     posix_spawn_file_actions_destroy(&actions);
-    status = await(pid, point.call > 0 && point.how == ZONE);
+    status = await(pid, point.call > 0 && point.how == ZONE ? point.patience_ms : 0);
     between.point = (struct point){0};
     return status;
 }
@@ -257,6 +302,21 @@ int between_run(char *const argv[], const char *log, struct point point)
 int between_calls(void)
 {
     return between.calls;
+}
+
+int between_reads(void)
+{
+    return between.reads;
+}
+
+bool between_is_said_well(int status, const char *log, const char *zone)
+{
+    enum { DONE = 0, INTERRUPTED = 8, PLUGIN = 11, INTERNAL = 70 };
+    char command[4300];
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : INTERNAL;
+
+    snprintf(command, sizeof(command), "grep -qE '%s|demo-[0-9]|zone' '%.4000s'", zone, log);
+    return code == DONE || code == INTERRUPTED || (code != PLUGIN && code != INTERNAL && system(command) == 0);
 }
 
 bool between_has_struck(void)

@@ -13,15 +13,16 @@
 
 #include "tests/unit/gce_stub.h"
 
-#define ZONE_THAT_DIES "us-central1-c"
-
-enum strike { BEFORE, AFTER, WAIT, ZONE, STRIKES };
+enum strike { BEFORE, AFTER, WAIT, ZONE };
 
 /* Where a run is struck. */
 struct point {
     int call; /* the changing call, from 1; 0: nowhere */
     enum strike how;
-    int reads; /* WAIT: the process dies at this one, from 1, of the calls after it that change nothing */
+    int reads;        /* WAIT: the process dies at this one, from 1, of the calls after it that change nothing */
+    bool reading;     /* BEFORE and AFTER: `call` counts those that change nothing instead: reads, lists, tokens */
+    const char *zone; /* ZONE: the one that dies ... */
+    int patience_ms;  /* ... and how long after that at most the process is left to it */
 };
 
 struct reply {
@@ -45,10 +46,17 @@ uint16_t between_port(void);
 
 /* Runs a program, its output in the file `log`; its wait status. */
 int between_run(char *const argv[], const char *log, struct point point);
-/* Of the last run: how many changing calls it made, whether and where it was struck. */
+/* Of the last run: how many changing calls it made, and how many others, whether and where it was struck. */
 int between_calls(void);
+int between_reads(void);
+/* Of the last run: whether that one of the calls that change nothing, from 1, was the first of its kind since the
+ * changing call before it, or the second look at what that began. */
+bool between_is_news(int read);
 bool between_has_struck(void);
 const char *between_struck(void);
-bool between_set_zone(CURL *curl, struct reply *reply, bool down);
+/* Of a run in which a zone died: it came to its end all the same, was asked to stop while it waited, or its output
+ * names the zone or what is in it; never a defect. */
+bool between_is_said_well(int status, const char *log, const char *zone);
+bool between_set_zone(CURL *curl, struct reply *reply, const char *zone, bool down);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * A consensus group that is a directory, for tests in which no machine runs
  * (tests/gce/kill_calls.c): a file for each member, and a line in `log` for each
- * change that was made. Members are started once they were delivered.
+ * change that was made. Members are started once they were delivered. Without a
+ * quorum of them nothing is changed.
  */
 #include <hactl/plugin.h>
 
@@ -191,13 +192,32 @@ static int emit_member(const struct group *group, struct hactl_call *call, const
     return group->host->emit_member(call, &member);
 }
 
+/* More than half of those that vote can be dialled. */
+static bool has_quorum(const struct group *group, const struct hactl_group_want *want)
+{
+    char names[MEMBERS][64], file[80];
+    size_t count = members(group, names), voters = 0, there = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        snprintf(file, sizeof(file), "member-%s", names[i]);
+        voters += holds(group, file, "voter");
+        there += holds(group, file, "voter") && endpoint_of(want, names[i]);
+    }
+    return there * 2 > voters;
+}
+
+static int refuse_change(const struct group *group, struct hactl_call *call)
+{
+    return group->host->fail(call, HACTL_E_UNAVAILABLE, "the group has no quorum");
+}
+
 static int group_list(void *self, struct hactl_call *call, const struct hactl_group_want *want)
 {
     struct group *group = self;
     bool formed = is_formed(group, want);
     struct hactl_group found = {.struct_size = sizeof(found),
                                 .formed = formed ? HACTL_YES : HACTL_UNKNOWN,
-                                .quorum = formed ? HACTL_YES : HACTL_NO,
+                                .quorum = formed && has_quorum(group, want) ? HACTL_YES : HACTL_NO,
                                 .cluster_id = formed ? "1" : NULL,
                                 .version = "3.5.0"};
     char names[MEMBERS][64];
@@ -218,6 +238,8 @@ static int group_add(void *self, struct hactl_call *call, const struct hactl_gro
     struct group *group = self;
     char file[80], address[80];
 
+    if (!has_quorum(group, want))
+        return refuse_change(group, call);
     snprintf(file, sizeof(file), "member-%s", replica->name);
     if (!holds(group, file, "voter") && !holds(group, file, "learner")) {
         snprintf(address, sizeof(address), "address-%s", replica->name);
@@ -249,7 +271,8 @@ static int group_promote(void *self, struct hactl_call *call, const struct hactl
     struct group *group = self;
     char name[64], file[80];
 
-    (void)want;
+    if (!has_quorum(group, want))
+        return refuse_change(group, call);
     if (!find(group, id, name))
         return group->host->fail(call, HACTL_E_NOT_FOUND, "there is no member %s", id);
     snprintf(file, sizeof(file), "member-%s", name);
@@ -277,7 +300,8 @@ static int group_remove(void *self, struct hactl_call *call, const struct hactl_
     struct group *group = self;
     char name[64], path[4200];
 
-    (void)call, (void)want;
+    if (!has_quorum(group, want))
+        return refuse_change(group, call);
     if (find(group, id, name)) {
         snprintf(path, sizeof(path), "%s/member-%s", group->directory, name);
         if (unlink(path) == 0)

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kills hactl (SIGKILL) before and after its changing calls of the Compute API, and while it waits for what they began
- * (tests/gce/between.h). Then the same operation is asked for again, and has to lead to the resources of
- * an undisturbed run, with the operations of an undisturbed run: nothing is
- * done twice. Asked once more it makes no changing call. In other runs a zone
- * dies at such a call: hactl is given a while, is then asked to stop, and has to
- * lead to the same end once the zone is back.
+ * Kills hactl (SIGKILL) before and after its calls of the Compute API, those that change something and those that do
+ * not (reads, lists, tokens), and while it waits for what they began (tests/gce/between.h). Then the same operation is
+ * asked for again, and has to lead to the resources of an undisturbed run, with the operations of an undisturbed run:
+ * nothing is done twice. Asked once more it makes no changing call. In other runs a zone dies at such a call: hactl is
+ * given a while, is then asked to stop, and has to lead to the same end once the zone is back.
  *
  *   kill_calls HACTL GROUP.so SAMPLE [VERB POINT]
  *
- * SAMPLE points of each verb, by CRASH_SEED; 0: all. One point alone: 4 * (call - 1), one more for after the call, two
- * more for while it is waited for, three more for the death of the zone. No machine runs: what machines would tell is
- * told here, and the group is tests/gce/group.c.
+ * SAMPLE points of each verb, by CRASH_SEED; 0: all. One point alone, as a complaint names it. No machine runs: what
+ * machines would tell is told here, and the group is tests/gce/group.c.
  */
 #include <limits.h>
 #include <signal.h>
@@ -24,7 +22,7 @@
 #include "tests/gce/between.h"
 #include "tests/gce/outcome.h"
 
-enum { MACHINES = 16, WORDS = 24 };
+enum { MACHINES = 16, WORDS = 24, READS = 1024, PATIENCE_MS = 2000 };
 
 static const struct verb {
     const char *name, *prepare, *command;
@@ -34,11 +32,34 @@ static const struct verb {
     {"replica remove, with the demotion", "up --replicas 2", "replica remove demo-2 --accept-budget 0"},
     {"replica remove, of the first", "up --replicas 2", "replica remove demo-1 --accept-budget 0"},
     {"down", "up --replicas 2", "down"},
+    {"replica add, of the third", "up --replicas 2", "replica add --zone us-central1-f"},
+    {"replica remove, of the third", "up --replicas 3", "replica remove demo-3 --accept-budget 0"},
+    {"replica replace, of the only one", "up --replicas 1", "replica replace demo-1 --accept-budget 0"},
+    {"replica replace, of one of three", "up --replicas 3", "replica replace demo-2 --accept-budget 0"},
+    {"one to three in one go", "up --replicas 1", "up --replicas 3"},
+    {"endpoint promote", "up --replicas 1", "endpoint promote"},
+    {"endpoint demote", "up --replicas 2", "endpoint demote"},
+    {"up of one behind a balancer", NULL, "--set endpoint.mode=balancer up --replicas 1"},
+    {"replica add behind a balancer", "--set endpoint.mode=balancer up --replicas 1",
+     "--set endpoint.mode=balancer replica add --zone us-central1-c"},
 };
+
+/* The first replica is in the one zone, the second in the other. */
+static const struct point kinds[] = {
+    {.how = BEFORE},
+    {.how = AFTER},
+    {.how = WAIT, .reads = 1},
+    {.how = ZONE, .zone = "us-central1-b", .patience_ms = PATIENCE_MS}, /* from here on in pairs */
+    {.how = ZONE, .zone = "us-central1-c", .patience_ms = PATIENCE_MS},
+    {.how = BEFORE, .reading = true},
+    {.how = AFTER, .reading = true},
+};
+enum { KINDS = sizeof(kinds) / sizeof(*kinds), FIRST_PAIR = ZONE };
 
 static char base[PATH_MAX];
 static const char *hactl;
 static int tests, failures;
+static int turn; /* of the kinds */
 static const struct point nowhere;
 
 /* ---- what machines tell ------------------------------------------------------------------ */
@@ -118,6 +139,14 @@ static void play_machines(CURL *curl, struct reply *reply, const struct gce_stub
 
 /* ---- runs ------------------------------------------------------------------------------------- */
 
+/* Those of a user: their tokens come from here too. */
+static void write_credentials(uint16_t port)
+{
+    run_shell("umask 077; jq '.token_uri = \"http://127.0.0.1:%u/token\"' \"$GCE_EMULATOR_DIR/authorized-user.json\" "
+              ">'%s/user.json'",
+              port, base);
+}
+
 static void write_configuration(const char *plugin, uint16_t port)
 {
     char path[PATH_MAX + 16];
@@ -132,11 +161,12 @@ static void write_configuration(const char *plugin, uint16_t port)
             "state = { directory = \"%s/now/state\"; };\n"
             "plugins = { cloud = { plugin = \"gce\"; zones = [\"us-central1-b\", \"us-central1-c\", "
             "\"us-central1-f\"];\n  api_url = \"http://127.0.0.1:%u/compute/v1/\"; admin_ranges = [\"192.0.2.0/24\"];\n"
-            "  reach = \"external\"; poll_interval_ms = 1; private_keys = \"metadata\"; };\n"
+            "  reach = \"external\"; poll_interval_ms = 1; private_keys = \"metadata\";\n"
+            "  credentials_file = \"%s/user.json\"; };\n"
             "lb = { plugin = \"lb\"; backend = \"gce\"; cloud = \"cloud\"; check = \"tcp\"; };\n"
             "group = { plugin = \"%s\"; directory = \"%s/now/group\"; };\n"
             "pki = { plugin = \"pki\"; }; };\n@include \"pipelines.conf\"\n",
-            base, port, plugin, base);
+            base, port, base, plugin, base);
     fclose(file);
 }
 
@@ -232,50 +262,51 @@ static void complain(const char *why)
 
 /* ---- points ----------------------------------------------------------------------------------------- */
 
-/* Done all the same, asked to stop while it waited, or a reason that names the zone or what is in it; never a defect.
- */
-static bool is_said_well(int status)
-{
-    enum { DONE = 0, INTERRUPTED = 8, INTERNAL = 11 };
-    char command[PATH_MAX + 80];
+/* What an undisturbed run was like. */
+struct alone {
+    int calls, reads;
+    bool is_news[READS]; /* each of these: is it worth to be struck */
+    json_t *state;
+};
 
-    snprintf(command, sizeof(command), "grep -qE '" ZONE_THAT_DIES "|demo-2|zone' '%s/output'", base);
-    return WEXITSTATUS(status) == DONE || WEXITSTATUS(status) == INTERRUPTED ||
-           (WEXITSTATUS(status) != INTERNAL && system(command) == 0);
-}
-
-/* A run that made fewer calls than the one that was not struck ended before the last of them. */
-static bool is_struck(int status, struct point point, int calls)
+/* A run that made fewer calls than the one that was not struck ended before the last of them. How often it reads
+ * depends on how soon things are done. */
+static bool is_struck(int status, struct point point, const struct alone *alone)
 {
     if (!between_has_struck())
-        return status == 0 && point.call == calls;
+        return status == 0 && (point.reading || point.call == alone->calls);
     return point.how == ZONE ? WIFEXITED(status) : is_killed(status);
 }
 
-static void try_point(CURL *curl, struct reply *reply, const struct verb *verb, struct point point, int calls,
-                      const json_t *want)
+/* Whether it was struck. */
+static bool try_point(CURL *curl, struct reply *reply, const struct verb *verb, struct point point,
+                      const struct alone *alone)
 {
-    char struck[700];
+    char struck[700], log[PATH_MAX + 16];
+    bool has_struck;
     json_t *got;
     int status;
 
     prepare(curl, reply, verb);
     status = run_hactl(verb->command, "the-operation", point);
     snprintf(struck, sizeof(struck), "%s", between_struck());
-    if (!is_struck(status, point, calls)) {
+    has_struck = between_has_struck();
+    if (!is_struck(status, point, alone)) {
         complain("it should have been struck, and was not; or it died of it");
-        return;
+        return has_struck;
     }
-    if (point.how == ZONE && !is_said_well(status))
+    snprintf(log, sizeof(log), "%s/output", base);
+    if (point.how == ZONE && !between_is_said_well(status, log, point.zone))
         complain("of the zone it does not say what is the matter");
-    between_set_zone(curl, reply, false);
+    if (point.how == ZONE)
+        between_set_zone(curl, reply, point.zone, false);
     if (run_hactl(verb->command, "the-operation", nowhere) != 0) {
         printf("# %s:\n", struck);
         complain("asked again, it fails");
-        return;
+        return has_struck;
     }
     got = take_state(curl, reply);
-    if (!outcome_same(struck, got, want) || !same_group(got, want)) {
+    if (!outcome_same(struck, got, alone->state) || !same_group(got, alone->state)) {
         failures++;
         printf("# %s: the end is another one, or something was done twice\n", struck);
     }
@@ -284,39 +315,89 @@ static void try_point(CURL *curl, struct reply *reply, const struct verb *verb, 
         printf("# %s:\n", struck);
         complain("asked once more, it fails or changes something");
     }
+    return has_struck;
 }
 
-/* The first is after the last call but one: what it has done was then undone once and has to be done again. */
-static int sampled(int calls, int i)
+static int calls_of(const struct alone *alone, int kind)
 {
-    static const enum strike hows[] = {AFTER, ZONE, BEFORE, WAIT};
-    int call = i == 0 && calls > 1 ? calls - 2 : rand() % calls;
+    return kinds[kind].reading ? alone->reads : alone->calls;
+}
 
-    return call * STRIKES + (int)hows[i % STRIKES];
+/* The kinds take turns. After the last call but one: what it has done was then undone once and has to be done again. */
+static int sampled(const struct alone *alone)
+{
+    int kind = turn++ % KINDS, call = rand() % calls_of(alone, kind);
+
+    if (kind == AFTER && alone->calls > 1)
+        call = alone->calls - 2;
+    return call * KINDS + kind;
+}
+
+/* Points have numbers: KINDS for each call. Of all of them those count that are there. Where kinds differ in little,
+ * which zone it is, or on which side of a call that changes nothing, neighbours have different ones; and of those calls
+ * every second one is struck, which ones is the seed's to say. */
+static bool is_point(const struct alone *alone, int number)
+{
+    int kind = number % KINDS, call = number / KINDS + 1;
+
+    if (call > calls_of(alone, kind) || (kinds[kind].reading && !alone->is_news[call - 1]))
+        return false;
+    if (kinds[kind].reading)
+        return (call + turn % 4) % 4 == (kinds[kind].how == BEFORE ? 0 : 2);
+    return kind < FIRST_PAIR || (kind + call + turn % 2) % 2 == 0;
+}
+
+/* All that there may be. */
+static int count_points(const struct alone *alone)
+{
+    return KINDS * (alone->calls > alone->reads ? alone->calls : alone->reads);
+}
+
+static struct alone leave_alone(CURL *curl, struct reply *reply, const struct verb *verb)
+{
+    struct alone alone = {0};
+
+    prepare(curl, reply, verb);
+    if (run_hactl(verb->command, "the-operation", nowhere) != 0) {
+        complain("struck nowhere, it fails");
+        return alone;
+    }
+    alone.calls = between_calls();
+    alone.reads = between_reads() < READS ? between_reads() : READS;
+    for (int i = 0; i < alone.reads; i++)
+        alone.is_news[i] = between_is_news(i + 1);
+    alone.state = take_state(curl, reply);
+    return alone;
 }
 
 /* `only`: that point; -1: see above. */
 static void try_verb(CURL *curl, struct reply *reply, const struct verb *verb, int sample, int only)
 {
-    int before_failures = failures, calls, tried = 0;
-    json_t *want;
+    int before_failures = failures, tried = 0, struck = 0, complaints;
+    struct alone alone = leave_alone(curl, reply, verb);
 
-    prepare(curl, reply, verb);
-    if (run_hactl(verb->command, "the-operation", nowhere) != 0)
-        complain("struck nowhere, it fails");
-    calls = between_calls();
-    want = take_state(curl, reply);
-    if (failures > before_failures)
-        calls = 0;
-    for (int i = 0; calls && i < (only >= 0 ? 1 : sample ? sample : STRIKES * calls); i++, tried++) {
-        int number = only >= 0 ? only : sample ? sampled(calls, i) : i;
-        struct point point = {number / STRIKES + 1, (enum strike)(number % STRIKES), 1};
+    for (int i = 0; alone.calls && i < (only >= 0 ? 1 : sample ? sample : count_points(&alone)); i++) {
+        int number = only >= 0 ? only : sample ? sampled(&alone) : i;
+        struct point point = kinds[number % KINDS];
 
-        try_point(curl, reply, verb, point, calls, want);
+        point.call = number / KINDS + 1;
+        if (only < 0 && !sample && !is_point(&alone, number))
+            continue;
+        complaints = failures;
+        tried++;
+        struck += try_point(curl, reply, verb, point, &alone);
+        if (failures > complaints)
+            printf("# that was point %d of verb %d\n", number, (int)(verb - verbs) + 1);
     }
-    json_decref(want);
-    printf("%sok %d - %s: %d changing calls, struck at %d points\n", failures == before_failures && calls ? "" : "not ",
-           ++tests, verb->name, calls, tried);
+    /* What is not there to be struck at the end of a run does not make much of all points. */
+    if (struck * 4 < tried * 3) {
+        printf("# struck at %d points only\n", struck);
+        failures++;
+    }
+    json_decref(alone.state);
+    printf("%sok %d - %s: %d changing calls, %d others, struck at %d of %d points\n",
+           failures == before_failures && alone.calls ? "" : "not ", ++tests, verb->name, alone.calls, alone.reads,
+           struck, tried);
     fflush(stdout);
 }
 
@@ -338,8 +419,10 @@ int main(int argc, char **argv)
         return 2;
     snprintf(plugin, sizeof(plugin), "%s/group.so", base);
     run_shell("cp '%s' '%s' && chmod 0755 '%s'", argv[2], plugin, plugin);
+    write_credentials(between_port());
     write_configuration(plugin, between_port());
     srand(seed ? (unsigned)atoi(seed) : 1);
+    turn = rand();
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
         if (argc == 4 || atoi(argv[4]) == (int)i + 1)
             try_verb(curl, &reply, &verbs[i], atoi(argv[3]), argc == 6 ? atoi(argv[5]) : -1);
