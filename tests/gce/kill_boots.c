@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kills hactl (SIGKILL) before, after and while it waits for calls of the Compute API (tests/gce/between.h) that make,
- * change and delete machines that boot, with real etcd on them. The same operation is asked for again. Then etcd's
- * members have to be the replicas, all voters and healthy, the public address has to be the one that it was and to
- * answer, asked once more nothing may be changed, and what there is in the cloud, and how often each thing was done,
- * has to be as in a run that was left alone.
+ * change and delete machines that boot, with real etcd on them. Or a zone dies there, with its machines: hactl is given
+ * a while, is then asked to stop, and the zone comes back. The same operation is asked for again, after the death of a
+ * zone until its machines are back. Then etcd's members have to be the replicas, all voters and healthy, the public
+ * address has to be the one that it was and to answer, asked once more nothing may be changed, and what there is in the
+ * cloud, and how often each thing was done, has to be as in a run that was left alone.
  *
  *   kill_boots HACTL CONFIGURATION STATE-DIRECTORY CHAINS
  *
  * A chain is all verbs, one after the other, on one cluster, each struck once. CHAINS of them by CRASH_SEED; 0: one
- * after the other, at every point; -1: the first two verbs alone, and no run beside that is left alone.
+ * after the other, at every point; -1: the first two verbs alone.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -22,23 +23,24 @@
 #include "tests/gce/between.h"
 #include "tests/gce/outcome.h"
 
-enum { WORDS = 24, VERBS = 6, SHORT = 2, SETTLED_S = 60, READS_MOST = 8, PATHS = 4096 };
+enum { WORDS = 24, VERBS = 6, SHORT = 2, SETTLED_S = 60, BACK_S = 180, READS_MOST = 8, PATHS = 4096 };
 
-/* Machines' deaths belong to tests/e2e/gce.test. */
-enum { HOWS = WAIT + 1 };
+/* Deaths of single machines belong to tests/e2e/gce.test. */
+enum { HOWS = ZONE + 1, PATIENCE_MS = 6000 };
+
+/* Where the first replica is, and the second; so are those that replace them. */
+static const char *const zones[] = {"us-central1-b", "us-central1-c"};
 
 static const struct verb {
     const char *name, *command;
     const char *replicas, *owner; /* of the address, after it */
-    int calls_at_least;           /* when no run has counted them */
 } verbs[VERBS] = {
-    {"up of one", "up --replicas 1", "demo-1", "demo-1", 8},
-    {"replica add, with the promotion", "replica add --zone us-central1-c", "demo-1 demo-2", "balancer", 14},
-    {"replica replace, behind the balancer", "replica replace demo-1 --accept-budget 0", "demo-2 demo-3", "balancer",
-     0},
-    {"replica remove, with the demotion", "replica remove demo-3 --accept-budget 0", "demo-2", "demo-2", 0},
-    {"replica replace, of the only one", "replica replace demo-2 --accept-budget 0", "demo-4", "demo-4", 0},
-    {"down", "down", NULL, NULL, 0},
+    {"up of one", "up --replicas 1", "demo-1", "demo-1"},
+    {"replica add, with the promotion", "replica add --zone us-central1-c", "demo-1 demo-2", "balancer"},
+    {"replica replace, behind the balancer", "replica replace demo-1 --accept-budget 0", "demo-2 demo-3", "balancer"},
+    {"replica remove, with the demotion", "replica remove demo-3 --accept-budget 0", "demo-2", "demo-2"},
+    {"replica replace, of the only one", "replica replace demo-2 --accept-budget 0", "demo-4", "demo-4"},
+    {"down", "down", NULL, NULL},
 };
 
 static const struct point nowhere;
@@ -207,12 +209,9 @@ static void check_outcome(struct chain *chain, int verb)
     outcome_subtract(of_this_verb, chain->before);
     json_decref(chain->before);
     chain->before = now;
-    if (!alone[verb].outcome)
-        json_decref(of_this_verb);
-    else if (!outcome_same(between_struck(), of_this_verb, alone[verb].outcome))
+    if (!outcome_same(between_struck(), of_this_verb, alone[verb].outcome))
         complain(chain, "the end is another one, or something was done twice");
-    if (alone[verb].outcome)
-        json_decref(of_this_verb);
+    json_decref(of_this_verb);
 }
 
 /* ---- chains ------------------------------------------------------------------------------------------ */
@@ -244,9 +243,24 @@ static void leave_alone(struct chain *chain, int verb)
 /* A run that made fewer calls than the one that was left alone, or waited less, ended before. */
 static bool is_struck(int status, struct point point, int calls)
 {
+    if (between_has_struck() && point.how == ZONE)
+        return between_is_said_well(status, log_path, point.zone);
     if (between_has_struck())
         return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     return status == 0 && (point.how == WAIT || point.call >= calls);
+}
+
+/* A zone that is back boots its machines; until then a refusal that says so is right. */
+static bool run_again(int verb, struct point point)
+{
+    int status = run_hactl(verb, nowhere);
+
+    for (int i = 0; point.how == ZONE && status != 0 && i < BACK_S; i++, sleep(1)) {
+        if (!between_is_said_well(status, log_path, point.zone))
+            return false;
+        status = run_hactl(verb, nowhere);
+    }
+    return status == 0;
 }
 
 static void strike(struct chain *chain, int verb, struct point point)
@@ -259,9 +273,13 @@ static void strike(struct chain *chain, int verb, struct point point)
     status = run_hactl(verb, point);
     snprintf(struck, sizeof(struck), "%s", between_has_struck() ? between_struck() : "not struck, it had ended");
     struck_count += between_has_struck();
-    if (!is_struck(status, point, alone[verb].calls ? alone[verb].calls : of->calls_at_least))
+    if (!is_struck(status, point, alone[verb].calls)) {
+        run_shell("sed 's/^/#   /' '%s'", log_path);
         complain(chain, "it should have been struck, and was not; or it died of it: %d", status);
-    if (run_hactl(verb, nowhere) != 0) {
+    }
+    if (point.how == ZONE && !between_set_zone(curl, &reply, point.zone, false))
+        bail_out("the zone cannot come back");
+    if (!run_again(verb, point)) {
         run_shell("sed 's/^/#   /' '%s'", log_path);
         complain(chain, "asked again, it fails");
     }
@@ -282,10 +300,12 @@ static void strike(struct chain *chain, int verb, struct point point)
 /* Each verb meets each way to be struck; in a chain neighbours meet different ones. */
 static struct point choose(int chain, int verb, bool all)
 {
-    int calls = alone[verb].calls ? alone[verb].calls : verbs[verb].calls_at_least;
-    struct point point = {.how = (enum strike)((chain + verb) % HOWS), .reads = 1 + rand() % READS_MOST};
+    struct point point = {.how = (enum strike)((chain + verb) % HOWS),
+                          .reads = 1 + rand() % READS_MOST,
+                          .zone = zones[rand() % 2],
+                          .patience_ms = PATIENCE_MS};
 
-    point.call = 1 + (all ? chain / HOWS : rand()) % calls;
+    point.call = 1 + (all ? chain / HOWS : rand()) % alone[verb].calls;
     return point;
 }
 
@@ -308,13 +328,16 @@ static void run_chain(int number, int count, bool all)
     json_decref(chain.before);
 }
 
-static void run_alone(void)
+static void run_alone(int count)
 {
     struct chain chain;
 
     begin(&chain);
-    for (int verb = 0; verb < VERBS; verb++)
+    for (int verb = 0; verb < count; verb++)
         leave_alone(&chain, verb);
+    /* A world is only begun where no machine runs. */
+    if (count < VERBS && run_hactl(VERBS - 1, nowhere) != 0)
+        bail_out("what was left alone cannot be taken down");
     json_decref(chain.before);
 }
 
@@ -322,7 +345,7 @@ int main(int argc, char **argv)
 {
     const char *seed = getenv("CRASH_SEED"), *emulator = getenv("GCE_EMULATOR");
     char endpoint[64];
-    int chains;
+    int chains, first;
 
     if (argc != 5 || !emulator)
         return 2;
@@ -338,12 +361,12 @@ int main(int argc, char **argv)
     setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", endpoint, 1);
     srand(seed ? (unsigned)atoi(seed) : 1);
     printf("# seed %s\n", seed ? seed : "1");
-    if (chains >= 0)
-        run_alone();
+    first = rand() % HOWS;
+    run_alone(chains < 0 ? SHORT : VERBS);
     if (chains < 0)
-        run_chain(rand() % HOWS, SHORT, false);
+        run_chain(first, SHORT, false);
     for (int i = 0; i < (chains == 0 ? HOWS * most_calls() : chains); i++)
-        run_chain(i, VERBS, chains == 0);
+        run_chain(chains == 0 ? i : first + i, VERBS, chains == 0);
     printf("# struck %d times\n1..%d\n", struck_count, tests);
     fflush(stdout);
     _exit(failures > 0 || struck_count == 0);
