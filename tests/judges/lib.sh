@@ -49,8 +49,8 @@ heavy_profiles=(pki.profiles.heavy.file=heavy pki.profiles.heavy.scope=cluster p
     pki.profiles.heavy.common_name=heavy pki.profiles.heavy.names=heavy.example.com pki.profiles.heavy.key_type=rsa-3072
     pki.profiles.heavier.file=heavier pki.profiles.heavier.scope=cluster pki.profiles.heavier.usage=client
     pki.profiles.heavier.common_name=heavier pki.profiles.heavier.key_type=rsa-4096)
-# A key of 4096 bits may take a busy machine longer than hactl waits for one; the same command goes on.
-issue_heavy() {
+# RSA keys may take a busy machine longer than hactl waits for them; the same command goes on.
+issue_patiently() {
     for _ in {1..10}; do
         pki issue && return
     done
