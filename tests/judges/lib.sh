@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what is set here is for those who source this
 # Sourced by those who have trees judged: trees of every kind, what must be so of each, and wrong certificates.
 : "${top_srcdir:=.}" "${top_builddir:=.}"
 . "$top_srcdir/tests/support/tap.sh"
@@ -57,11 +58,11 @@ issue_patiently() {
 }
 
 ec_key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-signs=(-addext keyUsage=critical,keyCertSign,cRLSign)
+signs=(-addext "keyUsage=critical,keyCertSign,cRLSign")
 # A root and, in the place of the authorities of components and of etcd, intermediate ones below it.
 make_chains() {
     local name
-    mkdir -p -m 700 "$tree" "$tree/etcd"
+    mkdir -m 700 "$tree" "$tree/etcd"
     openssl req -x509 "${ec_key[@]}" -keyout "$tree.root.key" -out "$tree.root.crt" -days 7300 -subj /CN=root \
         -addext basicConstraints=critical,CA:TRUE "${signs[@]}" 2>/dev/null
     for name in ca etcd/ca; do
@@ -78,7 +79,7 @@ make_chains() {
 # An authority whose key is elsewhere: what it signs is asked for, and taken in.
 make_imported() {
     local request sure
-    mkdir -p -m 700 "$tree"
+    mkdir -m 700 "$tree"
     openssl req -x509 "${ec_key[@]}" -keyout "$tree.away.key" -out "$tree/ca.crt" -days 3650 -subj /CN=away \
         -addext basicConstraints=critical,CA:TRUE,pathlen:0 "${signs[@]}" 2>/dev/null
     ! pki issue 2>/dev/null || return 1 # it says what is still to be done
@@ -136,4 +137,4 @@ sign_wrong() { # NAME FROM TO EXTENSION...
         -keyfile "${authority:-$tree/ca}.key" -startdate "$(date -ud "$from days" +%Y%m%d%H%M%SZ)" \
         -enddate "$(date -ud "$to days" +%Y%m%d%H%M%SZ)" -extfile "$work/$name.ext" -out "$work/$name.crt" 2>/dev/null
 }
-leaf=(basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature)
+leaf=("basicConstraints=critical,CA:FALSE" "keyUsage=critical,digitalSignature")
