@@ -48,6 +48,9 @@ COUNTED(int, PEM_write_bio_PKCS8PrivateKey,
 COUNTED(EVP_PKEY *, PEM_read_bio_PrivateKey_ex,
         (BIO * bio, EVP_PKEY **key, pem_password_cb *ask, void *data, OSSL_LIB_CTX *library, const char *properties),
         (bio, key, ask, data, library, properties))
+COUNTED(X509 *, PEM_read_bio_X509, (BIO * bio, X509 **certificate, pem_password_cb *ask, void *data),
+        (bio, certificate, ask, data))
+COUNTED(X509 *, d2i_X509, (X509 * *certificate, const unsigned char **der, long size), (certificate, der, size))
 
 __attribute__((constructor)) static void come_first(void)
 {
@@ -71,5 +74,7 @@ __attribute__((destructor)) static void tell(void)
     TELL(X509_set_pubkey);
     TELL(PEM_write_bio_PKCS8PrivateKey);
     TELL(PEM_read_bio_PrivateKey_ex);
+    TELL(PEM_read_bio_X509);
+    TELL(d2i_X509);
     fclose(out);
 }

@@ -2,6 +2,12 @@
 # shellcheck shell=bash
 # Sourced after lib.sh: clients that open new TLS connections beside those that keep theirs.
 handshakes_pid=
+# A test that ends before its time leaves none of them behind.
+finish_handshakes() {
+    [ -z "$handshakes_pid" ] || { exec 8>&-; kill "$handshakes_pid"; wait "$handshakes_pid"; } 2>/dev/null
+    finish
+}
+trap finish_handshakes EXIT
 end_handshakes() { # NAME
     exec 8>&-
     wait "$handshakes_pid"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Node's verdict, by real handshakes on 127.0.0.1. The same lines and answers
-// as judge.go; for a client's certificate the server is the one of argv[2] (certificate, key, authority).
+// Node's verdict, by real handshakes on 127.0.0.1. The same lines and answers as judge.go, and with a list of
+// revocations as a sixth word (or -); for a client's certificate the server is the one of argv[2] (certificate, key,
+// authority).
 'use strict';
 const fs = require('fs');
 const tls = require('tls');
@@ -10,8 +11,16 @@ const [serverCertificate, serverKey, serverAuthority] = process.argv.slice(2).ma
 
 function handshake(server, client) {
   return new Promise((resolve, reject) => {
-    const listener = tls.createServer(server, (socket) => socket.end('hello'));
     const fail = (error) => { listener.close(); reject(error); };
+    // Of a client it does not like Node says nothing before it ends the connection, so it is asked here.
+    const listener = tls.createServer({ ...server, rejectUnauthorized: false }, (socket) => {
+      if (server.requestCert && !socket.authorized) {
+        fail(new Error(socket.authorizationError));
+        socket.destroy();
+      } else {
+        socket.end('hello');
+      }
+    });
     listener.on('tlsClientError', fail);
     listener.listen(0, '127.0.0.1', () => {
       const socket = tls.connect({ ...client, host: '127.0.0.1', port: listener.address().port });
@@ -23,12 +32,13 @@ function handshake(server, client) {
   });
 }
 
-function judge(authority, certificate, key, usage, name) {
+function judge(authority, certificate, key, usage, name, list) {
+  const crl = list && list !== '-' ? fs.readFileSync(list) : undefined;
   const ca = fs.readFileSync(authority), own = { cert: fs.readFileSync(certificate), key: fs.readFileSync(key) };
   if (usage === 'server') {
-    return handshake(own, { ca, checkServerIdentity: (host, peer) => tls.checkServerIdentity(name, peer) });
+    return handshake(own, { ca, crl, checkServerIdentity: (host, peer) => tls.checkServerIdentity(name, peer) });
   }
-  return handshake({ cert: serverCertificate, key: serverKey, ca, requestCert: true, rejectUnauthorized: true },
+  return handshake({ cert: serverCertificate, key: serverKey, ca, crl, requestCert: true },
     { ...own, ca: serverAuthority, checkServerIdentity: () => undefined });
 }
 
