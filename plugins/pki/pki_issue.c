@@ -243,9 +243,7 @@ static int collect(struct issue *issue, const struct hactl_replica *subject)
     if (result == HACTL_OK && subject != NULL)
         return issue->inventory->replica_keys ? HACTL_OK
                                               : pki_tree_ensure(&issue->batch, issue->originals, subject->name);
-    if (result == HACTL_OK)
-        result = pki_crl_ensure(&issue->batch, issue->authorities);
-    return result == HACTL_OK ? pki_service_account_add(&issue->batch, &issue->jobs) : result;
+    return result == HACTL_OK ? pki_crl_ensure(&issue->batch, issue->authorities) : result;
 }
 
 /* Of the cluster, and of every replica that is there: one without an address
@@ -258,6 +256,17 @@ static int collect_all(struct issue *issue)
         if (issue->inventory->replicas[i]->internal_address != NULL)
             result = collect(issue, issue->inventory->replicas[i]);
     return result;
+}
+
+/* Usually made along with the authorities; where those were all put there by somebody else, nobody has asked for them.
+ * By itself, since every replica gets a copy of it. */
+static int make_service_account(struct pki *pki, struct hactl_call *call, struct pki_store *store)
+{
+    struct pki_jobs jobs = {.list = NULL};
+    struct pki_batch batch;
+
+    pki_batch_open(&batch, pki, call, store);
+    return pki_jobs_finish(&batch, &jobs, pki_service_account_add(&batch, &jobs));
 }
 
 int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
@@ -284,6 +293,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
     issue.request_count = request_count;
     if (result == HACTL_OK)
         result = pki_rotation_finish(pki, call, &store);
+    if (result == HACTL_OK && subject == NULL)
+        result = make_service_account(pki, call, &store);
     pki_store_looking(&store, true);
     if (result == HACTL_OK)
         result = everything ? collect_all(&issue) : collect(&issue, subject);
