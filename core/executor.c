@@ -9,7 +9,7 @@
 #include "core/fault.h"
 #include "core/prober.h"
 
-enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, REVIVE_EVERY_MS = 400, REVIVALS = 3 };
+enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, REVIVE_EVERY_MS = 400, REVIVALS = 3, ISSUER_LOOKS = 4 };
 
 int64_t ha_task_left_ms(const struct ha_execution *x, const struct ha_task *task)
 {
@@ -258,6 +258,25 @@ static void name_absent(struct ha_execution *x, struct ha_task *task)
              r->detail);
 }
 
+/* What an issuer has made is there when it says so; nothing that is waited for would bring it. */
+static bool issuer_errs(const struct ha_execution *x, struct ha_task *task)
+{
+    const struct ha_observation *observed = &x->session->observed;
+    const char *of = task->step->replica >= 0 ? observed->model.replicas[task->step->replica].name : "";
+    if (ha_step_types[task->step->kind].scope != HA_SCOPE_ISSUER || ++task->unseen < ISSUER_LOOKS)
+        return false;
+    snprintf(task->failure, sizeof task->failure, "the issuer says that it is done, and it is not to be seen");
+    for (size_t i = 0; i < observed->certificate_count; i++) {
+        const struct ha_certificate *one = &observed->certificates[i];
+        if (one->ready == HACTL_YES || (of[0] && strcmp(one->replica, of) != 0))
+            continue;
+        snprintf(task->failure, sizeof task->failure, "the issuer says that it is done, and %s%s%s is not: %.400s",
+                 one->purpose, one->replica[0] ? " of " : "", one->replica, one->reason);
+        break;
+    }
+    return true;
+}
+
 static void judge(struct ha_execution *x, struct ha_task *task)
 {
     if (expected_is_seen(x, task)) {
@@ -267,6 +286,10 @@ static void judge(struct ha_execution *x, struct ha_task *task)
     if (ha_task_left_ms(x, task) <= 0) {
         name_absent(x, task);
         ha_task_expire(x, task);
+        return;
+    }
+    if (issuer_errs(x, task)) {
+        ha_task_fail(x, task, HACTL_E_FAILED, task->failure);
         return;
     }
     if (awaits_processes(task->step->kind) && !x->stopping && ha_now_ms() - task->revived_ms > REVIVE_EVERY_MS) {

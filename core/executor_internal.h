@@ -39,6 +39,7 @@ struct ha_task {
     uint64_t look; /* tick from which on a look counts */
     int64_t revived_ms;
     int revivals, reviving; /* how many; `seq` of the one under way, or 0 */
+    int unseen;             /* looks after the operation that did not show what it leads to */
     int code;               /* of the last failure */
     char failure[640];
 };
