@@ -110,12 +110,7 @@ static int fail_blocked(struct change *c)
     char all[480] = "";
     for (int i = 0; i < c->plan->blocked_count; i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? "; " : "", c->plan->blocked[i]);
-    enum ha_exit status = HA_EXIT_DECISION;
-    for (int g = 0; g < c->session->observed.model.group_count; g++) {
-        const struct ha_group *group = &c->session->observed.model.groups[g];
-        if (ha_model_is_formed(group) && (group->quorum != HACTL_YES || group->alarm[0]))
-            status = HA_EXIT_REFUSED;
-    }
+    enum ha_exit status = ha_changes_barred(&c->session->observed.model) ? HA_EXIT_REFUSED : HA_EXIT_DECISION;
     char why[256];
     if (!ha_rotation_done(&c->session->observed.model) &&
         ha_rotation_gated(&c->session->observed.model, why, sizeof why))

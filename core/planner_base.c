@@ -71,16 +71,6 @@ bool ha_replica_lost(const struct ha_model *model, int replica)
            ((model->repair || r->returning) && (r->data == HACTL_NO || ha_replica_former(model, replica)));
 }
 
-static bool groups_are_sound(const struct ha_model *model)
-{
-    for (int g = 0; g < model->group_count; g++) {
-        const struct ha_group *group = &model->groups[g];
-        if (ha_model_is_formed(group) && (group->quorum != HACTL_YES || group->alarm[0]))
-            return false;
-    }
-    return true;
-}
-
 /* Runs a test over the replicas and names the first that passes it. */
 static bool first_replica(const struct ha_model *model, bool (*test)(const struct ha_model *, int), struct ha_step *out)
 {
@@ -279,7 +269,7 @@ static bool lacks_instance(const struct ha_model *model, int i)
 bool ha_rule_instance_create(RULE_ARGUMENTS)
 {
     (void)scope;
-    return groups_are_sound(model) && first_replica(model, lacks_instance, out);
+    return !ha_changes_barred(model) && first_replica(model, lacks_instance, out);
 }
 
 static bool is_stopped(const struct ha_replica *r, int payloads)
@@ -321,7 +311,7 @@ static bool is_unused_instance(const struct ha_model *model, int i)
         return model->holder == HA_HOLDER_NONE && !model->balancer_present;
     if (ha_replica_behind(model, i) || !ha_replica_unbound(model, i))
         return false;
-    return (!ha_replica_needed(model, i) || ha_replica_lost(model, i)) && groups_are_sound(model);
+    return (!ha_replica_needed(model, i) || ha_replica_lost(model, i)) && !ha_changes_barred(model);
 }
 
 bool ha_rule_instance_delete(RULE_ARGUMENTS)

@@ -4,7 +4,7 @@
 
 #include "core/session.h"
 
-enum { HA_WARNINGS = 4 };
+enum { HA_WARNINGS = 4, HA_ZONES_BETTER = 40 };
 
 /* Changes `desired` to what the request asks for. */
 int ha_request_apply(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
@@ -19,7 +19,6 @@ int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, cons
 int ha_request_check_renews(const struct ha_session *session, struct ha_error *error);
 /* Of `pki renew`: for the inventory that the issuer is given. */
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
-enum { HA_ZONES_BETTER = 40 };
 /* How so many replicas are best spread, so that no zone takes the quorum along. */
 const char *ha_zones_better(int wanted, char out[HA_ZONES_BETTER]);
 /* About even counts, zones, and what hactl has no room for; `warnings` holds HA_WARNINGS lines. */

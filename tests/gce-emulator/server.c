@@ -290,14 +290,11 @@ void *em_server_context(const struct em_server *server)
     return server->context;
 }
 
-void em_server_stop(struct em_server *server)
+/* On whoever still waits; false: nobody does. */
+static bool hang_up(struct em_server *server)
 {
-    struct em_server **place = &servers;
+    bool some = false;
 
-    if (server == NULL) {
-        return;
-    }
-    /* Who still waits is hung up on. */
     for (struct em_connection *connection = server->connections; connection != NULL;
          connection = connection->mhd->next) {
         em_timer_clear(&connection->timer);
@@ -307,9 +304,23 @@ void em_server_stop(struct em_server *server)
                 connection->forget(connection);
             }
             em_connection_answer(connection, (struct em_answer){.drop = true});
+            some = true;
         }
     }
-    MHD_run(server->daemon);
+    return some;
+}
+
+void em_server_stop(struct em_server *server)
+{
+    struct em_server **place = &servers;
+
+    if (server == NULL) {
+        return;
+    }
+    /* What is read while some are hung up on may have to wait in its turn, and with that MHD does not stop. */
+    while (hang_up(server)) {
+        MHD_run(server->daemon);
+    }
     MHD_stop_daemon(server->daemon);
     while (*place != server) {
         place = &(*place)->next;
