@@ -223,31 +223,47 @@ static int do_probe(struct rig *rig, int index)
     return end(call, hactl_plugin.payload->probe(rig->self, call, &want));
 }
 
+/* Each member tells what it has applied, and a follower applies it later than the one that was asked. */
+static void set_alarm(struct rig *rig, const char *action, const char *wanted)
+{
+    int64_t until_ms = rig_now_ms() + 15000;
+    char body[128], id[32];
+    bool seen = false;
+
+    id_of(rig, 1, id);
+    snprintf(body, sizeof(body), "{\"action\":\"%s\",\"memberID\":\"%llu\",\"alarm\":\"NOSPACE\"}", action,
+             strtoull(id, NULL, 16));
+    rig_post(rig, 0, "/v3/maintenance/alarm", body, 1);
+    while (!seen) {
+        struct hactl_call *call = rig_list(rig);
+        const char *alarm = call->groups[0].alarm;
+
+        seen = wanted ? alarm && strcmp(alarm, wanted) == 0 : !alarm;
+        if (!seen && rig_now_ms() > until_ms)
+            fail_msg("%s: the alarm is %s", action, alarm ? alarm : "none");
+        fake_call_free(call);
+        if (!seen)
+            rig_sleep_ms(20);
+    }
+}
+
 /* No room left: it is named, with whose it is; what is read is still answered. */
 static void test_alarm(void **state)
 {
     struct rig *rig = rig_new(2, NULL);
     struct hactl_call *call;
-    char body[128], id[32];
 
     (void)state;
     rig_found(rig, 3);
-    id_of(rig, 1, id);
-    snprintf(body, sizeof(body), "{\"action\":\"ACTIVATE\",\"memberID\":\"%llu\",\"alarm\":\"NOSPACE\"}",
-             strtoull(id, NULL, 16));
-    rig_post(rig, 0, "/v3/maintenance/alarm", body, 1);
+    set_alarm(rig, "ACTIVATE", "NOSPACE at demo-2");
     call = rig_list(rig);
-    assert_string_equal(call->groups[0].alarm, "NOSPACE at demo-2");
     assert_int_equal(call->groups[0].quorum, HACTL_YES);
     for (size_t i = 0; i < call->member_count; i++)
         assert_int_equal(call->members[i].healthy, HACTL_YES);
     fake_call_free(call);
     for (int i = 0; i < 3; i++)
         assert_int_equal(do_probe(rig, i), HACTL_OK);
-
-    snprintf(body, sizeof(body), "{\"action\":\"DEACTIVATE\",\"memberID\":\"%llu\",\"alarm\":\"NOSPACE\"}",
-             strtoull(id, NULL, 16));
-    rig_post(rig, 0, "/v3/maintenance/alarm", body, 1);
+    set_alarm(rig, "DEACTIVATE", NULL);
     check_members(rig);
     rig_free(rig);
 }
