@@ -157,7 +157,7 @@ bool asks_again(int rc, bool patient)
 
 /* ---- inside the emulator ------------------------------------------------------------------ */
 
-int run_inside(char **argv)
+static int run_inside(char **argv)
 {
     const char *source = getenv("top_srcdir"), *build = getenv("top_builddir"), *chosen = getenv("GCE_EMULATOR_RUN");
     char run[4096], program[4200];
@@ -171,4 +171,12 @@ int run_inside(char **argv)
     execl(chosen ? chosen : run, "run", "--api-only", "--", argv[0], (char *)NULL);
     perror(run);
     return 70;
+}
+
+int run_on_emulator(char **argv, const struct CMUnitTest *tests, size_t count)
+{
+    if (readlink("/proc/self/exe", world.program, sizeof(world.program) - 1) < 0)
+        return 70;
+    return getenv("GCE_EMULATOR") ? _cmocka_run_group_tests("on the emulator", tests, count, NULL, NULL)
+                                  : run_inside(argv);
 }

@@ -65,7 +65,7 @@ bool asks_again(int rc, bool patient);
         rc_;                                                             \
     })
 
-/* Runs this test program again inside the emulator, or says that it is not there. */
-int run_inside(char **argv);
+/* What a test program ends with: runs itself again inside the emulator, and the tests there. Says if there is none. */
+int run_on_emulator(char **argv, const struct CMUnitTest *tests, size_t count);
 
 #endif

@@ -144,9 +144,5 @@ int main(int argc, char **argv)
     };
 
     (void)argc;
-    if (readlink("/proc/self/exe", world.program, sizeof(world.program) - 1) < 0)
-        return 70;
-    if (!getenv("GCE_EMULATOR"))
-        return run_inside(argv);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_emulator(argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -782,9 +782,7 @@ int main(int argc, char **argv)
     };
 
     (void)argc;
-    if (!getenv("GCE_EMULATOR"))
-        return run_inside(argv);
     for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
         unsetenv(elsewhere[i]);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_emulator(argv, tests, sizeof(tests) / sizeof(tests[0]));
 }
