@@ -363,7 +363,7 @@ static bool set_headers(struct transfer *transfer, const struct ha_http_request 
 /* libcurl repeats only what went over a kept connection. */
 static bool needs_new_connection(const struct ha_http_request *request)
 {
-    return request->fresh ||
+    return request->fresh || request->version_2 ||
            (!request->repeatable && strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0);
 }
 
@@ -451,7 +451,8 @@ static bool prepare(struct transfer *transfer, struct ha_http_exchange *exchange
 #else
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     request->version_2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     set_proxy(easy, endpoint);

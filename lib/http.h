@@ -46,6 +46,7 @@ struct ha_http_request {
     uint32_t stall_timeout_ms;  /* optional; for streams: no byte for so long */
     size_t response_limit;      /* 0: 4 MiB; of a body that is kept */
     bool fresh;                 /* a connection of its own, nothing of an earlier one reused */
+    bool version_2;             /* HTTP/2, over a connection of its own; what gRPC is spoken over */
     /* Asked twice it does what it does once. So are GET and HEAD; all else has
      * to say so, or pays for a connection of its own. */
     bool repeatable;

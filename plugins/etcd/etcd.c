@@ -36,6 +36,8 @@ static const struct hactl_key keys[] = {
      "Deadline of one change of the membership, after which the member list decides."},
     {"caught_up_lag", HACTL_KEY_INTEGER, 0, "16", 0, 100000, NULL,
      "Raft entries that a learner may be behind the leader when it becomes a voter."},
+    {"compare_data_bytes", HACTL_KEY_INTEGER, 0, "104857600", 0, INT64_C(107374182400), NULL,
+     "Database size up to which the data of a new voter are compared with another's; 0 is never."},
     {NULL, HACTL_KEY_STRING, 0, NULL, 0, 0, NULL, NULL},
 };
 /* clang-format on */
@@ -75,6 +77,7 @@ static int etcd_open(const struct hactl_host *host, const struct hactl_conf *con
     self->request_timeout_ms = (uint32_t)host->conf_integer(conf, "request_timeout_ms");
     self->change_timeout_ms = (uint32_t)host->conf_integer(conf, "change_timeout_ms");
     self->caught_up_lag = (uint64_t)host->conf_integer(conf, "caught_up_lag");
+    self->compare_data_bytes = host->conf_integer(conf, "compare_data_bytes");
     self->http = ha_http_client_new();
     if (!self->http) {
         etcd_close(self);

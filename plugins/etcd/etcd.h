@@ -7,6 +7,8 @@
  *   etcd_observe.c   what a group looks like now
  *   etcd_list.c      that, as hactl's records; the gate of learners
  *   etcd_member.c    add, promote, move_leader, remove
+ *   etcd_verify.c    what is asked of a new voter, its version and its data
+ *   etcd_hash.c      HashKV of two members
  *   etcd_snapshot.c  a snapshot to a file
  *   etcd_stream.c    its stream, decoded and checked
  *   etcd_payload.c   etcd's own unit and files; probe
@@ -38,6 +40,7 @@ struct etcd {
     uint16_t client_port, peer_port;
     uint32_t status_timeout_ms, request_timeout_ms, change_timeout_ms;
     uint64_t caught_up_lag;
+    int64_t compare_data_bytes; /* of no larger database are hashes taken */
     struct etcd_gate gates[ETCD_GATES];
     size_t next_gate;
 };
@@ -52,7 +55,7 @@ struct etcd_answer {
     char error[512];
     uint64_t cluster_id, member_id, leader, term, raft_index, applied_index;
     bool learner;
-    int64_t db_size_bytes;
+    int64_t db_size_bytes, revision;
     char version[32];
     json_t *complaints; /* alarms among them */
     bool reads;         /* a linearizable read was served here */
@@ -119,6 +122,31 @@ int etcd_emit_peer(struct etcd *self, struct hactl_call *call, const struct etcd
                    const struct etcd_peer *peer);
 /* Counts this view for the learner; how often running its index has now been there. */
 unsigned etcd_gate_note(struct etcd *self, const struct etcd_view *view, const struct etcd_peer *peer);
+
+/* ---- etcd_verify.c ---- */
+
+/* HACTL_E_UNSUPPORTED: that learner's version is too far from the group's. */
+int etcd_need_version(struct etcd *self, struct hactl_call *call, const struct etcd_view *view,
+                      const struct etcd_peer *learner);
+/* All who served a read know the same members; otherwise `words` tells. */
+bool etcd_view_agrees(const struct etcd_view *view, char *words, size_t size);
+/* One that was a learner until now: HACTL_E_FAILED when it is seen to have other data than another voter, or to know
+ * other members. */
+int etcd_verify_voter(struct etcd *self, struct hactl_call *call, const struct hactl_group_want *want, uint64_t id);
+
+/* ---- etcd_hash.c ---- */
+
+struct etcd_hash {
+    uint64_t member_id;
+    int64_t compact_revision; /* what of the history counts */
+    uint32_t hash;
+};
+
+/* An answer to HashKV, framed as gRPC does. */
+bool etcd_hash_parse(const void *body, size_t size, struct etcd_hash *hash);
+/* Of both at that revision. False: not both answered, or not of the same history. */
+bool etcd_hash_pair(struct etcd *self, struct hactl_call *call, const struct etcd_answer *const members[2],
+                    int64_t revision, struct etcd_hash hashes[2]);
 
 /* ---- the other kinds of work ---- */
 

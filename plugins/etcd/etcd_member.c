@@ -97,8 +97,11 @@ static const struct etcd_peer *peer_with_url(const struct etcd_view *view, const
 static int may_add(struct etcd *self, struct hactl_call *call, const struct etcd_view *view,
                    const struct hactl_replica *replica)
 {
+    char words[512];
     int code = need_quorum(self, call, view);
 
+    if (code == HACTL_OK && !etcd_view_agrees(view, words, sizeof(words)))
+        code = fail_change(self, call, HACTL_E_BUSY, replica->name, words);
     for (size_t i = 0; code == HACTL_OK && i < view->answer_count; i++) {
         const struct etcd_answer *answer = &view->answers[i];
 
@@ -236,6 +239,8 @@ static int may_promote(struct etcd *self, struct hactl_call *call, const struct 
     }
     if (code == HACTL_PENDING)
         return self->host->fail(call, HACTL_E_BUSY, "learner %" PRIx64 " was level only once", id);
+    if (code == HACTL_OK)
+        code = etcd_need_version(self, call, view, etcd_view_peer(view, id));
     return code;
 }
 
@@ -261,13 +266,15 @@ int etcd_promote(void *instance, struct hactl_call *call, const struct hactl_gro
     ha_json_set_u64(change.body, "ID", id);
     change.avoid = id;
     code = send_change(self, call, &view, &change, &reply, words, sizeof(words));
-    if (code == HACTL_OK)
-        goto out;
     etcd_view_clear(&view);
-    if (etcd_observe(self, call, want, &view) == HACTL_OK && (peer = etcd_view_peer(&view, id)) && !peer->learner)
-        code = HACTL_OK;
-    else
-        code = fail_change(self, call, code, id_text, words);
+    if (code != HACTL_OK) {
+        if (etcd_observe(self, call, want, &view) == HACTL_OK && (peer = etcd_view_peer(&view, id)) && !peer->learner)
+            code = HACTL_OK;
+        else
+            code = fail_change(self, call, code, id_text, words);
+    }
+    if (code == HACTL_OK)
+        code = etcd_verify_voter(self, call, want, id);
 out:
     json_decref(change.body);
     json_decref(reply);

@@ -47,6 +47,7 @@ static void take_status(struct etcd_answer *answer, const struct ha_http_respons
     answer->applied_index = ha_json_u64(body, "raftAppliedIndex");
     answer->learner = ha_json_bool(body, "isLearner");
     answer->db_size_bytes = ha_json_i64(body, "dbSize");
+    answer->revision = ha_json_i64(header, "revision");
     answer->complaints = json_incref(json_object_get(body, "errors"));
     version = ha_json_string(body, "version");
     snprintf(answer->version, sizeof(answer->version), "%s", version ? version : "");
