@@ -12,13 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
-/* etcd alone sets 64 MB aside for the first segment of its log. */
-#define DISK_NEEDED_BYTES (256LL << 20)
-#define NAME_LIMIT        64
+#define NAME_LIMIT 64
 
 /* ---- small things that every file here uses ------------------------------ */
 
@@ -235,27 +232,6 @@ static void local_close(void *self)
 
 /* ---- operations ------------------------------------------------------------- */
 
-/* The state directory may not be there yet: the first of its parents is. */
-static int check_disk(struct local *local, struct hactl_call *call)
-{
-    char path[PATH_MAX], *slash;
-    struct statvfs disk;
-    long long left;
-
-    memcpy(path, local->directory, sizeof(path));
-    while (statvfs(path, &disk) < 0) {
-        slash = strrchr(path, '/');
-        if (errno != ENOENT || !slash || slash == path)
-            return local_error(local, call, -errno, "state directory %s", local->directory);
-        *slash = '\0';
-    }
-    left = (long long)disk.f_bavail * (long long)disk.f_frsize;
-    if (left < DISK_NEEDED_BYTES)
-        return local->host->fail(call, HACTL_E_QUOTA, "%s has %lld MB left; a replica needs at least %lld MB", path,
-                                 left >> 20, DISK_NEEDED_BYTES >> 20);
-    return HACTL_OK;
-}
-
 static int local_check(void *self, struct hactl_call *call)
 {
     struct local *local = self;
@@ -266,7 +242,7 @@ static int local_check(void *self, struct hactl_call *call)
     if (rc < 0)
         return local->host->fail(call, HACTL_E_UNSUPPORTED, "haproxy is not installed: apt-get install haproxy");
     rc = local_network_check(local, call);
-    return rc < 0 ? rc : check_disk(local, call);
+    return rc < 0 ? rc : local_disk_check(local, call);
 }
 
 static int local_zones(void *self, struct hactl_call *call)

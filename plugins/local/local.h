@@ -89,6 +89,10 @@ int local_data_ensure(struct local *local, struct hactl_call *call, const char *
                       char token[33]);
 int local_data_need(struct local *local, struct hactl_call *call, const char *instance);
 
+/* local_disk.c */
+/* HACTL_E_QUOTA: no room for another replica beside those that there are. */
+int local_disk_check(struct local *local, struct hactl_call *call);
+
 /* local_deliver.c */
 int local_deliver(struct local *local, struct hactl_call *call, const char *instance,
                   const struct hactl_payload *payload);

@@ -373,12 +373,33 @@ static void test_killed_anywhere(void **state)
     }
 }
 
+/* A replica that is to come needs room for twice what the largest has. */
+static void test_room(void **state)
+{
+    FILE *file;
+    (void)state;
+
+    assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_OK); /* before anything is there */
+    make_instance("demo-1");
+    make_instance("demo-2");
+    assert_int_equal(deliver_usual("demo-1"), HACTL_OK);
+    assert_int_equal(deliver("demo-2", at(12), (struct order){0}), HACTL_OK);
+    assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_OK);
+    file = fopen(below("instances/%s/data/greeter/db", "demo-2"), "w");
+    assert_non_null(file);
+    assert_int_equal(ftruncate(fileno(file), 4LL << 40), 0); /* takes no room, and would when it is copied */
+    fclose(file);
+    assert_int_equal(hactl_plugin.check(world.self, next_call()), HACTL_E_QUOTA);
+    assert_non_null(strstr(world.call->text, "a new replica needs at least 8388"));
+    assert_non_null(strstr(world.call->text, "twice what demo-2 holds"));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        EACH(test_deliver),          EACH(test_keep_running),  EACH(test_refusals),
-        EACH(test_dead_and_stopped), EACH(test_lost_data),     EACH(test_relay),
-        EACH(test_destroy),          EACH(test_lost_pid_file), EACH(test_killed_anywhere),
+        EACH(test_deliver),         EACH(test_keep_running), EACH(test_refusals), EACH(test_dead_and_stopped),
+        EACH(test_lost_data),       EACH(test_relay),        EACH(test_destroy),  EACH(test_lost_pid_file),
+        EACH(test_killed_anywhere), EACH(test_room),
     };
 
     local_rig(argc, argv);
