@@ -476,7 +476,7 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
     int64_t thought_ms = ha_now_ms() - asked_ms; /* --timeout and the report are of the work */
     c->began_ms += thought_ms;
     c->run.deadline_ms += c->run.deadline_ms ? thought_ms : 0;
-    if (begin(c))
+    if ((!was_broken && ha_change_snapshot(c)) || begin(c))
         return -1;
     int rc = was_broken ? 0 : converge(c);
     bool over_for_up = rc && is_over_for_up(c);

@@ -54,6 +54,11 @@ bool ha_change_all_gone(const struct change *c);
 /* `type`: "stop", it stays unfinished; "end". */
 void ha_change_stop(struct change *c, const char *type);
 
+/* ---- change_snapshot.c */
+
+/* Of every group whose members the plan changes, if the configuration says where to. */
+int ha_change_snapshot(struct change *c);
+
 /* ---- unit_log.c */
 
 /* After a failure about what runs on a replica: what that wrote last; "" when

@@ -91,6 +91,8 @@ struct ha_configuration {
     char *endpoint_mode;       /* auto|balancer */
     char *keys_mode;           /* operator|replica */
     char *state_directory;     /* of this cluster: base/<cluster> */
+    char *snapshots_directory; /* NULL: none are made */
+    int64_t snapshots_keep;
     int64_t endpoint_drain_ms; /* between leaving the balancer and a restart */
     int64_t lock_timeout_ms;   /* how long to wait for another hactl */
     struct ha_setting *core_settings;

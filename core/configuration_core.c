@@ -40,12 +40,16 @@ static const struct hactl_key core_keys[] = {
     {"state.directory", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
      "Where hactl keeps what it knows, one directory per cluster; without it $XDG_STATE_HOME/hactl or "
      "~/.local/state/hactl."},
+    {"snapshots.directory", HACTL_KEY_PATH, 0, NULL, 0, 0, NULL,
+     "Where a snapshot of every group is written before its members change; without it none is."},
+    {"snapshots.keep", HACTL_KEY_INTEGER, 0, "5", 0, 10000, NULL,
+     "How many snapshots of each group are kept there, older ones are deleted; 0: none is written."},
     {"lock.timeout", HACTL_KEY_STRING, 0, "0s", 0, 0, NULL,
      "How long to wait for another hactl that works on the same cluster: 0s, 30s, 5m."},
     {NULL, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
-static const char *const sections[] = {"cluster", "replicas", "endpoint", "keys",      "state",
+static const char *const sections[] = {"cluster", "replicas", "endpoint", "keys",      "state", "snapshots",
                                        "lock",    "plugins",  "stages",   "pipelines", NULL};
 const struct hactl_key *ha_configuration_core_keys(void)
 {
@@ -227,6 +231,8 @@ static int take_core(struct ha_configuration *configuration, struct ha_error *er
     configuration->endpoint_mode = core_setting(configuration, "endpoint.mode")->string;
     configuration->endpoint_address = core_setting(configuration, "endpoint.address")->string;
     configuration->keys_mode = core_setting(configuration, "keys.mode")->string;
+    configuration->snapshots_directory = core_setting(configuration, "snapshots.directory")->string;
+    configuration->snapshots_keep = core_setting(configuration, "snapshots.keep")->integer;
     if (ha_name_check(name->source, "cluster.name", name->string, error) != 0 ||
         take_duration(core_setting(configuration, "lock.timeout"), &configuration->lock_timeout_ms, error) != 0 ||
         take_duration(core_setting(configuration, "endpoint.drain"), &configuration->endpoint_drain_ms, error) != 0 ||
