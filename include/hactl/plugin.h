@@ -264,7 +264,7 @@ struct hactl_group {
     const char *version;        /* optional; the lowest server version seen */
     const char *alarm;          /* optional; "NOSPACE at demo-1" */
     int64_t db_size_bytes;
-    const char *detail; /* optional; why formed or quorum is not YES */
+    const char *detail; /* optional; why formed or quorum is not YES, or what is wrong although they are */
 };
 
 struct hactl_member {
