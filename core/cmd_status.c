@@ -128,7 +128,7 @@ static void print_groups(const struct ha_session *session)
         if (group->alarm[0] != '\0')
             printf("              %salarm: %s%s\n", ha_shade_on(stdout, HA_SHADE_BAD), group->alarm,
                    ha_shade_off(stdout));
-        if (group->quorum != HACTL_YES && group->detail[0] != '\0')
+        if (group->detail[0] != '\0')
             printf("              %s\n", group->detail);
     }
 }

@@ -139,6 +139,8 @@ static void judge_group(struct ha_verdicts *verdicts, const struct ha_group *gro
     if (budget.voters > 0 && budget.voters % 2 == 0)
         ha_judge(verdicts, "even-count", HA_LEVEL_WARNING, "%s: %d voters tolerate no more failures than %d",
                  group->name, budget.voters, budget.voters - 1);
+    if (group->quorum == HACTL_YES && group->detail[0] != '\0')
+        ha_judge(verdicts, "members", HA_LEVEL_CRITICAL, "%s: %s", group->name, group->detail);
     if (group->alarm[0] != '\0')
         ha_judge(verdicts, "alarm", HA_LEVEL_CRITICAL, "%s: %s", group->name, group->alarm);
     judge_members(verdicts, group);

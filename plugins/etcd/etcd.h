@@ -8,7 +8,7 @@
  *   etcd_list.c      that, as hactl's records; the gate of learners
  *   etcd_member.c    add, promote, move_leader, remove
  *   etcd_verify.c    what is asked of a new voter, its version and its data
- *   etcd_hash.c      HashKV of two members
+ *   etcd_hash.c      HashKV of members
  *   etcd_snapshot.c  a snapshot to a file
  *   etcd_stream.c    its stream, decoded and checked
  *   etcd_payload.c   etcd's own unit and files; probe
@@ -130,8 +130,9 @@ int etcd_need_version(struct etcd *self, struct hactl_call *call, const struct e
                       const struct etcd_peer *learner);
 /* All who served a read know the same members; otherwise `words` tells. */
 bool etcd_view_agrees(const struct etcd_view *view, char *words, size_t size);
-/* One that was a learner until now: HACTL_E_FAILED when it is seen to have other data than another voter, or to know
- * other members. */
+void etcd_view_doubt(const struct etcd_view *view, char *words, size_t size);
+/* One that was a learner until now: HACTL_E_FAILED when it is seen to have other data than most voters, or voters do
+ * not know the same members. */
 int etcd_verify_voter(struct etcd *self, struct hactl_call *call, const struct hactl_group_want *want, uint64_t id);
 
 /* ---- etcd_hash.c ---- */
@@ -144,9 +145,11 @@ struct etcd_hash {
 
 /* An answer to HashKV, framed as gRPC does. */
 bool etcd_hash_parse(const void *body, size_t size, struct etcd_hash *hash);
-/* Of both at that revision. False: not both answered, or not of the same history. */
-bool etcd_hash_pair(struct etcd *self, struct hactl_call *call, const struct etcd_answer *const members[2],
-                    int64_t revision, struct etcd_hash hashes[2]);
+/* Of each at that revision; member_id 0: it did not answer. */
+void etcd_hash_all(struct etcd *self, struct hactl_call *call, const struct etcd_answer *const *members, size_t count,
+                   int64_t revision, struct etcd_hash *hashes);
+/* Both are known, and are of the same history. */
+bool etcd_hash_comparable(const struct etcd_hash *one, const struct etcd_hash *other);
 
 /* ---- the other kinds of work ---- */
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HashKV of two members at one revision, over gRPC: in the JSON gateway of
+ * HashKV of members at one revision, over gRPC: in the JSON gateway of
  * etcd before 3.5.10 it is hidden behind Hash, which has the same path and
  * covers more than keys and values, so that sound members differ in it. A
  * request is one number, an answer four and who gave it.
  */
 #include "plugins/etcd/etcd.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define HASH_KV    "/etcdserverpb.Maintenance/HashKV"
@@ -104,37 +105,51 @@ static size_t frame(int64_t revision, char out[FRAME_SIZE + 1 + VARINT_MAX])
     return used;
 }
 
-bool etcd_hash_pair(struct etcd *self, struct hactl_call *call, const struct etcd_answer *const members[2],
-                    int64_t revision, struct etcd_hash hashes[2])
+bool etcd_hash_comparable(const struct etcd_hash *one, const struct etcd_hash *other)
+{
+    return one->member_id != 0 && other->member_id != 0 && one->compact_revision == other->compact_revision;
+}
+
+static void ask(struct etcd *self, struct ha_http_exchange *exchange, const struct etcd_answer *member,
+                const char *body, size_t size)
 {
     static const char *const headers[] = {"TE: trailers", NULL};
-    struct ha_http_exchange exchanges[2] = {0};
+
+    exchange->endpoint = member->http;
+    exchange->request = (struct ha_http_request){
+        .method = "POST",
+        .path = HASH_KV,
+        .body = body,
+        .body_size = size,
+        .content_type = "application/grpc",
+        .headers = headers,
+        .timeout_ms = self->change_timeout_ms,
+        .version_2 = true,
+    };
+}
+
+void etcd_hash_all(struct etcd *self, struct hactl_call *call, const struct etcd_answer *const *members, size_t count,
+                   int64_t revision, struct etcd_hash *hashes)
+{
+    struct ha_http_exchange *exchanges = calloc(count, sizeof(*exchanges));
     char body[FRAME_SIZE + 1 + VARINT_MAX];
     size_t size = frame(revision, body);
-    bool known = true;
 
-    for (int i = 0; i < 2; i++) {
-        exchanges[i].endpoint = members[i]->http;
-        exchanges[i].request = (struct ha_http_request){
-            .method = "POST",
-            .path = HASH_KV,
-            .body = body,
-            .body_size = size,
-            .content_type = "application/grpc",
-            .headers = headers,
-            .timeout_ms = self->change_timeout_ms,
-            .version_2 = true,
-        };
-    }
-    ha_http_run(self->http, self->host, call, exchanges, 2);
-    for (int i = 0; i < 2; i++) {
+    memset(hashes, 0, count * sizeof(*hashes));
+    if (!exchanges)
+        return;
+    for (size_t i = 0; i < count; i++)
+        ask(self, &exchanges[i], members[i], body, size);
+    ha_http_run(self->http, self->host, call, exchanges, count);
+    for (size_t i = 0; i < count; i++) {
         const struct ha_http_response *response = &exchanges[i].response;
 
         /* What is refused comes without a body, and the reason in a header. */
-        known = response->code == HACTL_OK && response->status == 200 &&
-                etcd_hash_parse(response->body, response->size, &hashes[i]) &&
-                hashes[i].member_id == members[i]->member_id && known;
+        if (response->code != HACTL_OK || response->status != 200 ||
+            !etcd_hash_parse(response->body, response->size, &hashes[i]) ||
+            hashes[i].member_id != members[i]->member_id)
+            hashes[i].member_id = 0;
         ha_http_response_clear(&exchanges[i].response);
     }
-    return known && hashes[0].compact_revision == hashes[1].compact_revision;
+    free(exchanges);
 }

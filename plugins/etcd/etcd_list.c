@@ -60,7 +60,7 @@ static const char *lowest_version(const struct etcd_view *view)
 static int emit_group(struct etcd *self, struct hactl_call *call, const struct etcd_view *view)
 {
     struct hactl_group group = {.struct_size = sizeof(group)};
-    char cluster_id[20], alarm[320];
+    char cluster_id[20], alarm[320], doubt[512] = "";
 
     snprintf(cluster_id, sizeof(cluster_id), "%" PRIx64, view->cluster_id);
     first_alarm(view, alarm, sizeof(alarm));
@@ -72,7 +72,9 @@ static int emit_group(struct etcd *self, struct hactl_call *call, const struct e
     for (size_t i = 0; i < view->answer_count; i++)
         if (view->answers[i].db_size_bytes > group.db_size_bytes)
             group.db_size_bytes = view->answers[i].db_size_bytes;
-    group.detail = view->why[0] ? view->why : NULL;
+    if (view->quorum)
+        etcd_view_doubt(view, doubt, sizeof(doubt));
+    group.detail = view->why[0] ? view->why : doubt[0] ? doubt : NULL;
     return self->host->emit_group(call, &group);
 }
 
@@ -163,11 +165,16 @@ int etcd_list(void *instance, struct hactl_call *call, const struct hactl_group_
 {
     struct etcd *self = instance;
     struct etcd_view view;
+    char words[512];
     int code;
 
     if (!etcd_may_ask(want->tls))
         return emit_unasked(self, call);
     code = etcd_observe(self, call, want, &view);
+    if (code == HACTL_OK && !etcd_view_agrees(&view, words, sizeof(words))) {
+        etcd_view_clear(&view); /* a change may have been under way */
+        code = etcd_observe(self, call, want, &view);
+    }
     if (code == HACTL_OK)
         code = emit_group(self, call, &view);
     for (size_t i = 0; code == HACTL_OK && i < view.peer_count; i++)

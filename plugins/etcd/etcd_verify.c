@@ -13,6 +13,7 @@
 
 #include "lib/json.h"
 
+#define HASHED_MAX 8    /* members compared at once */
 #define VERIFY_MS  1500 /* a new voter applies its promotion within milliseconds */
 #define PAUSE_MS   10
 #define RESERVE_MS 500 /* for the answer to be given before the call's deadline */
@@ -125,48 +126,123 @@ bool etcd_view_agrees(const struct etcd_view *view, char *words, size_t size)
     return true;
 }
 
-/* ---- its data ------------------------------------------------------------ */
-
-/* Hashing stops a member's writes for as long as it takes: a follower is asked
- * rather than the leader, if there is one. */
-static const struct etcd_peer *choose_witness(const struct etcd_view *view, uint64_t id)
+/* Told of a group that has its quorum; "" if all is well. */
+void etcd_view_doubt(const struct etcd_view *view, char *words, size_t size)
 {
-    const struct etcd_peer *witness = NULL;
+    const struct etcd_peer *oldest = oldest_voter(view);
+    unsigned major, minor, oldest_major, oldest_minor;
 
-    for (size_t i = 0; i < view->peer_count; i++) {
+    words[0] = '\0';
+    if (!etcd_view_agrees(view, words, size) || !oldest ||
+        !parse_version(oldest->answer->version, &oldest_major, &oldest_minor))
+        return;
+    for (size_t i = 0; i < view->peer_count && !words[0]; i++) {
         const struct etcd_peer *peer = &view->peers[i];
 
-        if (peer->id == id || peer->learner || !etcd_peer_healthy(view, peer))
-            continue;
-        if (!witness || peer->id != view->leader)
-            witness = peer;
+        if (!peer->learner && peer->answer && parse_version(peer->answer->version, &major, &minor) &&
+            (major != oldest_major || minor > oldest_minor + 1))
+            snprintf(words, size, "%s runs etcd %s and %s etcd %s, more than one minor version apart",
+                     etcd_peer_label(oldest), oldest->answer->version, etcd_peer_label(peer), peer->answer->version);
     }
-    return witness;
 }
 
-enum comparison { SAME, DIFFERENT, NOT_COMPARED };
+/* ---- its data ------------------------------------------------------------ */
 
-static enum comparison compare(struct etcd *self, struct hactl_call *call, const struct etcd_peer *peer,
-                               const struct etcd_peer *witness, struct etcd_hash hashes[2], int64_t *revision)
+/* Hashes at one revision: first that of the new voter, then those of others. */
+struct sample {
+    const struct etcd_peer *peers[HASHED_MAX];
+    const struct etcd_answer *answers[HASHED_MAX];
+    struct etcd_hash hashes[HASHED_MAX];
+    size_t count;
+    int64_t revision;
+    size_t same, others; /* of those that can be compared with the first: with its hash, with another */
+};
+
+static void add_peer(struct sample *sample, const struct etcd_peer *peer)
 {
-    const struct etcd_answer *const members[2] = {peer->answer, witness->answer};
-
-    *revision = members[0]->revision < members[1]->revision ? members[0]->revision : members[1]->revision;
-    if (*revision <= 0 || !etcd_hash_pair(self, call, members, *revision, hashes))
-        return NOT_COMPARED;
-    return hashes[0].hash == hashes[1].hash ? SAME : DIFFERENT;
+    if (sample->count == HASHED_MAX)
+        return;
+    if (sample->count == 0 || peer->answer->revision < sample->revision)
+        sample->revision = peer->answer->revision;
+    sample->peers[sample->count] = peer;
+    sample->answers[sample->count++] = peer->answer;
 }
 
-static int fail_difference(struct etcd *self, struct hactl_call *call, const struct etcd_peer *peer,
-                           const struct etcd_peer *witness, const struct etcd_hash hashes[2], int64_t revision)
+/* Hashing holds up a member's writes while it lasts: one other is enough
+ * at first, and a follower is asked rather than the leader, if there is one. */
+static void choose_peers(const struct etcd_view *view, const struct etcd_peer *voter, bool all, struct sample *sample)
 {
-    return self->host->fail(
-        call, HACTL_E_FAILED,
-        "etcd group %s: the new voter %s has other data than %s: at revision %" PRId64 " their HashKV are %" PRIu32
-        " and %" PRIu32 ", which etcd calls CORRUPT; have a snapshot made (hactl etcd snapshot), find out which of "
-        "them is right, and take %s out again (hactl op abort) or replace the other (hactl replica replace)",
-        self->group, etcd_peer_label(peer), etcd_peer_label(witness), revision, hashes[0].hash, hashes[1].hash,
-        etcd_peer_label(peer));
+    memset(sample, 0, sizeof(*sample));
+    add_peer(sample, voter);
+    for (int leader = 0; leader <= 1; leader++) {
+        for (size_t i = 0; i < view->peer_count && (all || sample->count < 2); i++) {
+            const struct etcd_peer *peer = &view->peers[i];
+
+            if (peer != voter && !peer->learner && (peer->id == view->leader) == leader &&
+                etcd_peer_healthy(view, peer))
+                add_peer(sample, peer);
+        }
+    }
+}
+
+static bool is_too_large(const struct etcd *self, const struct sample *sample)
+{
+    for (size_t i = 0; i < sample->count; i++)
+        if (sample->answers[i]->db_size_bytes > self->compare_data_bytes)
+            return true;
+    return false;
+}
+
+static void take_sample(struct etcd *self, struct hactl_call *call, struct sample *sample)
+{
+    if (sample->revision <= 0)
+        return;
+    etcd_hash_all(self, call, sample->answers, sample->count, sample->revision, sample->hashes);
+    for (size_t i = 1; i < sample->count; i++) {
+        if (!etcd_hash_comparable(&sample->hashes[0], &sample->hashes[i]))
+            continue;
+        if (sample->hashes[i].hash == sample->hashes[0].hash)
+            sample->same++;
+        else
+            sample->others++;
+    }
+}
+
+static void say_hashes(const struct sample *sample, char *words, size_t size)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < sample->count && used < size; i++) {
+        int length;
+
+        if (i > 0 && !etcd_hash_comparable(&sample->hashes[0], &sample->hashes[i]))
+            continue;
+        length = snprintf(words + used, size - used, "%s%s %" PRIu32, i > 0 ? ", " : "",
+                          etcd_peer_label(sample->peers[i]), sample->hashes[i].hash);
+        used += length > 0 ? (size_t)length : 0;
+    }
+}
+
+/* A new voter that has what most have is as it must be, whatever another has:
+ * this may be the one that is to replace it. */
+static int judge_sample(struct etcd *self, struct hactl_call *call, const struct sample *sample)
+{
+    const char *name = etcd_peer_label(sample->peers[0]);
+    char words[400];
+
+    say_hashes(sample, words, sizeof(words));
+    if (sample->same + 1 <= sample->others || sample->same == 0)
+        return self->host->fail(call, HACTL_E_FAILED,
+                                "the new voter %s has other data than the others, which etcd calls CORRUPT; HashKV at "
+                                "revision %" PRId64 ": %s. Have a snapshot made (hactl etcd snapshot), then take %s "
+                                "out again (hactl op abort), unless it is the other that is wrong (hactl op resume, "
+                                "hactl replica replace)",
+                                name, sample->revision, words, name);
+    self->host->log(call, HACTL_LOG_WARNING,
+                    "etcd group %s: not all members have the same data, which etcd calls CORRUPT; HashKV at revision "
+                    "%" PRId64 ": %s. %s has what most have; replace those that differ (hactl replica replace)",
+                    self->group, sample->revision, words, name);
+    return HACTL_OK;
 }
 
 static void log_uncompared(struct etcd *self, struct hactl_call *call, const struct etcd_peer *peer, const char *why)
@@ -175,36 +251,34 @@ static void log_uncompared(struct etcd *self, struct hactl_call *call, const str
                     self->group, etcd_peer_label(peer), why);
 }
 
-/* Two samples: what is said of two members' data has consequences. */
+/* Once more, with everybody, before anything is said: it has consequences. */
 static int verify_data(struct etcd *self, struct hactl_call *call, const struct hactl_group_want *want, uint64_t id,
                        struct etcd_view *view)
 {
-    enum comparison result = NOT_COMPARED;
-    const struct etcd_peer *peer, *witness = NULL;
-    struct etcd_hash hashes[2];
-    int64_t revision = 0;
+    const struct etcd_peer *voter;
+    struct sample sample;
 
-    for (int sample = 0; sample < 2 && result != SAME; sample++) {
-        if (sample > 0) {
+    for (int look = 0; look < 2; look++) {
+        if (look > 0) {
             etcd_view_clear(view);
             if (etcd_observe(self, call, want, view) != HACTL_OK)
                 return HACTL_OK;
         }
-        peer = etcd_view_peer(view, id);
-        witness = choose_witness(view, id);
-        if (!peer || !witness || !etcd_peer_healthy(view, peer))
+        voter = etcd_view_peer(view, id);
+        if (!voter || voter->learner || !etcd_peer_healthy(view, voter))
             return HACTL_OK;
-        if (peer->answer->db_size_bytes > self->compare_data_bytes ||
-            witness->answer->db_size_bytes > self->compare_data_bytes) {
-            log_uncompared(self, call, peer, "the database is larger than compare_data_bytes");
+        choose_peers(view, voter, look > 0, &sample);
+        if (is_too_large(self, &sample)) {
+            log_uncompared(self, call, voter, "the database is larger than compare_data_bytes");
             return HACTL_OK;
         }
-        result = compare(self, call, peer, witness, hashes, &revision);
+        take_sample(self, call, &sample);
+        if (sample.same > 0 && sample.others == 0)
+            return HACTL_OK;
     }
-    if (result == DIFFERENT)
-        return fail_difference(self, call, peer, witness, hashes, revision);
-    if (result == NOT_COMPARED)
-        log_uncompared(self, call, peer, "no HashKV of both at one revision");
+    if (sample.others > 0)
+        return judge_sample(self, call, &sample);
+    log_uncompared(self, call, voter, "no HashKV of it and of another at one revision");
     return HACTL_OK;
 }
 

@@ -104,6 +104,7 @@ static int group_list(struct fake *fake, struct hactl_call *call, const void *ar
                                 .quorum = has_quorum(fake) ? HACTL_YES : HACTL_NO,
                                 .cluster_id = "c1",
                                 .version = "1"};
+    group.detail = fake_text(fake->world, "doubt")[0] ? fake_text(fake->world, "doubt") : NULL;
     group.alarm = fake_text(fake->world, "alarm")[0] ? fake_text(fake->world, "alarm") : NULL;
     fake->host->emit_group(call, &group);
     json_object_foreach(members(fake), name, item)
