@@ -139,6 +139,7 @@ bool pki_chain_allows(const STACK_OF(X509) * chain, X509 *certificate);
 X509_REQ *pki_request_make(struct pki_maker *maker, EVP_PKEY *key, const char *common_name, const char *organization,
                            const struct pki_names *names);
 X509_REQ *pki_request_read(const struct pki_crypto *crypto, const char *pem, size_t size);
+EVP_PKEY *pki_request_key(const struct pki_crypto *crypto, X509_REQ *request); /* caller frees */
 int pki_request_write(X509_REQ *request, char **pem, size_t *size);
 int pki_request_names(X509_REQ *request, struct pki_names *names, bool *strange);
 
