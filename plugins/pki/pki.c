@@ -84,6 +84,21 @@ static const struct hactl_key pki_keys[] = {
      .minimum = 0,
      .maximum = 64,
      .help = "How many threads make keys and certificates; 0: one for each processor, as far as that is faster."},
+    {.name = "providers",
+     .type = HACTL_KEY_STRING_LIST,
+     .default_value = "default",
+     .help = "OpenSSL's providers, which do the arithmetic: default, fips, legacy or the name of another's module; of "
+             "all keys and certificates that are made and read here, and of nothing else."},
+    {.name = "properties",
+     .type = HACTL_KEY_STRING,
+     .help =
+         "What every algorithm of theirs must have, as OpenSSL's property(7) says it: \"fips=yes\"; without it, any "
+         "is taken."},
+    {.name = "openssl_configuration",
+     .type = HACTL_KEY_PATH,
+     .help =
+         "A file in the form of OpenSSL's config(5) that tells where providers' modules are and what they must know; "
+         "without it none is read, /etc/ssl/openssl.cnf neither."},
     {.name = "without",
      .type = HACTL_KEY_STRING_LIST,
      .help = "Certificates that are not to be made, by their purpose."},
@@ -199,6 +214,11 @@ static int take_settings(struct pki *pki, const struct hactl_conf *conf, struct 
 
 static int start_crypto(struct pki *pki, const struct hactl_conf *conf, struct hactl_call *call)
 {
+    struct pki_providers providers;
+    int result = pki_providers_take(pki->host, conf, call, &providers);
+
+    if (result != HACTL_OK)
+        return result;
     switch (pki_secret_open(pki->host->conf_string(conf, "key_type"))) {
     case PKI_SECRET_NONE:
         pki->host->log(call, HACTL_LOG_DEBUG, "libcrypto's secure heap cannot be had: keys are in ordinary memory");
@@ -210,8 +230,12 @@ static int start_crypto(struct pki *pki, const struct hactl_conf *conf, struct h
     default:
         break;
     }
-    pki->starting = pki_crypto_start();
-    return pki->starting != NULL ? HACTL_OK : pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    pki->starting = pki_crypto_start(&providers);
+    if (pki->starting == NULL)
+        return pki->host->fail(call, HACTL_E_INTERNAL, "out of memory");
+    if (!pki_providers_are_default(&providers) && !pki_crypto_usable(pki))
+        return pki->host->fail(call, HACTL_E_INVALID, "%s", pki_crypto_why(pki));
+    return HACTL_OK;
 }
 
 static int pki_open(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call, void **self)

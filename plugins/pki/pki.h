@@ -5,6 +5,7 @@
  *   pki_profiles    what certificates there are: two tables, and the user's own
  *   pki_names       names, addresses and the address policy
  *   pki_inventory   what each certificate must say, and why, from the inventory
+ *   pki_providers   libcrypto's providers, as the settings name them
  *   pki_crypto      libcrypto, made ready while hactl looks at what there is
  *   pki_secret      memory for private keys
  *   pki_key         keys: making, reading, writing, encrypted ones

@@ -7,14 +7,33 @@
 
 /* ---- crypto ---- */
 
+/* What is loaded into it; borrowed from the settings. */
+struct pki_providers {
+    const char *names[PKI_PROVIDERS_MAX];
+    size_t count;
+    const char *properties;    /* of every algorithm that is asked for; NULL: any will do */
+    const char *configuration; /* a file in the form of config(5); NULL: none */
+    const char *key_type;
+    char why[560]; /* it could not be done; begins with the key that is to be changed */
+};
+
+int pki_providers_take(const struct hactl_host *host, const struct hactl_conf *conf, struct hactl_call *call,
+                       struct pki_providers *wanted);
+bool pki_providers_are_default(const struct pki_providers *wanted);
+/* 0, or -1 with the reason. */
+int pki_providers_load(struct pki_crypto *crypto, struct pki_providers *wanted);
+void pki_providers_unload(struct pki_crypto *crypto);
+
 int pki_crypto_open(struct pki_crypto *crypto); /* 0 or -1 */
 void pki_crypto_close(struct pki_crypto *crypto);
-/* The instance's, which is made ready meanwhile. NULL: out of memory. */
-struct pki_starting *pki_crypto_start(void);
+/* The instance's, which is made ready meanwhile, unless more than the default is wanted: then it is ready, or has
+ * failed, when this returns. NULL: out of memory. */
+struct pki_starting *pki_crypto_start(const struct pki_providers *wanted);
 void pki_crypto_end(struct pki *pki);
 /* Waits until it is ready. Where that has failed it has no context of its own, and nothing is to be made with it. */
 const struct pki_crypto *pki_crypto(const struct pki *pki);
 bool pki_crypto_usable(const struct pki *pki);
+const char *pki_crypto_why(const struct pki *pki); /* it is not */
 /* The callback of PEM readers that libcrypto would otherwise ask at the terminal. */
 int pki_no_passphrase(char *buffer, int size, int writing, void *data);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */
@@ -139,6 +158,7 @@ bool pki_chain_allows(const STACK_OF(X509) * chain, X509 *certificate);
 X509_REQ *pki_request_make(struct pki_maker *maker, EVP_PKEY *key, const char *common_name, const char *organization,
                            const struct pki_names *names);
 X509_REQ *pki_request_read(const struct pki_crypto *crypto, const char *pem, size_t size);
+EVP_PKEY *pki_request_key(const struct pki_crypto *crypto, X509_REQ *request); /* caller frees */
 int pki_request_write(X509_REQ *request, char **pem, size_t *size);
 int pki_request_names(X509_REQ *request, struct pki_names *names, bool *strange);
 

@@ -223,7 +223,10 @@ static struct pki_remembered *load_pair(struct pki *pki, struct pki_store *store
     if (certificate != NULL && certificate->holds_key)
         finding(state, "%s.crt, which everybody may read, has a private key in it", base);
     if (key != NULL && key->key == NULL && !key->sealed)
-        finding(state, "damaged: %s.key is not a PEM private key, or its two halves do not belong together", base);
+        finding(
+            state,
+            "damaged: %s.key is not a PEM private key, its two halves do not belong together, or no provider takes it",
+            base);
     take_parsed(store, certificate, key, state);
     return certificate;
 }
@@ -352,7 +355,9 @@ static void check_kind(X509 *certificate, bool external, struct pki_state *state
     EVP_PKEY *key = X509_get0_pubkey(certificate);
     int bits = key != NULL ? EVP_PKEY_get_security_bits(key) : 0;
 
-    if (bits < PKI_SECURITY_BITS)
+    if (key == NULL)
+        finding(state, "its key is of a kind that no provider reads");
+    else if (bits < PKI_SECURITY_BITS)
         finding(state, "its key is too weak: %d bits of security, not %d", bits, PKI_SECURITY_BITS);
     else if (!external && EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA && pki_key_curve(key) == NULL)
         finding(state, "its key is none of " PKI_KEY_TYPES);

@@ -16,7 +16,7 @@
 #include <openssl/provider.h>
 #include <openssl/rand.h>
 
-int pki_crypto_open(struct pki_crypto *crypto)
+static int open_with(struct pki_crypto *crypto, struct pki_providers *wanted)
 {
     memset(crypto, 0, sizeof *crypto);
     /* Otherwise libcrypto reads openssl.cnf for its default context, which is not used here. */
@@ -24,26 +24,32 @@ int pki_crypto_open(struct pki_crypto *crypto)
     crypto->library = OSSL_LIB_CTX_new();
     if (crypto->library == NULL)
         return -1;
-    crypto->provider = OSSL_PROVIDER_load(crypto->library, "default");
     /* The usual generator is made of a cipher, and for the first cipher libcrypto learns all of them. */
-    if (RAND_set_DRBG_type(crypto->library, "HASH-DRBG", NULL, NULL, "SHA2-256") != 1) {
+    if (RAND_set_DRBG_type(crypto->library, "HASH-DRBG", NULL, NULL, "SHA2-256") != 1 ||
+        pki_providers_load(crypto, wanted) != 0) {
         pki_crypto_close(crypto);
         return -1;
     }
     crypto->sha256 = EVP_MD_fetch(crypto->library, "SHA2-256", NULL);
     crypto->sha384 = EVP_MD_fetch(crypto->library, "SHA2-384", NULL);
-    if (crypto->provider != NULL && crypto->sha256 != NULL && crypto->sha384 != NULL)
+    if (crypto->sha256 != NULL && crypto->sha384 != NULL)
         return 0;
     pki_crypto_close(crypto);
     return -1;
+}
+
+int pki_crypto_open(struct pki_crypto *crypto)
+{
+    struct pki_providers usual = {.names = {"default"}, .count = 1};
+
+    return open_with(crypto, &usual);
 }
 
 void pki_crypto_close(struct pki_crypto *crypto)
 {
     EVP_MD_free(crypto->sha256);
     EVP_MD_free(crypto->sha384);
-    if (crypto->provider != NULL)
-        OSSL_PROVIDER_unload(crypto->provider);
+    pki_providers_unload(crypto);
     OSSL_LIB_CTX_free(crypto->library);
     memset(crypto, 0, sizeof *crypto);
 }
@@ -55,6 +61,7 @@ struct pki_starting {
     pthread_mutex_t mutex;
     bool running; /* and nobody has waited for it yet */
     struct pki_crypto crypto;
+    struct pki_providers wanted;
 };
 
 static void *start(void *argument)
@@ -62,7 +69,7 @@ static void *start(void *argument)
     struct pki_starting *starting = argument;
 
     pki_crypto_error(); /* libcrypto loads its texts for that, once for all threads */
-    if (pki_crypto_open(&starting->crypto) != 0)
+    if (open_with(&starting->crypto, &starting->wanted) != 0)
         return NULL;
     /* What else the first key and the first signature would have to wait for. */
     RAND_get0_primary(starting->crypto.library);
@@ -72,14 +79,19 @@ static void *start(void *argument)
     return NULL;
 }
 
-struct pki_starting *pki_crypto_start(void)
+struct pki_starting *pki_crypto_start(const struct pki_providers *wanted)
 {
     struct pki_starting *starting = calloc(1, sizeof *starting);
     sigset_t all, before;
 
     if (starting == NULL)
         return NULL;
+    starting->wanted = *wanted;
     pthread_mutex_init(&starting->mutex, NULL);
+    if (!pki_providers_are_default(wanted)) {
+        start(starting);
+        return starting;
+    }
     /* Signals are the host's business. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -107,6 +119,12 @@ bool pki_crypto_usable(const struct pki *pki)
     return pki_crypto(pki)->library != NULL;
 }
 
+const char *pki_crypto_why(const struct pki *pki)
+{
+    pki_crypto(pki);
+    return pki->starting->wanted.why[0] != '\0' ? pki->starting->wanted.why : "memory is short";
+}
+
 void pki_crypto_end(struct pki *pki)
 {
     if (pki->starting == NULL)
@@ -122,11 +140,19 @@ void pki_crypto_end(struct pki *pki)
 
 const char *pki_crypto_error(void)
 {
-    unsigned long code = ERR_peek_error();
-    const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
+    static _Thread_local char said[400];
+    const char *data = NULL, *text;
+    int flags = 0;
+    unsigned long code = ERR_peek_error_all(NULL, NULL, NULL, &data, &flags);
 
+    if (code == 0)
+        return "libcrypto gives no reason";
+    text = ERR_reason_error_string(code);
+    /* Which algorithm is not to be had, which file cannot be opened. */
+    snprintf(said, sizeof said, "%s%s%s", text != NULL ? text : "error", data != NULL && data[0] != '\0' ? ": " : "",
+             (flags & ERR_TXT_STRING) != 0 && data != NULL ? data : "");
     ERR_clear_error();
-    return text != NULL ? text : "libcrypto gives no reason";
+    return said;
 }
 
 int pki_no_passphrase(char *buffer, int size, int writing, void *data)

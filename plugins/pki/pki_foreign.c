@@ -77,22 +77,31 @@ static int check_names(const struct pki *pki, struct hactl_call *call, const str
     return result;
 }
 
-int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request)
+int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request,
+                      EVP_PKEY **out)
 {
-    EVP_PKEY *key = request != NULL ? X509_REQ_get0_pubkey(request) : NULL;
+    EVP_PKEY *key;
     int result;
 
     if (request == NULL)
         return pki->host->fail(call, HACTL_E_INVALID, "this is not a PEM certificate request: %s", pki_crypto_error());
+    key = pki_request_key(pki_crypto(pki), request);
     if (key == NULL || pki_key_type(key) == NULL)
-        return pki->host->fail(call, HACTL_E_INVALID, "the request's key is none of %s", PKI_KEY_TYPES);
-    if (X509_REQ_verify(request, key) != 1) {
-        pki_crypto_error();
-        return pki->host->fail(call, HACTL_E_INVALID,
-                               "the request's signature is not by its own key: whoever sent it may not have that key");
-    }
-    result = check_subject(pki, call, want, request);
-    return result == HACTL_OK ? check_names(pki, call, want, request) : result;
+        result = pki->host->fail(call, HACTL_E_INVALID, "the request's key is none of %s", PKI_KEY_TYPES);
+    else if (X509_REQ_verify(request, key) != 1)
+        result =
+            pki->host->fail(call, HACTL_E_INVALID,
+                            "the request's signature is not by its own key: whoever sent it may not have that key");
+    else
+        result = check_subject(pki, call, want, request);
+    if (result == HACTL_OK)
+        result = check_names(pki, call, want, request);
+    if (result == HACTL_OK)
+        *out = key;
+    else
+        EVP_PKEY_free(key);
+    pki_crypto_error();
+    return result;
 }
 
 /* ---- signing ---- */
@@ -182,6 +191,7 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
     const struct hactl_replica *of = NULL;
     struct pki_authority *authorities = pki_authorities_new(), *authority;
     X509_REQ *asked = NULL;
+    EVP_PKEY *key = NULL;
     struct pki_want want = {.profile = NULL};
     struct pki_store store = {.root = -1, .lock = -1};
     int result = authorities != NULL ? pki_inventory_check(pki, call, inventory) : HACTL_E_INTERNAL;
@@ -195,7 +205,7 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
     if (result != HACTL_OK)
         goto out;
     asked = pki_request_read(pki_crypto(pki), request, strlen(request));
-    result = pki_request_judge(pki, call, &want, asked);
+    result = pki_request_judge(pki, call, &want, asked, &key);
     if (result == HACTL_OK)
         result = pki_store_open(pki, call, true, &store);
     if (result != HACTL_OK)
@@ -205,10 +215,11 @@ int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *
     if (result == HACTL_OK)
         result = pki_authority_horizon(pki, call, authority, profile);
     if (result == HACTL_OK)
-        result = sign_want(pki, call, &store, &want, authority, X509_REQ_get0_pubkey(asked));
+        result = sign_want(pki, call, &store, &want, authority, key);
     pki_store_close(&store);
 out:
     pki_want_free(&want);
+    EVP_PKEY_free(key);
     X509_REQ_free(asked);
     pki_authorities_free(authorities);
     return result;

@@ -21,11 +21,14 @@
 #define PKI_REASON_SIZE   512
 #define PKI_CHAIN_LIMIT   8
 
+#define PKI_PROVIDERS_MAX 8
+
 /* libcrypto with a context of its own: nothing of /etc/ssl/openssl.cnf, and
  * algorithms that are fetched once. */
 struct pki_crypto {
     OSSL_LIB_CTX *library;
-    OSSL_PROVIDER *provider;
+    OSSL_PROVIDER *providers[PKI_PROVIDERS_MAX + 1]; /* those that are named, and base */
+    size_t provider_count;
     EVP_MD *sha256, *sha384;
 };
 

@@ -129,7 +129,7 @@ static int take_request(struct issue *issue, const struct pki_want *want, struct
     const struct pki *pki = issue->batch.pki;
     const struct hactl_request *found = NULL;
     X509_REQ *request;
-    EVP_PKEY *key, *has = state->certificate != NULL ? X509_get0_pubkey(state->certificate) : NULL;
+    EVP_PKEY *key = NULL, *has = state->certificate != NULL ? X509_get0_pubkey(state->certificate) : NULL;
     int result;
 
     EVP_PKEY_free(state->key); /* one that was made here before is of no use any more */
@@ -140,8 +140,8 @@ static int take_request(struct issue *issue, const struct pki_want *want, struct
     if (found == NULL)
         return HACTL_OK;
     request = pki_request_read(pki_crypto(pki), found->content, strlen(found->content));
-    result = pki_request_judge(pki, issue->batch.call, want, request);
-    if (result == HACTL_OK && (key = X509_REQ_get_pubkey(request)) != NULL) {
+    result = pki_request_judge(pki, issue->batch.call, want, request, &key);
+    if (result == HACTL_OK) {
         state->key = key;
         if (has == NULL || EVP_PKEY_eq(has, key) != 1)
             pki_state_finding(state, "the replica has another key");

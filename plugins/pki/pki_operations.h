@@ -59,7 +59,8 @@ int pki_issue(void *self, struct hactl_call *call, const struct hactl_inventory 
 #define PKI_WAITING_KEY ".next.key"
 
 /* Refuses a request that is broken, or wants more than the certificate is to say. */
-int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request);
+int pki_request_judge(const struct pki *pki, struct hactl_call *call, const struct pki_want *want, X509_REQ *request,
+                      EVP_PKEY **key);
 
 int pki_sign(void *self, struct hactl_call *call, const struct hactl_inventory *inventory, const char *replica,
              const char *purpose, const char *request);

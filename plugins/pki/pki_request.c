@@ -52,6 +52,19 @@ X509_REQ *pki_request_read(const struct pki_crypto *crypto, const char *pem, siz
     return read;
 }
 
+/* OpenSSL 3.0 reads the key of a request with the program's default library context, whatever that of the request is.
+ */
+EVP_PKEY *pki_request_key(const struct pki_crypto *crypto, X509_REQ *request)
+{
+    unsigned char *der = NULL;
+    int size = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(request), &der);
+    const unsigned char *at = der;
+    EVP_PKEY *key = size > 0 ? d2i_PUBKEY_ex(NULL, &at, size, crypto->library, NULL) : NULL;
+
+    OPENSSL_free(der);
+    return key;
+}
+
 int pki_request_write(X509_REQ *request, char **pem, size_t *size)
 {
     BIO *bio = BIO_new(BIO_s_mem());

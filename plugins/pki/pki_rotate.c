@@ -283,14 +283,12 @@ static X509 *make_successor(const struct work *work, struct pki_maker *maker, EV
                                     .not_after_s = now_s + work->pki->authority_s};
     X509 *certificate = NULL;
     unsigned char *der = NULL;
-    const unsigned char *at;
     size_t size = 0;
 
     if (!work->pki->constrain || constraints != NULL)
         der = pki_certificate_make(maker, key, &issuance, NULL, key, &size);
-    at = der;
     if (der != NULL)
-        certificate = d2i_X509(NULL, &at, (long)size);
+        certificate = pki_certificate_parse(pki_crypto(work->pki), der, size);
     free(der);
     if (certificate != NULL && X509_verify(certificate, key) != 1) {
         X509_free(certificate);

@@ -354,8 +354,7 @@ int pki_store_open(const struct pki *pki, struct hactl_call *call, bool write, s
     int error, result;
 
     if (write && !pki_crypto_usable(pki))
-        return pki->host->fail(call, HACTL_E_INTERNAL,
-                               "libcrypto cannot be used: it has no default provider, or memory is short");
+        return pki->host->fail(call, HACTL_E_INTERNAL, "libcrypto cannot be used: %s", pki_crypto_why(pki));
     *store = (struct pki_store){
         .directory = pki->directory, .root = -1, .lock = -1, .reads_only = !write, .user = geteuid()};
     result = open_root(pki, call, write, store);

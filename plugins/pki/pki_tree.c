@@ -253,8 +253,9 @@ static void say_account(const struct pki_store *store, struct pki_state *state, 
     else if (error != 0)
         pki_state_finding(state, ACCOUNT_FILE ".key %s", pki_store_error(error));
     else if (file->key == NULL)
-        pki_state_finding(state, "damaged: " ACCOUNT_FILE
-                                 ".key is not a PEM private key, or its two halves do not belong together");
+        pki_state_finding(
+            state, "damaged: " ACCOUNT_FILE
+                   ".key is not a PEM private key, its two halves do not belong together, or no provider takes it");
     else if ((file->mode & 0077) != 0)
         pki_state_finding(state, "its key can be read by others (mode %04o)", (unsigned)file->mode);
     if (file != NULL && !pki_store_is_ours(store, file->owner)) {

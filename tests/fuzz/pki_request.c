@@ -27,9 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pki_crypto_error();
         return 0;
     }
-    key = X509_REQ_get0_pubkey(request);
+    key = pki_request_key(crypto(), request);
     if (key != NULL && pki_key_type(key) != NULL)
         X509_REQ_verify(request, key);
+    EVP_PKEY_free(key);
     free(pki_name_text(X509_REQ_get_subject_name(request)));
     if (pki_request_names(request, &names, &strange) == 0)
         pki_names_free(&names);
