@@ -95,12 +95,26 @@ int issue(const char *replica)
     return hactl_plugin.issuer->issue(self, fresh_call(), &inventory, replica, NULL, 0);
 }
 
+/* Slow keys take several calls, under valgrind many. */
+static int issue_all_of(const char *replica)
+{
+    int rc = HACTL_E_BUSY;
+
+    for (int calls = 0; rc == HACTL_E_BUSY && calls < 50; calls++)
+        rc = issue(replica);
+    return rc;
+}
+
 void make_all(void)
 {
-    assert_int_equal(authorities(), HACTL_OK);
-    assert_int_equal(issue(NULL), HACTL_OK);
+    int rc = HACTL_E_BUSY;
+
+    for (int calls = 0; rc == HACTL_E_BUSY && calls < 50; calls++)
+        rc = authorities();
+    assert_int_equal(rc, HACTL_OK);
+    assert_int_equal(issue_all_of(NULL), HACTL_OK);
     for (size_t i = 0; i < inventory.replica_count; i++)
-        assert_int_equal(issue(replicas[i].name), HACTL_OK);
+        assert_int_equal(issue_all_of(replicas[i].name), HACTL_OK);
 }
 
 void list_all(void)
