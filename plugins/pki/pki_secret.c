@@ -59,6 +59,7 @@ enum pki_secret_memory pki_secret_open(const char *key_type)
     switch (CRYPTO_secure_malloc_init(size, SMALLEST)) {
     case 0:
         memory = PKI_SECRET_NONE;
+        ERR_clear_error();
         break;
     case 1:
         memory = PKI_SECRET_LOCKED;
@@ -67,7 +68,6 @@ enum pki_secret_memory pki_secret_open(const char *key_type)
         memory = PKI_SECRET_NOT_LOCKED;
         break;
     }
-    ERR_clear_error();
     show_leak_sanitizer(size);
     return memory;
 }
