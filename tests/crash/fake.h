@@ -33,8 +33,8 @@
  *
  * and by what a test writes into the world: "dead": true in an instance; "broken":
  * {REPLICA: "hung" or "lost"} (does not answer, has lost its data; until it is
- * deleted); "doubt": what is wrong with the group although it has a quorum; "second": REPLICA, which has the public address too; "due": {AUTHORITY:
- * {REPLICA: true}} (what it signed for that replica is to be issued anew).
+ * deleted); "doubt": what is wrong with the group although it has a quorum; "second": REPLICA, which has the public
+ * address too; "due": {AUTHORITY: {REPLICA: true}} (what it signed for that replica is to be issued anew).
  */
 #ifndef HACTL_TESTS_CRASH_FAKE_H
 #define HACTL_TESTS_CRASH_FAKE_H
