@@ -15,7 +15,8 @@
  *   pki_request     certificate requests: making, reading
  *   pki_kubeconfig  kubeconfigs: writing, reading
  *   pki_memory      what was read before and has not changed since
- *   pki_check       what is on disk against what is wanted, with the reason
+ *   pki_check       what is on disk, read, and what is wrong with it by itself; of authorities and of leaves, what is
+ *                   not as wanted: pki_check_authority, pki_check_leaf
  *   pki_tree        what else a replica's tree holds: trust, service-account keys
  *   pki_authority   authorities: made once, never replaced
  *   pki_batch       making a number of files durable and giving them their names
@@ -25,13 +26,14 @@
  *   pki_issue       making what is missing or not as wanted
  *   pki_foreign     requests of others, and certificates by others
  *   pki_renew       when a certificate is due
- *   pki_rotate      an authority's way to its successor, phase by phase
+ *   pki_rotation    an authority and its successor on disk, and how far they are
+ *   pki_rotate      the way from one to the other, phase by phase
  *   pki_crl         what was revoked
  *   pki_audit       the log of all that was made
  *   pki_credential  a key, certificate or kubeconfig for somebody who asks
  *   pki_seal        the same, for one recipient only
  *   pki_retire      removing
- *   pki_store       the directory: descriptors, lock, staging, placing
+ *   pki_store       the directory: descriptors and lock; pki_store_files: staging, placing
  */
 #ifndef HACTL_PLUGINS_PKI_H
 #define HACTL_PLUGINS_PKI_H

@@ -1,177 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The rotation of an authority: a successor of the same name beside it, and a
- * small file that says how far things are. Writing that file is each phase's
- * one moment; what else a phase does can be done again.
- *
- *   X.crt, X.key            the one that signs, always exactly one
- *   X.next.crt, .key        until `switch`: the one that is to sign
- *   X.previous.crt, .key    from `switch` on: the one that did
- *   X-bundle.crt            in `trust` and `switch`: both, for whoever trusts them
- *   X.rotation              the phase, and since when
- *   archive/                those that signed once
- *
- * While the files of a pair change places, which one signs is told by the
- * phase and by what is there, never by a name alone: see pki_signer_base.
- */
-#include "plugins/pki/pki.h"
+/* From phase to phase of a rotation, both ways; what it looks like on disk tells pki_rotation.c. */
+#include "plugins/pki/pki_rotation.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define ENDING PKI_ROTATION
-
-static const char *const phase_words[] = {"none", "prepare", "trust", "switch", "retire"};
-
-const char *pki_phase_word(enum hactl_rotation phase)
-{
-    return phase_words[phase];
-}
-
-/* ---- the state ---- */
-
-int pki_rotation_read(struct pki_store *store, const char *file, struct pki_rotation *out)
-{
-    struct pki_blob blob;
-    char word[16] = "";
-    long long since_s = 0;
-    int error;
-
-    if (pki_store_phase(store, file, out))
-        return 0;
-    *out = (struct pki_rotation){HACTL_ROTATION_NONE, 0};
-    error = pki_store_read(store, file, ENDING, &blob);
-    if (error == -ENOENT)
-        pki_store_note_phase(store, file, out);
-    if (error != 0)
-        return error == -ENOENT ? 0 : error;
-    error = -EBADMSG;
-    if (sscanf(blob.content, "%15s %lld", word, &since_s) == 2)
-        for (int i = HACTL_ROTATION_PREPARE; i <= HACTL_ROTATION_RETIRE; i++)
-            if (strcmp(word, phase_words[i]) == 0) {
-                *out = (struct pki_rotation){(enum hactl_rotation)i, since_s};
-                error = 0;
-            }
-    pki_blob_free(&blob);
-    if (error == 0)
-        pki_store_note_phase(store, file, out);
-    return error;
-}
-
-static void side_base(const char *file, const char *side, char out[PKI_PATH_SIZE])
-{
-    snprintf(out, PKI_PATH_SIZE, "%.280s%s", file, side);
-}
-
-static bool is_there(struct pki_store *store, const char *base, const char *ending)
-{
-    struct pki_blob blob;
-    int error = pki_store_read(store, base, ending, &blob);
-
-    if (error == 0)
-        pki_blob_free(&blob);
-    return error != -ENOENT;
-}
-
-static bool new_one_signs(enum hactl_rotation phase)
-{
-    return phase == HACTL_ROTATION_SWITCH || phase == HACTL_ROTATION_RETIRE;
-}
-
-/* A pair that has not taken its place yet is still beside it. */
-void pki_signer_base(struct pki_store *store, const char *file, const char *ending, char out[PKI_PATH_SIZE])
-{
-    struct pki_rotation rotation;
-    char aside[PKI_PATH_SIZE];
-
-    side_base(file, "", out);
-    if (pki_rotation_read(store, file, &rotation) != 0 || rotation.phase == HACTL_ROTATION_NONE)
-        return;
-    side_base(file, new_one_signs(rotation.phase) ? ".next" : ".previous", aside);
-    if (is_there(store, aside, ending))
-        memcpy(out, aside, PKI_PATH_SIZE);
-}
-
-/* The other one: that is to sign, or did. */
-static void other_base(struct pki_store *store, const char *file, enum hactl_rotation phase, const char *ending,
-                       char out[PKI_PATH_SIZE])
-{
-    side_base(file, new_one_signs(phase) ? ".previous" : ".next", out);
-    if (!is_there(store, out, ending))
-        side_base(file, "", out);
-}
-
-void pki_trust_base(struct pki_store *store, const char *file, const char *ending, char out[PKI_PATH_SIZE])
-{
-    struct pki_rotation rotation;
-
-    if (pki_rotation_read(store, file, &rotation) == 0 &&
-        (rotation.phase == HACTL_ROTATION_TRUST || rotation.phase == HACTL_ROTATION_SWITCH))
-        side_base(file, "-bundle", out);
-    else
-        pki_signer_base(store, file, ending, out);
-}
-
-/* ---- changing places ---- */
-
-/* Forwards X becomes the previous one and the next one X; backwards the
- * reverse. Each file by itself, as often as need be. */
-static int change_places(struct pki_store *store, const char *file, bool forwards, const char *ending)
-{
-    char from[PKI_PATH_SIZE], to[PKI_PATH_SIZE];
-    int error = 0;
-
-    side_base(file, forwards ? ".next" : ".previous", from);
-    side_base(file, forwards ? ".previous" : ".next", to);
-    if (!is_there(store, from, ending))
-        return 0;
-    if (is_there(store, file, ending))
-        error = pki_store_move(store, file, to, ending);
-    return error == 0 ? pki_store_move(store, from, file, ending) : error;
-}
-
-static int settle(struct pki_store *store, const struct pki_rotating *rotating, enum hactl_rotation phase)
-{
-    int error = change_places(store, rotating->file, new_one_signs(phase), ".key");
-
-    if (error == 0)
-        error = change_places(store, rotating->file, new_one_signs(phase), rotating->public_ending);
-    return error == 0 ? pki_store_sync_directory(store, rotating->file) : error;
-}
-
-static const struct pki_rotating service_account = {PKI_SERVICE_ACCOUNT, PKI_ACCOUNT_FILE, ".pub"};
-
-size_t pki_rotating_count(void)
-{
-    return pki_authority_count + 1;
-}
-
-struct pki_rotating pki_rotating_at(size_t i)
-{
-    return i < pki_authority_count ? (struct pki_rotating){pki_authorities[i].purpose, pki_authorities[i].file, ".crt"}
-                                   : service_account;
-}
-
-/* What a killed process began: every process that writes goes on with it. */
-int pki_rotation_finish(const struct pki *pki, struct hactl_call *call, struct pki_store *store)
-{
-    for (size_t i = 0; i < pki_rotating_count(); i++) {
-        struct pki_rotating rotating = pki_rotating_at(i);
-        struct pki_rotation rotation;
-        int error = pki_rotation_read(store, rotating.file, &rotation);
-
-        if (error == 0 && rotation.phase != HACTL_ROTATION_NONE)
-            error = settle(store, &rotating, rotation.phase);
-        if (error != 0)
-            return pki_store_fail(pki, call, error, rotating.file, ENDING);
-    }
-    return HACTL_OK;
-}
-
-/* ---- phases ---- */
 
 struct work {
     struct pki *pki;
@@ -194,18 +29,18 @@ static int enter(struct work *work, enum hactl_rotation phase)
     char text[64];
     int error;
 
-    snprintf(text, sizeof text, "%s %lld\n", phase_words[phase], (long long)time(NULL));
-    error = pki_store_stage(work->store, work->rotating.file, ENDING, text, strlen(text), 0600);
+    snprintf(text, sizeof text, "%s %lld\n", pki_phase_word(phase), (long long)time(NULL));
+    error = pki_store_stage(work->store, work->rotating.file, PKI_ROTATION, text, strlen(text), 0600);
     if (error == 0)
         error = pki_audit_write(work->store, &work->audit);
     if (error == 0)
         error = pki_store_sync(work->store);
     if (error == 0)
-        error = pki_store_place(work->store, work->rotating.file, ENDING, false);
+        error = pki_store_place(work->store, work->rotating.file, PKI_ROTATION, false);
     if (error == 0)
         error = pki_store_sync_directory(work->store, work->rotating.file);
     if (error != 0)
-        return work_fail(work, error, ENDING);
+        return work_fail(work, error, PKI_ROTATION);
     work->rotation.phase = phase;
     return HACTL_OK;
 }
@@ -217,11 +52,11 @@ static int leave(struct work *work)
     if (error == 0)
         error = pki_store_sync(work->store);
     if (error == 0)
-        error = pki_store_remove(work->store, work->rotating.file, ENDING);
+        error = pki_store_remove(work->store, work->rotating.file, PKI_ROTATION);
     if (error == 0)
         error = pki_store_sync_directory(work->store, work->rotating.file);
     work->rotation.phase = HACTL_ROTATION_NONE;
-    return error == 0 ? HACTL_OK : work_fail(work, error, ENDING);
+    return error == 0 ? HACTL_OK : work_fail(work, error, PKI_ROTATION);
 }
 
 /* What is made to be the successor, or taken away again, has its public half under this name until it has the key
@@ -235,9 +70,9 @@ static void remove_next(const struct work *work)
 {
     char next[PKI_PATH_SIZE], staged[16];
 
-    side_base(work->rotating.file, ".next", next);
+    pki_rotation_side(work->rotating.file, ".next", next);
     staged_ending(work, staged);
-    if (is_there(work->store, next, work->rotating.public_ending))
+    if (pki_rotation_is_there(work->store, next, work->rotating.public_ending))
         pki_store_unplace(work->store, next, work->rotating.public_ending);
     pki_store_overwrite(work->store, next, ".key");
     pki_store_sync(work->store);
@@ -331,7 +166,7 @@ static int look_for_successor(struct work *work, const char *next, bool *found)
     *found = state.ready == HACTL_YES;
     if (*found)
         pki_audit_add(&work->audit, "import", work->rotating.purpose, NULL, state.certificate);
-    else if (state.has_certificate || (state.has_key && !is_there(work->store, next, staged)))
+    else if (state.has_certificate || (state.has_key && !pki_rotation_is_there(work->store, next, staged)))
         result = work->pki->host->fail(work->call, HACTL_E_CONFLICT,
                                        "%s/%s%s and .key cannot succeed %s: %s; put the right pair there, or move them "
                                        "away, and hactl makes one",
@@ -391,7 +226,7 @@ static int prepare(struct work *work)
     bool found = false;
     int error, result;
 
-    side_base(work->rotating.file, ".next", next);
+    pki_rotation_side(work->rotating.file, ".next", next);
     result = look_for_successor(work, next, &found);
     if (result == HACTL_OK && found)
         return enter(work, HACTL_ROTATION_PREPARE);
@@ -424,8 +259,8 @@ static int write_bundle(const struct work *work)
     int error;
 
     pki_signer_base(work->store, work->rotating.file, ending, signer);
-    other_base(work->store, work->rotating.file, work->rotation.phase, ending, other);
-    side_base(work->rotating.file, "-bundle", bundle);
+    pki_rotation_other(work->store, work->rotating.file, work->rotation.phase, ending, other);
+    pki_rotation_side(work->rotating.file, "-bundle", bundle);
     error = pki_store_read(work->store, signer, ending, &first);
     if (error == 0)
         error = pki_store_read(work->store, other, ending, &second);
@@ -451,7 +286,7 @@ static int remove_bundle(const struct work *work)
     char bundle[PKI_PATH_SIZE];
     int error;
 
-    side_base(work->rotating.file, "-bundle", bundle);
+    pki_rotation_side(work->rotating.file, "-bundle", bundle);
     error = pki_store_remove(work->store, bundle, work->rotating.public_ending);
     return error == 0 ? HACTL_OK : work_fail(work, error, "-bundle");
 }
@@ -584,18 +419,20 @@ static int archive_old(const struct work *work)
 
     if (result != HACTL_OK)
         return result;
-    side_base(work->rotating.file, ".previous", previous);
-    error = is_there(work->store, previous, ".key") ? pki_store_move(work->store, previous, archived, ".key") : 0;
-    if (error == 0 && is_there(work->store, previous, ending))
+    pki_rotation_side(work->rotating.file, ".previous", previous);
+    error = pki_rotation_is_there(work->store, previous, ".key")
+                ? pki_store_move(work->store, previous, archived, ".key")
+                : 0;
+    if (error == 0 && pki_rotation_is_there(work->store, previous, ending))
         error = pki_store_move(work->store, previous, archived, ending);
-    if (error == 0 && is_there(work->store, archived, ending))
+    if (error == 0 && pki_rotation_is_there(work->store, archived, ending))
         error = pki_store_sync_directory(work->store, archived);
     return error == 0 ? HACTL_OK : work_fail(work, error, ".previous");
 }
 
 static int settled(const struct work *work)
 {
-    int error = settle(work->store, &work->rotating, work->rotation.phase);
+    int error = pki_rotation_settle(work->store, &work->rotating, work->rotation.phase);
 
     return error == 0 ? HACTL_OK : work_fail(work, error, "");
 }
@@ -659,17 +496,17 @@ static int step(struct work *work, enum hactl_rotation phase)
 
     if (phase == from)
         return HACTL_OK;
-    pki_audit_phase(&work->audit, work->rotating.purpose, phase_words[from], phase_words[phase]);
+    pki_audit_phase(&work->audit, work->rotating.purpose, pki_phase_word(from), pki_phase_word(phase));
     if ((int)phase == (int)from + 1 || (from == HACTL_ROTATION_RETIRE && phase == HACTL_ROTATION_NONE))
         result = forwards(work);
     else if ((int)phase == (int)from - 1)
         result = backwards(work);
     else
         return work->pki->host->fail(work->call, HACTL_E_CONFLICT, "the rotation of %s is in phase %s; %s is not next",
-                                     work->rotating.purpose, phase_words[from], phase_words[phase]);
+                                     work->rotating.purpose, pki_phase_word(from), pki_phase_word(phase));
     if (result == HACTL_OK)
         work->pki->host->log(work->call, HACTL_LOG_INFO, "rotation of %s: from %s to %s", work->rotating.purpose,
-                             phase_words[from], phase_words[phase]);
+                             pki_phase_word(from), pki_phase_word(phase));
     return result;
 }
 
@@ -695,10 +532,10 @@ int pki_rotate(void *self, struct hactl_call *call, const struct hactl_inventory
     pki_audit_begin(&work.audit, self, call);
     error = pki_rotation_read(&store, work.rotating.file, &work.rotation);
     if (error != 0)
-        result = work_fail(&work, error, ENDING);
+        result = work_fail(&work, error, PKI_ROTATION);
     if (result == HACTL_OK)
         result = pki_rotation_finish(self, call, &store);
-    if (result == HACTL_OK && !is_there(&store, work.rotating.file, work.rotating.public_ending))
+    if (result == HACTL_OK && !pki_rotation_is_there(&store, work.rotating.file, work.rotating.public_ending))
         result = work.pki->host->fail(call, HACTL_E_NOT_FOUND, "%s is not there yet (%s/%s%s)", authority,
                                       work.pki->directory, work.rotating.file, work.rotating.public_ending);
     if (result == HACTL_OK)
@@ -761,12 +598,12 @@ int pki_rotation_clear(struct pki_store *store, bool keys_only)
     for (size_t i = 0; error == 0 && i < pki_rotating_count(); i++) {
         struct pki_rotating rotating = pki_rotating_at(i);
         for (size_t s = 0; error == 0 && s < sizeof sides / sizeof sides[0]; s++) {
-            side_base(rotating.file, sides[s], base);
+            pki_rotation_side(rotating.file, sides[s], base);
             error = clear_side(store, base, ".key", keys_only);
             if (error == 0)
                 error = clear_side(store, base, rotating.public_ending, keys_only);
             if (error == 0)
-                error = clear_side(store, rotating.file, ENDING, keys_only);
+                error = clear_side(store, rotating.file, PKI_ROTATION, keys_only);
         }
     }
     return error == 0 ? clear_archive(store, keys_only) : error;
