@@ -25,7 +25,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/file.h"
 #include "tests/crash/kill_evidence.h"
+#include "tests/crash/tree.h"
 
 extern char **environ;
 
@@ -97,6 +99,21 @@ static void run_shell(const char *format, ...)
     va_end(arguments);
     if (system(line) != 0) {
         fprintf(stderr, "Bail out! %s\n", line);
+        exit(1);
+    }
+}
+
+/* By a shell it takes a fifth of all the time that this does. */
+static void replace_tree(const char *from, const char *to)
+{
+    char source[PATH_MAX + 16], target[PATH_MAX + 16];
+    snprintf(source, sizeof source, "%s/%s", base, from);
+    snprintf(target, sizeof target, "%s/%s", base, to);
+    int error = ha_tree_remove(target);
+    if (error == 0 || error == -ENOENT)
+        error = tree_copy(source, target);
+    if (error) {
+        fprintf(stderr, "Bail out! %s to %s: %s\n", source, target, strerror(-error));
         exit(1);
     }
 }
@@ -180,12 +197,15 @@ static void prepare(const struct verb *verb)
             exit(1);
         }
     }
-    run_shell("rm -rf '%s/before' && cp -a '%s/now' '%s/before'", base, base, base);
+    replace_tree("now", "before");
 }
 
 static void restore(void)
 {
-    run_shell("rm -rf '%s/now' '%s/intents' && cp -a '%s/before' '%s/now'", base, base, base, base);
+    char intents[PATH_MAX + 16];
+    snprintf(intents, sizeof intents, "%s/intents", base);
+    unlink(intents);
+    replace_tree("before", "now");
 }
 
 /* ---- what went wrong */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/crash/kill_evidence.h"
+#include "tests/crash/tree.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -143,9 +144,9 @@ const char *evidence_fault(const char *base)
             fault = find_unannounced(base, records);
     }
     json_decref(records);
-    char command[PATH_MAX + 64];
-    snprintf(command, sizeof command, "! find '%s/now/state' -name '*.tmp' 2>/dev/null | grep -q .", base);
-    return fault ? fault : system(command) ? "a temporary file was left behind" : NULL;
+    char state[PATH_MAX + 16];
+    snprintf(state, sizeof state, "%s/now/state", base);
+    return fault ? fault : tree_has(state, ".tmp") ? "a temporary file was left behind" : NULL;
 }
 
 static json_t *only(json_t *from, const char *key)
