@@ -328,9 +328,7 @@ int etcd_verify_voter(struct etcd *self, struct hactl_call *call, const struct h
                              self->group, id, words);
     else if (code == HACTL_OK)
         self->host->log(call, HACTL_LOG_WARNING,
-                        "etcd group %s: %" PRIx64 " is a voter now, and has not served a read "
-                        "yet",
-                        self->group, id);
+                        "etcd group %s: %" PRIx64 " is a voter now, and has not served a read yet", self->group, id);
     etcd_view_clear(&view);
     return code;
 }
