@@ -23,6 +23,11 @@ bool ha_step_is_release(enum ha_step_kind kind)
     return kind == HA_STEP_REPLICA_RELEASE || kind == HA_STEP_BALANCER_RELEASE;
 }
 
+bool ha_step_is_claim(enum ha_step_kind kind)
+{
+    return kind == HA_STEP_REPLICA_CLAIM || kind == HA_STEP_BALANCER_CLAIM;
+}
+
 static bool is_delivery(enum ha_step_kind kind)
 {
     return kind == HA_STEP_MEMBER_START || kind == HA_STEP_COMPONENTS_START || kind == HA_STEP_CERTIFICATE_DELIVER;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What executor.c, executor_calls.c and executor_journal.c share: one plan
- * being carried out. */
+/* What executor.c, executor_looks.c, executor_calls.c and executor_journal.c
+ * share: one plan being carried out. */
 #ifndef HACTL_CORE_EXECUTOR_INTERNAL_H
 #define HACTL_CORE_EXECUTOR_INTERNAL_H
 
@@ -67,15 +67,23 @@ void ha_task_fail(struct ha_execution *x, struct ha_task *task, int code, const 
 /* The world is not what it was planned for: the step ends, and it is planned anew. */
 void ha_task_surprise(struct ha_execution *x, struct ha_task *task, int code, const char *text);
 void ha_task_expire(struct ha_execution *x, struct ha_task *task);
+
+/* ---- executor_looks.c */
+
 /* Looks for what the step leads to; `before`: whether its operation has to be
  * called at all, and may be. */
 void ha_task_look(struct ha_execution *x, struct ha_task *task, bool before);
+/* The same once more, after a rest; where processes are waited for, at these too. */
+void ha_task_look_again(struct ha_execution *x, struct ha_task *task);
+/* Once all has been looked at: goes on by what was seen. */
+void ha_task_judge(struct ha_execution *x, struct ha_task *task);
 
 /* ---- executor_calls.c */
 
 /* A change of membership: made only on a fresh look. */
 bool ha_step_is_delicate(enum ha_step_kind kind);
 bool ha_step_is_release(enum ha_step_kind kind);
+bool ha_step_is_claim(enum ha_step_kind kind);
 void ha_task_call(struct ha_execution *x, struct ha_task *task);
 void ha_task_poll(struct ha_execution *x, struct ha_task *task);
 /* Starts again what died on `replica`. */
