@@ -279,6 +279,8 @@ static int await(pid_t pid, int patience_ms)
 int between_run(char *const argv[], const char *log, struct point point)
 {
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t asked;
     int status;
     pid_t pid;
 
@@ -290,9 +292,16 @@ int between_run(char *const argv[], const char *log, struct point point)
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    if (posix_spawn(&pid, argv[0], &actions, NULL, argv, environ) != 0)
+    /* Whoever runs this in the background of a script has it ignored, and hactl takes that over. */
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGINT);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &asked);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    if (posix_spawn(&pid, argv[0], &actions, &attributes, argv, environ) != 0)
         bail_out("%s", argv[0]);
     between.pid = pid;
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     status = await(pid, point.call > 0 && point.how == ZONE ? point.patience_ms : 0);
     between.point = (struct point){0};

@@ -6,10 +6,10 @@
  * nothing is done twice. Asked once more it makes no changing call. In other runs a zone dies at such a call: hactl is
  * given a while, is then asked to stop, and has to lead to the same end once the zone is back.
  *
- *   kill_calls HACTL GROUP.so SAMPLE [VERB POINT]
+ *   kill_calls HACTL GROUP.so SAMPLE [VERBS | VERB POINT]
  *
- * SAMPLE points of each verb, by CRASH_SEED; 0: all. One point alone, as a complaint names it. No machine runs: what
- * machines would tell is told here, and the group is tests/gce/group.c.
+ * SAMPLE points of each verb, by CRASH_SEED; 0: all. VERBS: "4-7", some of them. One point alone, as a complaint names
+ * it. No machine runs: what machines would tell is told here, and the group is tests/gce/group.c.
  */
 #include <limits.h>
 #include <signal.h>
@@ -49,12 +49,12 @@ static const struct point kinds[] = {
     {.how = BEFORE},
     {.how = AFTER},
     {.how = WAIT, .reads = 1},
-    {.how = ZONE, .zone = "us-central1-b", .patience_ms = PATIENCE_MS}, /* from here on in pairs */
+    {.how = ZONE, .zone = "us-central1-b", .patience_ms = PATIENCE_MS},
     {.how = ZONE, .zone = "us-central1-c", .patience_ms = PATIENCE_MS},
     {.how = BEFORE, .reading = true},
     {.how = AFTER, .reading = true},
 };
-enum { KINDS = sizeof(kinds) / sizeof(*kinds), FIRST_PAIR = ZONE };
+enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
 static char base[PATH_MAX];
 static const char *hactl;
@@ -333,18 +333,13 @@ static int sampled(const struct alone *alone)
     return call * KINDS + kind;
 }
 
-/* Points have numbers: KINDS for each call. Of all of them those count that are there. Where kinds differ in little,
- * which zone it is, or on which side of a call that changes nothing, neighbours have different ones; and of those calls
- * every second one is struck, which ones is the seed's to say. */
+/* Points have numbers: KINDS for each call. Of these, those are points whose call is made, and a read only where it may
+ * show something else than the one before. */
 static bool is_point(const struct alone *alone, int number)
 {
     int kind = number % KINDS, call = number / KINDS + 1;
 
-    if (call > calls_of(alone, kind) || (kinds[kind].reading && !alone->is_news[call - 1]))
-        return false;
-    if (kinds[kind].reading)
-        return (call + turn % 4) % 4 == (kinds[kind].how == BEFORE ? 0 : 2);
-    return kind < FIRST_PAIR || (kind + call + turn % 2) % 2 == 0;
+    return call <= calls_of(alone, kind) && (!kinds[kind].reading || alone->is_news[call - 1]);
 }
 
 /* All that there may be. */
@@ -406,11 +401,16 @@ int main(int argc, char **argv)
     const char *seed = getenv("CRASH_SEED"), *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     const char *emulator = getenv("GCE_EMULATOR");
     struct reply reply = reply_new();
+    int first = 1, last = sizeof(verbs) / sizeof(*verbs), point = -1;
     char plugin[PATH_MAX + 16];
     CURL *curl;
 
-    if ((argc != 4 && argc != 6) || !emulator)
+    if (argc < 4 || argc > 6 || !emulator || (argc == 5 && sscanf(argv[4], "%d-%d", &first, &last) != 2))
         return 2;
+    if (argc == 6) {
+        first = last = atoi(argv[4]);
+        point = atoi(argv[5]);
+    }
     hactl = argv[1];
     between_start(emulator, tell_of_boots, play_machines);
     curl = curl_easy_init();
@@ -423,9 +423,9 @@ int main(int argc, char **argv)
     write_configuration(plugin, between_port());
     srand(seed ? (unsigned)atoi(seed) : 1);
     turn = rand();
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-        if (argc == 4 || atoi(argv[4]) == (int)i + 1)
-            try_verb(curl, &reply, &verbs[i], atoi(argv[3]), argc == 6 ? atoi(argv[5]) : -1);
+    for (int i = 1; i <= (int)(sizeof(verbs) / sizeof(*verbs)); i++)
+        if (first <= i && i <= last)
+            try_verb(curl, &reply, &verbs[i - 1], atoi(argv[3]), point);
     printf("# seed %s\n1..%d\n", seed ? seed : "1", tests);
     run_shell("rm -rf '%s'", base);
     fflush(stdout);
