@@ -200,24 +200,31 @@ fetch_programs() {
 
 # ---- payloads ----
 
-# Written beside and renamed, so that a program never reads half a file; the names are given when all are written, since
-# a certificate and its key may be read at any moment.
-stage_file() { # PAYLOAD MODE PATH, content on standard input
-    case $3 in
-    "$directory"/*) mkdir -p "${3%/*}" ;;
-    *) (umask 022 && mkdir -p "${3%/*}") ;;
+# Written in a directory beside and renamed, so that a program never reads half a file. All of a directory are renamed by
+# one process when all are written, since a certificate and its key may be read at any moment.
+staging_of() { # PAYLOAD PATH
+    staging=${2%/*}/.hactl-new
+    grep -qxF -e "$staging" "$run/$1.staged" && return 0
+    case $2 in
+    "$directory"/*) mkdir -p "${2%/*}" ;;
+    *) (umask 022 && mkdir -p "${2%/*}") ;;
     esac
-    cat >"$3.hactl-new" && chmod "$2" "$3.hactl-new" || return 1
-    if cmp -s "$3.hactl-new" "$3"; then
-        chmod "$2" "$3" && rm -f "$3.hactl-new"
-    else
-        echo "$3" >>"$run/$1.staged"
+    rm -rf "$staging" # of a run that was cut off
+    mkdir "$staging" && echo "$staging" >>"$run/$1.staged"
+}
+
+stage_file() { # PAYLOAD MODE PATH, content on standard input
+    staging_of "$1" "$3" || return 1
+    staged=$staging/${3##*/}
+    cat >"$staged" && chmod "$2" "$staged" || return 1
+    if cmp -s "$staged" "$3"; then
+        chmod "$2" "$3" && rm -f "$staged"
     fi
 }
 
 place_files() { # PAYLOAD
-    while read -r path; do
-        mv "$path.hactl-new" "$path" || return 1
+    while read -r staging; do
+        find "$staging" -type f -exec mv -f -t "${staging%/*}" {} + && rmdir "$staging" || return 1
     done <"$run/$1.staged"
 }
 
