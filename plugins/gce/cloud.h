@@ -139,6 +139,8 @@ void cloud_leftovers_tell(struct cloud *cloud, struct hactl_call *call);
 
 /* cloud_ranges.c */
 int cloud_ranges_check(struct cloud *cloud, struct hactl_call *call);
+/* Whether a range lets in so many that it is no limit. */
+bool cloud_range_is_everybody(const char *text);
 
 /* cloud_reach.c */
 int cloud_reach(struct cloud *cloud, struct hactl_call *call, const char *instance, uint16_t port);

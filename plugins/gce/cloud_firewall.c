@@ -43,7 +43,7 @@ static bool is_everybody(const struct cloud *cloud, const char *setting)
     const char *range;
 
     for (size_t i = 0; (range = cloud->host->conf_list(cloud->conf, setting, i)); i++)
-        if (strlen(range) > 1 && strcmp(range + strlen(range) - 2, "/0") == 0)
+        if (cloud_range_is_everybody(range))
             return true;
     return false;
 }

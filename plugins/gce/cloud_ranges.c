@@ -58,6 +58,13 @@ static bool is_everybody(const struct range *range)
     return range->length < (range->family == AF_INET ? 8 : 16);
 }
 
+bool cloud_range_is_everybody(const char *text)
+{
+    struct range range;
+
+    return parse(text, &range) && is_everybody(&range);
+}
+
 static int judge(struct cloud *cloud, struct hactl_call *call, const char *key, const char *text, bool is_admin)
 {
     static const char wanted[] = "the addresses that hactl comes from, each as ADDRESS/32, or your network's range";

@@ -208,6 +208,11 @@ static void test_firewall(void **state)
     assert_int_equal(DO(open_firewall("d1")), HACTL_OK);
     assert_string_equal(rule("demo-operator"), "none");
     assert_string_equal(rule("demo-api"), "[[\"443\",\"2379\"],[\"198.51.100.0/24\"],[\"demo-master\"]]");
+    /* Everybody, however it is written: etcd's port is not for them. */
+    assert_int_equal(open_with((struct fake_setting[]){{"api_ranges", "0.0.0.0/1 128.0.0.0/1"}, {NULL, NULL}}),
+                     HACTL_OK);
+    assert_int_equal(DO(open_firewall("d1")), HACTL_OK);
+    assert_string_equal(rule("demo-api"), "[[\"443\"],[\"0.0.0.0/1\",\"128.0.0.0/1\"],[\"demo-master\"]]");
     assert_int_equal(DO(cloud()->firewall_destroy(world.self, world.call)), HACTL_OK);
     assert_int_equal(DO(cloud()->firewall_destroy(world.self, world.call)), HACTL_OK);
     assert_int_equal(left(), 0);
