@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/pem.h>
@@ -84,6 +85,79 @@ static void rule_17_every_issuance_is_in_the_audit_log(void **state)
     again = audit_lines(&last);
     assert_int_equal(again, made);
     json_decref(last);
+}
+
+/* The last one of that purpose. */
+static json_t *audit_line_of(const char *purpose, const char *replica)
+{
+    char *text = slurp(path_of("audit.log"));
+    json_t *found = NULL;
+
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        json_t *one = json_loads(line, 0, NULL);
+        const char *of = json_string_value(json_object_get(one, "replica"));
+        if (strcmp(json_string_value(json_object_get(one, "purpose")), purpose) == 0 && of != NULL &&
+            strcmp(of, replica) == 0) {
+            json_decref(found);
+            found = json_incref(one);
+        }
+        json_decref(one);
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static X509 *certificate_at(const char *relative)
+{
+    char *pem = slurp(path_of(relative));
+    X509 *certificate = pki_certificate_read(pki_crypto(self), pem, strlen(pem));
+
+    assert_non_null(certificate);
+    return certificate;
+}
+
+static void assert_hex(const json_t *line, const char *key, const unsigned char *bytes, size_t size)
+{
+    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
+
+    for (size_t i = 0; i < size; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    assert_string_equal(json_string_value(json_object_get(line, key)), hex);
+}
+
+/* Which it was, for whom, by whom, who asked for it and until when it is good. */
+static void rule_17_a_line_tells_its_certificate(void **state)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    const ASN1_OCTET_STRING *issuer;
+    const ASN1_INTEGER *serial;
+    X509 *certificate, *authority;
+    char not_after[32];
+    unsigned size = 0;
+    time_t end_s;
+    json_t *line;
+
+    (void)state;
+    make_all();
+    line = audit_line_of("kube-apiserver", "demo-2");
+    certificate = certificate_at("replicas/demo-2/pki/apiserver.crt");
+    authority = certificate_at("ca.crt");
+    serial = X509_get0_serialNumber(certificate);
+    issuer = X509_get0_subject_key_id(authority);
+    assert_hex(line, "serial", ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
+    assert_hex(line, "issuer_key", ASN1_STRING_get0_data(issuer), (size_t)ASN1_STRING_length(issuer));
+    assert_int_equal(X509_digest(certificate, pki_crypto(self)->sha256, digest, &size), 1);
+    assert_hex(line, "sha256", digest, size);
+    assert_string_equal(json_string_value(json_object_get(line, "action")), "issue");
+    assert_string_equal(json_string_value(json_object_get(line, "subject")), "CN=kube-apiserver");
+    assert_string_equal(json_string_value(json_object_get(line, "names")), listed("kube-apiserver", "demo-2")->names);
+    end_s = (time_t)listed("kube-apiserver", "demo-2")->not_after_s;
+    strftime(not_after, sizeof not_after, "%Y-%m-%dT%H:%M:%SZ", gmtime(&end_s));
+    assert_string_equal(json_string_value(json_object_get(line, "not_after")), not_after);
+    assert_non_null(strchr(json_string_value(json_object_get(line, "actor")), '@'));
+    json_decref(line);
+    X509_free(certificate);
+    X509_free(authority);
 }
 
 /* Interrupted between getting its name and becoming the successor, which a directory in the way of the phase does. */
@@ -535,6 +609,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(rule_17_every_issuance_is_in_the_audit_log),
+        TEST(rule_17_a_line_tells_its_certificate),
         TEST(rule_17_a_successor_has_its_line_before_its_name),
         TEST(rule_17_a_torn_line_is_ended),
         TEST(rule_18_a_third_is_left_with_jitter),

@@ -24,8 +24,24 @@
 /* In the place of the C library's: it counts. */
 static unsigned syncs, file_syncs;
 
+/* What is about to be durable: does this have its name yet, and how long is the log? */
+static const char *watched;
+static bool had_its_name;
+static off_t log_size;
+
+static off_t size_of(const char *relative)
+{
+    struct stat status;
+
+    return stat(path_of(relative), &status) == 0 ? status.st_size : 0;
+}
+
 int syncfs(int fd)
 {
+    if (watched != NULL && syncs == 0)
+        had_its_name = there(watched);
+    if (watched != NULL)
+        log_size = size_of("audit.log");
     syncs++;
     return (int)syscall(SYS_syncfs, fd);
 }
@@ -252,6 +268,64 @@ static void test_rule_14_one_sync_for_a_batch(void **state)
     assert_int_equal(file_syncs, 2 + 2);
 }
 
+static void watch(const char *relative)
+{
+    watched = relative;
+    syncs = 0;
+    had_its_name = true;
+    log_size = 0;
+}
+
+/* All of the log that there is now was durable, and what it tells of had no name before. */
+static void assert_logged_first(off_t before)
+{
+    watched = NULL;
+    assert_true(syncs > 0);
+    assert_false(had_its_name);
+    assert_true(log_size > before);
+    assert_true(log_size == size_of("audit.log"));
+}
+
+static void test_rule_17_the_log_is_durable_first(void **state)
+{
+    char request[128], key[128];
+    const char *const make[] = {"openssl", "req",     "-new", "-newkey", "ec",    "-pkeyopt", "ec_paramgen_curve:P-256",
+                                "-nodes",  "-keyout", key,    "-out",    request, "-subj",    "/CN=demo-1",
+                                NULL};
+    const struct hactl_issuer_ops *issuer = hactl_plugin.issuer;
+    off_t before;
+
+    (void)state;
+    snprintf(request, sizeof request, "%s/asked.csr", top);
+    snprintf(key, sizeof key, "%s/asked.key", top);
+    watch("ca.crt");
+    assert_int_equal(authorities(), HACTL_OK);
+    assert_logged_first(0);
+    before = size_of("audit.log");
+    watch("operator/etcd-client.crt");
+    assert_int_equal(issue(NULL), HACTL_OK);
+    assert_logged_first(before);
+    before = size_of("audit.log");
+    watch("replicas/demo-1");
+    assert_int_equal(issue("demo-1"), HACTL_OK);
+    assert_logged_first(before);
+    before = size_of("audit.log");
+    watch("etcd/ca.crl");
+    assert_int_equal(issuer->revoke(self, fresh_call(), &inventory, slurp(path_of("operator/etcd-client.crt"))),
+                     HACTL_OK);
+    assert_logged_first(before);
+    before = size_of("audit.log");
+    watch("etcd/ca.next.crt");
+    assert_int_equal(issuer->rotate(self, fresh_call(), &inventory, "etcd-ca", HACTL_ROTATION_PREPARE), HACTL_OK);
+    assert_logged_first(before);
+    /* What is signed for others is in no file. */
+    assert_int_equal(run_program(make), 0);
+    before = size_of("audit.log");
+    watch("no-file");
+    assert_int_equal(issuer->sign(self, fresh_call(), &inventory, "demo-1", "etcd-server", slurp(request)), HACTL_OK);
+    assert_logged_first(before);
+}
+
 /* Keys that take long: what there was time for is there, whole, and the next call goes on. */
 static void test_slow_keys_are_made_in_several_calls(void **state)
 {
@@ -461,6 +535,7 @@ int main(void)
         TEST(test_rule_12_modes_do_not_depend_on_umask),
         TEST(test_rule_13_renewal_is_one_rename),
         TEST(test_rule_14_one_sync_for_a_batch),
+        TEST(test_rule_17_the_log_is_durable_first),
         TEST(test_slow_keys_are_made_in_several_calls),
         TEST(test_rule_15_no_authority_is_overwritten),
         TEST(test_rule_16_no_key_is_shown),
