@@ -48,6 +48,16 @@ COUNTED(int, PEM_write_bio_PKCS8PrivateKey,
 COUNTED(EVP_PKEY *, PEM_read_bio_PrivateKey_ex,
         (BIO * bio, EVP_PKEY **key, pem_password_cb *ask, void *data, OSSL_LIB_CTX *library, const char *properties),
         (bio, key, ask, data, library, properties))
+/* What asks for a digest or an algorithm by the way, every time. */
+COUNTED(const EVP_MD *, EVP_sha256, (void), ())
+COUNTED(const EVP_MD *, EVP_sha384, (void), ())
+COUNTED(EVP_PKEY_CTX *, EVP_PKEY_CTX_new_id, (int id, ENGINE *engine), (id, engine))
+COUNTED(int, EVP_DigestSignInit_ex,
+        (EVP_MD_CTX * context, EVP_PKEY_CTX **inner, const char *digest, OSSL_LIB_CTX *library, const char *properties,
+         EVP_PKEY *key, const OSSL_PARAM parameters[]),
+        (context, inner, digest, library, properties, key, parameters))
+COUNTED(EVP_PKEY *, PEM_read_bio_PrivateKey, (BIO * bio, EVP_PKEY **key, pem_password_cb *ask, void *data),
+        (bio, key, ask, data))
 COUNTED(X509 *, PEM_read_bio_X509, (BIO * bio, X509 **certificate, pem_password_cb *ask, void *data),
         (bio, certificate, ask, data))
 COUNTED(X509 *, d2i_X509, (X509 * *certificate, const unsigned char **der, long size), (certificate, der, size))
@@ -74,6 +84,11 @@ __attribute__((destructor)) static void tell(void)
     TELL(X509_set_pubkey);
     TELL(PEM_write_bio_PKCS8PrivateKey);
     TELL(PEM_read_bio_PrivateKey_ex);
+    TELL(EVP_sha256);
+    TELL(EVP_sha384);
+    TELL(EVP_PKEY_CTX_new_id);
+    TELL(EVP_DigestSignInit_ex);
+    TELL(PEM_read_bio_PrivateKey);
     TELL(PEM_read_bio_X509);
     TELL(d2i_X509);
     fclose(out);
