@@ -39,6 +39,36 @@ static void test_sign(void **state)
     assert_all_ready();
 }
 
+/* Rule 2: no more than its authority, whoever asks; and nothing is begun under one that is about to end. */
+static void test_signed_ends_with_its_authority(void **state)
+{
+    static const struct fake_setting short_lived[] = {{"authority_days", "200"}, {NULL, NULL}};
+    static const struct fake_setting ending[] = {{"authority_days", "10"}, {"leaf_days", "9"}, {NULL, NULL}};
+    struct stranger stranger;
+    X509 *certificate;
+    char *request;
+
+    (void)state;
+    open_with(short_lived);
+    assert_int_equal(authorities(), HACTL_OK);
+    stranger_open(&stranger, "ecdsa-p256");
+    request = request_text(&stranger, "demo-1", NULL, NULL, NULL);
+    assert_int_equal(sign("demo-1", "etcd-server", request), HACTL_OK);
+    certificate =
+        pki_certificate_read(stranger.maker.crypto, call->credentials[0].content, call->credentials[0].content_size);
+    assert_true(pki_time_s(X509_get0_notAfter(certificate)) == listed("etcd-ca", NULL)->not_after_s);
+    X509_free(certificate);
+    stranger_close(&stranger);
+    assert_int_equal(ha_tree_remove(directory), 0);
+    open_with(ending);
+    assert_int_equal(authorities(), HACTL_OK);
+    open_with(NULL);
+    assert_int_equal(sign("demo-1", "etcd-server", request), HACTL_E_LOST);
+    assert_said("less than 121.7 are left");
+    assert_int_equal(call->credential_count, 0);
+    free(request);
+}
+
 static void test_sign_refuses(void **state)
 {
     const char *const evil[] = {"evil.example.com", NULL}, *const public[] = {"198.51.100.7", NULL};
@@ -530,6 +560,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_sign),
+        TEST(test_signed_ends_with_its_authority),
         TEST(test_sign_refuses),
         TEST(test_sign_refuses_weak_keys),
         TEST(test_sign_refuses_names_with_nul),
