@@ -131,6 +131,7 @@ static void test_rule_03_authorities_sign_leaves_only(void **state)
     {
         X509 *certificate = certificate_of(every_certificate[i]);
         assert_true(IS_CRITICAL(certificate, NID_basic_constraints));
+        assert_true(IS_CRITICAL(certificate, NID_key_usage));
         assert_int_equal(X509_check_ca(certificate), i < AUTHORITIES ? 1 : 0);
         assert_int_equal(X509_get_pathlen(certificate), i < AUTHORITIES ? 0 : -1);
         assert_int_equal(X509_get_extended_key_usage(certificate) == UINT32_MAX, i < AUTHORITIES);
