@@ -226,6 +226,30 @@ static int check_cloud(const struct ha_session *session, struct ha_error *error)
     return advise_own_configuration(session, error);
 }
 
+/* A group that was formed and that nothing here serves: under another name it would look as if it were still to be
+ * formed, over the data of the one that is there; left out, its members would go with their machines. */
+static int check_groups(const struct ha_session *session, struct ha_error *error)
+{
+    const struct ha_desired *desired = &session->desired;
+    char has[HA_NAME * HA_GROUPS + 8] = "";
+
+    for (int g = 0; g < session->group_count; g++)
+        snprintf(has + strlen(has), sizeof has - strlen(has), "%s%s", g ? ", " : "",
+                 session->payloads[g]->conf->instance);
+    for (int f = 0; f < desired->formed_count; f++) {
+        int g = 0;
+
+        while (g < session->group_count && strcmp(session->payloads[g]->conf->instance, desired->formed[f].group) != 0)
+            g++;
+        if (g < session->group_count)
+            continue;
+        ha_fail(error, HA_EXIT_USAGE, "the cluster %s has the group \"%s\", and this configuration has only %s",
+                session->configuration->cluster_name, desired->formed[f].group, has[0] ? has : "no group");
+        return advise_own_configuration(session, error);
+    }
+    return 0;
+}
+
 /* The same of two projects of one cloud. */
 int ha_session_check_place(const struct ha_session *session, struct ha_error *error)
 {
@@ -262,7 +286,9 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
     }
     if (ha_store_read(session->store, &session->desired, error))
         return -1;
-    return needs & HA_NEED_PLUGINS && !(needs & HA_OF_ANY_CLOUD) ? check_cloud(session, error) : 0;
+    if (!(needs & HA_NEED_PLUGINS) || needs & HA_OF_ANY_CLOUD)
+        return 0;
+    return check_cloud(session, error) ? -1 : check_groups(session, error);
 }
 
 int ha_session_open(const struct ha_options *options, unsigned needs, const char *verb, struct ha_session **out,
