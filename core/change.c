@@ -320,6 +320,8 @@ static int finish(struct change *c)
     if (c->request.kind == HA_REQUEST_DOWN)
         return finish_down(c);
     ha_change_note_facts(c);
+    if (!c->session->observed.model.balancer_present)
+        ha_session_note_balancer(c->session, false, &c->wanted);
     if (whole)
         ha_change_drop_gone(c);
     /* The end is in the journal before the store forgets the operation: asked
@@ -343,6 +345,14 @@ static void measure(struct change *c)
     c->report->syncs += ha_journal_syncs(c->run.journal);
     snprintf(c->report->operation, sizeof c->report->operation, "%s", c->operation);
     c->report->generation = c->wanted.generation;
+}
+
+static bool builds_balancer(const struct ha_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->steps[i].kind == HA_STEP_BALANCER_BUILD)
+            return true;
+    return false;
 }
 
 static int prepare(struct change *c)
@@ -372,6 +382,9 @@ static int prepare(struct change *c)
     }
     int rc = ha_desired_same(&c->wanted, &session->desired) ? 0 : look_and_plan(c);
     ha_session_note_cloud(session, &c->wanted); /* its place is known now */
+    /* Forgotten only at the end, when it was seen to be gone. */
+    if (session->observed.model.balancer_present || builds_balancer(c->plan))
+        ha_session_note_balancer(session, true, &c->wanted);
     return rc;
 }
 
@@ -382,6 +395,9 @@ static bool is_idle(const struct change *c)
     memcpy(wanted.cloud, c->previous.cloud, sizeof wanted.cloud);
     memcpy(wanted.cloud_plugin, c->previous.cloud_plugin, sizeof wanted.cloud_plugin);
     memcpy(wanted.cloud_place, c->previous.cloud_place, sizeof wanted.cloud_place);
+    memcpy(wanted.balancer, c->previous.balancer, sizeof wanted.balancer);
+    memcpy(wanted.balancer_plugin, c->previous.balancer_plugin, sizeof wanted.balancer_plugin);
+    wanted.endpoint_port = c->previous.endpoint_port;
     memcpy(wanted.operation, c->previous.operation, sizeof wanted.operation);
     return c->plan->count == 0 && c->plan->converged && !c->resumes && !c->ends[0] &&
            c->request.kind != HA_REQUEST_DOWN && ha_desired_same(&wanted, &c->previous);
@@ -391,7 +407,9 @@ static bool is_idle(const struct change *c)
 static int note_cloud_at_last(struct change *c)
 {
     bool known = strcmp(c->previous.cloud_plugin, c->wanted.cloud_plugin) == 0 &&
-                 strcmp(c->previous.cloud_place, c->wanted.cloud_place) == 0;
+                 strcmp(c->previous.cloud_place, c->wanted.cloud_place) == 0 &&
+                 strcmp(c->previous.balancer_plugin, c->wanted.balancer_plugin) == 0 &&
+                 c->previous.endpoint_port == c->wanted.endpoint_port;
     return known || c->previous.generation == 0 ? 0 : ha_change_write(c);
 }
 

@@ -193,8 +193,19 @@ void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *
         snprintf(desired->cloud, sizeof desired->cloud, "%s", session->cloud->conf->instance);
         snprintf(desired->cloud_plugin, sizeof desired->cloud_plugin, "%s", session->cloud->plugin->descriptor->name);
     }
+    if (!desired->endpoint_port)
+        desired->endpoint_port = session->observed.endpoint_port;
     if (!desired->cloud_place[0])
         memcpy(desired->cloud_place, session->observed.cloud_place, sizeof desired->cloud_place);
+}
+
+void ha_session_note_balancer(const struct ha_session *session, bool there, struct ha_desired *desired)
+{
+    bool notes = there && session->balancer;
+
+    snprintf(desired->balancer, sizeof desired->balancer, "%s", notes ? session->balancer->conf->instance : "");
+    snprintf(desired->balancer_plugin, sizeof desired->balancer_plugin, "%s",
+             notes ? session->balancer->plugin->descriptor->name : "");
 }
 
 static int advise_own_configuration(const struct ha_session *session, struct ha_error *error)
@@ -250,6 +261,38 @@ static int check_groups(const struct ha_session *session, struct ha_error *error
     return 0;
 }
 
+/* Not seen through another instance it would go on with the public address, and outlive the cluster. */
+static int check_balancer(const struct ha_session *session, struct ha_error *error)
+{
+    const struct ha_desired *desired = &session->desired;
+    struct ha_desired here = {0};
+    char has[HA_NAME * 3] = "no plugin of the kind balancer";
+
+    ha_session_note_balancer(session, true, &here);
+    if (!desired->balancer_plugin[0] ||
+        (strcmp(desired->balancer_plugin, here.balancer_plugin) == 0 && strcmp(desired->balancer, here.balancer) == 0))
+        return 0;
+    if (session->balancer)
+        snprintf(has, sizeof has, "the balancer \"%s\" (plugin %s)", here.balancer, here.balancer_plugin);
+    ha_fail(error, HA_EXIT_USAGE,
+            "the cluster %s is served by the balancer \"%s\" (plugin %s), and this configuration has %s",
+            session->configuration->cluster_name, desired->balancer, desired->balancer_plugin, has);
+    return advise_own_configuration(session, error);
+}
+
+/* Nothing moves what listens at the public address to another port, and kubeconfigs name the one that was. */
+static int check_endpoint_port(const struct ha_session *session, struct ha_error *error)
+{
+    int made = session->desired.endpoint_port, here = session->observed.endpoint_port;
+
+    if (!session->cloud || !made || made == here)
+        return 0;
+    ha_fail(error, HA_EXIT_USAGE,
+            "the endpoint of the cluster %s is at port %d, and this configuration is for port %d; it cannot be moved",
+            session->configuration->cluster_name, made, here);
+    return ha_advise(error, "endpoint.port = %d, or the ports of plugins as they were", made), -1;
+}
+
 /* The same of two projects of one cloud. */
 int ha_session_check_place(const struct ha_session *session, struct ha_error *error)
 {
@@ -288,7 +331,9 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
         return -1;
     if (!(needs & HA_NEED_PLUGINS) || needs & HA_OF_ANY_CLOUD)
         return 0;
-    return check_cloud(session, error) ? -1 : check_groups(session, error);
+    return check_cloud(session, error) || check_groups(session, error) || check_balancer(session, error)
+               ? -1
+               : check_endpoint_port(session, error);
 }
 
 int ha_session_open(const struct ha_options *options, unsigned needs, const char *verb, struct ha_session **out,

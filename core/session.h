@@ -77,6 +77,8 @@ void ha_session_close(struct ha_session *session);
 /* Notes which cloud the cluster is made by, and (once that was looked at) in which place, where that is not known yet.
  */
 void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *desired);
+/* That there is one, the configuration's; or that there is none. */
+void ha_session_note_balancer(const struct ha_session *session, bool there, struct ha_desired *desired);
 
 /* Asks every plugin, side by side; fills session->observed. Changes nothing. */
 int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_error *error);

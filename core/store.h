@@ -34,6 +34,8 @@ struct ha_desired {
     bool destroy;
     char cloud[HA_NAME], cloud_plugin[HA_NAME]; /* the instance that made the machines, and its plugin; "": none yet */
     char cloud_place[HA_DETAIL]; /* where they are, in the plugin's words; "": not known, or it has none */
+    char balancer[HA_NAME], balancer_plugin[HA_NAME]; /* the instance whose balancer is there; "": there is none */
+    int endpoint_port;                                /* that clients were told of; 0: nobody was yet */
     enum ha_endpoint_want endpoint_want;
     char endpoint_replica[HA_NAME];
     char rotation[HA_NAME]; /* the authority on its way to another; "": none */
