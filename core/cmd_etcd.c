@@ -142,8 +142,11 @@ static void print_group(const struct ha_group *group)
     printf("group      %s\n", group->name);
     printf("formed     %s\n",
            ha_tristate_word(group->formed, "yes", group->formed_before ? "was once; nobody answers" : "no"));
-    printf("writable   %s\n", ha_tristate_word(group->quorum, "yes", "no"));
-    printf("voters     %d (%d healthy, quorum %d)\n", budget.voters, budget.healthy, budget.quorum);
+    printf("writable   %s\n", ha_group_unseen(group) ? "unknown" : ha_tristate_word(group->quorum, "yes", "no"));
+    if (ha_group_unseen(group))
+        printf("voters     unknown\n");
+    else
+        printf("voters     %d (%d healthy, quorum %d)\n", budget.voters, budget.healthy, budget.quorum);
     printf("budget     %s\n", ha_tolerance_text(&budget, words, sizeof words));
     if (group->cluster_id[0] != '\0')
         printf("cluster id %s\n", group->cluster_id);

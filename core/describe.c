@@ -177,17 +177,30 @@ static json_t *json_members(const struct ha_group *group)
     return list;
 }
 
+/* Nobody could be asked: it has no voters, as far as that is known. */
+bool ha_group_unseen(const struct ha_group *group)
+{
+    return group->formed == HACTL_UNKNOWN && group->member_count == 0;
+}
+
+static json_t *json_seen(const struct ha_group *group, int64_t value)
+{
+    return ha_group_unseen(group) ? json_null() : json_integer(value);
+}
+
 json_t *ha_json_group(const struct ha_group *group)
 {
     struct ha_budget budget = ha_group_budget(group);
+    enum hactl_tristate writable = ha_group_unseen(group) ? HACTL_UNKNOWN : group->quorum;
     char words[160];
 
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:s, s:o, s:o}", "group", group->name,
-                     "formed", ha_json_tristate((int)group->formed), "writable", ha_json_tristate((int)group->quorum),
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "group", group->name,
+                     "formed", ha_json_tristate((int)group->formed), "writable", ha_json_tristate((int)writable),
                      "cluster_id", ha_json_text_or_null(group->cluster_id), "version",
                      ha_json_text_or_null(group->version), "alarm", ha_json_text_or_null(group->alarm), "db_size_bytes",
-                     (json_int_t)group->db_size_bytes, "voters", budget.voters, "healthy", budget.healthy, "quorum",
-                     budget.quorum, "tolerates", ha_tolerated(&budget), "tolerance",
+                     json_seen(group, group->db_size_bytes), "voters", json_seen(group, budget.voters), "healthy",
+                     json_seen(group, budget.healthy), "quorum", json_seen(group, budget.quorum), "tolerates",
+                     json_seen(group, ha_tolerated(&budget)), "tolerance",
                      ha_tolerance_text(&budget, words, sizeof words), "detail", ha_json_text_or_null(group->detail),
                      "members", json_members(group));
 }

@@ -26,6 +26,7 @@ const char *ha_step_stage(const struct ha_configuration *configuration, const ch
 
 json_t *ha_json_replicas(const struct ha_session *session);
 json_t *ha_json_endpoint(const struct ha_session *session);
+bool ha_group_unseen(const struct ha_group *group);
 json_t *ha_json_group(const struct ha_group *group);
 json_t *ha_json_groups(const struct ha_session *session);
 json_t *ha_json_certificate(const struct ha_certificate *certificate);
