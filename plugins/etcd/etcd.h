@@ -51,6 +51,7 @@ struct etcd_answer {
     struct ha_http_endpoint *http;
     int64_t until_ms; /* for all its requests together */
     bool answered;    /* its own status */
+    bool foreign;     /* it belongs to another cluster than the one that is known; counts as not answered */
     int code;         /* why not */
     char error[512];
     uint64_t cluster_id, member_id, leader, term, raft_index, applied_index;

@@ -153,27 +153,50 @@ out:
     return code;
 }
 
-static int expected_cluster(struct etcd *self, struct hactl_call *call, const char *cluster_id,
-                            const struct etcd_answer *answer)
+/* Who is known to belong to another cluster has no say in this one: as a member it does not answer. */
+static void set_aside(const struct etcd *self, struct etcd_answer *answer, const char *cluster_id)
 {
+    snprintf(answer->error, sizeof(answer->error),
+             "answers for the etcd cluster %" PRIx64 ", not for group %s (%s); something else listens there, or the "
+             "group was formed anew",
+             answer->cluster_id, self->group, cluster_id);
+    json_decref(answer->complaints);
+    json_decref(answer->members);
+    answer->complaints = answer->members = NULL;
+    answer->code = HACTL_E_CONFLICT;
+    answer->answered = answer->reads = false;
+    answer->foreign = true;
+    answer->db_size_bytes = 0;
+}
+
+static int set_foreign_aside(struct etcd *self, struct hactl_call *call, const char *cluster_id, struct etcd_view *view)
+{
+    const struct etcd_answer *foreign = NULL;
+    bool some = false;
     uint64_t wanted;
 
     if (!etcd_id_parse(cluster_id, &wanted))
         return self->host->fail(call, HACTL_E_INVALID, "\"%s\" is not the ID of an etcd cluster", cluster_id);
-    if (answer->cluster_id == wanted)
-        return HACTL_OK;
-    return self->host->fail(call, HACTL_E_CONFLICT,
-                            "%s answers for the etcd cluster %" PRIx64 ", not for group %s (%s); something else "
-                            "listens there, or the group was formed anew",
-                            answer->endpoint->replica, answer->cluster_id, self->group, cluster_id);
+    for (size_t i = 0; i < view->answer_count; i++) {
+        struct etcd_answer *answer = &view->answers[i];
+
+        if (answer->answered && answer->cluster_id != wanted)
+            set_aside(self, answer, cluster_id);
+        foreign = answer->foreign ? answer : foreign;
+        some = some || answer->answered;
+    }
+    if (foreign && !some)
+        return self->host->fail(call, HACTL_E_CONFLICT, "%s %s", foreign->endpoint->replica, foreign->error);
+    return HACTL_OK;
 }
 
 static int one_cluster(struct etcd *self, struct hactl_call *call, const struct hactl_group_want *want,
                        struct etcd_view *view)
 {
     const struct etcd_answer *first = NULL;
+    int code = want->cluster_id ? set_foreign_aside(self, call, want->cluster_id, view) : HACTL_OK;
 
-    for (size_t i = 0; i < view->answer_count; i++) {
+    for (size_t i = 0; code == HACTL_OK && i < view->answer_count; i++) {
         const struct etcd_answer *answer = &view->answers[i];
 
         if (!answer->answered)
@@ -189,7 +212,7 @@ static int one_cluster(struct etcd *self, struct hactl_call *call, const struct 
     }
     view->answered = first != NULL;
     view->cluster_id = first ? first->cluster_id : 0;
-    return first && want->cluster_id ? expected_cluster(self, call, want->cluster_id, first) : HACTL_OK;
+    return code;
 }
 
 /* The leader is whom the answer of the highest term names. */

@@ -133,6 +133,11 @@ void etcd_view_doubt(const struct etcd_view *view, char *words, size_t size)
     unsigned major, minor, oldest_major, oldest_minor;
 
     words[0] = '\0';
+    for (size_t i = 0; i < view->answer_count; i++)
+        if (view->answers[i].foreign) {
+            snprintf(words, size, "%s %s", view->answers[i].endpoint->replica, view->answers[i].error);
+            return;
+        }
     if (!etcd_view_agrees(view, words, size) || !oldest ||
         !parse_version(oldest->answer->version, &oldest_major, &oldest_minor))
         return;

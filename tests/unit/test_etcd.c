@@ -476,6 +476,7 @@ static void test_two_clusters(void **state)
 {
     struct rig *rig = rig_new(7, NULL), *other = rig_new(8, NULL);
     struct hactl_call *call = fake_call_new(5000);
+    char id[32];
 
     (void)state;
     rig_found(rig, 1);
@@ -484,6 +485,29 @@ static void test_two_clusters(void **state)
     rig->want.endpoint_count = 2;
     assert_int_equal(end(call, OPS->list(rig->self, call, &rig->want)), HACTL_E_CONFLICT);
     assert_non_null(strstr(text, "two clusters"));
+
+    /* Which of them it is, is known: the other one does not answer for it, wherever it stands. */
+    rig->want.endpoint_count = 1;
+    call = fake_call_new(5000);
+    assert_int_equal(OPS->list(rig->self, call, &rig->want), HACTL_OK);
+    snprintf(id, sizeof(id), "%s", call->groups[0].cluster_id);
+    fake_call_free(call);
+    rig->want.cluster_id = id;
+    rig->want.endpoint_count = 2;
+    rig->endpoint_list[1] = rig->endpoint_list[0];
+    rig->endpoint_list[0] = &other->endpoints[0];
+    call = fake_call_new(5000);
+    assert_int_equal(OPS->list(rig->self, call, &rig->want), HACTL_OK);
+    assert_string_equal(call->groups[0].cluster_id, id);
+    assert_int_equal(call->groups[0].quorum, HACTL_YES);
+    assert_non_null(strstr(call->groups[0].detail, "answers for the etcd cluster"));
+    assert_int_equal(call->member_count, 1);
+    assert_int_equal(call->members[0].healthy, HACTL_YES);
+    fake_call_free(call);
+    rig->want.endpoint_count = 1;
+    call = fake_call_new(5000);
+    assert_int_equal(end(call, OPS->list(rig->self, call, &rig->want)), HACTL_E_CONFLICT);
+    assert_non_null(strstr(text, "formed anew"));
     rig_free(rig);
     rig_free(other);
 }
