@@ -310,7 +310,11 @@ int ha_observe_merge(struct ha_session *session, enum ha_subject subject, int in
     case HA_SUBJECT_GROUP:
         if (code == HACTL_OK)
             merge_group(session, index, call);
-        break;
+        /* Whatever is wrong with a group that is to go, it is not in the way. */
+        if (code == HACTL_OK || code == HACTL_E_CANCELLED || !model->destroy)
+            break;
+        group_without_answer(model, index, call->text);
+        return HACTL_OK;
     case HA_SUBJECT_BALANCER:
         if (code == HACTL_OK)
             merge_balancer(session, call);
