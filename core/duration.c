@@ -10,6 +10,9 @@ static const struct {
     int64_t ms;
 } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 
+/* Added to any time of day or of this machine it is a time still. */
+#define LONGEST_MS (INT64_MAX / 4)
+
 int ha_duration_parse(const char *text, int64_t *ms)
 {
     char *end;
@@ -23,7 +26,7 @@ int ha_duration_parse(const char *text, int64_t *ms)
         return 0;
     }
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (strcmp(end, units[i].suffix) == 0 && number <= INT64_MAX / units[i].ms) {
+        if (strcmp(end, units[i].suffix) == 0 && number <= LONGEST_MS / units[i].ms) {
             *ms = number * units[i].ms;
             return 0;
         }
