@@ -148,6 +148,9 @@ static uint64_t content_of(const json_t *rule)
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
         hash = mix_set(hash, json_object_get(rule, sets[i]));
     hash = mix_set(hash, json_object_get(allowed, "ports"));
+    /* Only another one is mixed in: rules that are there have their hash without it. */
+    if (strcmp(cloud_text(allowed, "IPProtocol"), "tcp") != 0)
+        hash = mix(hash, cloud_text(allowed, "IPProtocol"));
     hash = mix(hash, ha_json_bool(rule, "disabled") ? "disabled" : "enabled");
     return mix(hash, json_array_size(json_object_get(rule, "allowed")) == 1 ? "one" : "many");
 }

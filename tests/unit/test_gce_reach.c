@@ -194,6 +194,13 @@ static void test_firewall(void **state)
     assert_int_equal(listed_firewall()->whole, HACTL_NO);
     assert_int_equal(DO(open_firewall("d1")), HACTL_OK);
     assert_int_equal(listed_firewall()->whole, HACTL_YES);
+    /* For another protocol, it lets nobody in. */
+    api("PATCH", "global/firewalls/demo-api", "{\"allowed\":[{\"IPProtocol\":\"udp\",\"ports\":[\"443\"]}]}");
+    for (int i = 0; i < 1000 && listed_firewall()->whole == HACTL_YES; i++)
+        usleep(2000);
+    assert_int_equal(listed_firewall()->whole, HACTL_NO);
+    assert_int_equal(DO(open_firewall("d1")), HACTL_OK);
+    assert_int_equal(listed_firewall()->whole, HACTL_YES);
     api("DELETE", "global/firewalls/demo-health", NULL);
     for (int i = 0; i < 1000 && listed_firewall()->whole == HACTL_YES; i++)
         usleep(2000);
