@@ -72,7 +72,8 @@ const struct ha_command ha_commands[] = {
     {"replica", "replace", NULL, "NAME", 1, 1, DETAILED, ha_cmd_replica_replace,
      "puts a new replica in the place of one", "replica replace demo-2",
      "A dead member is removed before its successor joins; a live one stays until its successor has caught up. The "
-     "successor is in the same zone and has a name of its own."},
+     "successor is in the same zone, or in the emptiest one if that zone is no longer one of the cluster's "
+     "(cluster.zones), and has a name of its own."},
     {"replica", "list", NULL, "", 0, 0, 0, ha_cmd_replica_list, "lists the replicas",
      "replica list\nreplica list -o json",
      "State is ready (its members are healthy voters and its own port answers), joined (voters, port does not answer), "

@@ -59,14 +59,21 @@ static const char *emptiest(const struct ha_desired *desired, const struct zones
     return best;
 }
 
+static bool is_zone(const struct zones *zones, const char *zone)
+{
+    for (int z = 0; z < zones->count; z++)
+        if (strcmp(zones->names[z], zone) == 0)
+            return true;
+    return false;
+}
+
 static int check_zone(const struct zones *zones, const char *zone, struct ha_error *error)
 {
     char list[400] = "";
-    for (int z = 0; z < zones->count; z++) {
-        if (strcmp(zones->names[z], zone) == 0)
-            return 0;
+    if (is_zone(zones, zone))
+        return 0;
+    for (int z = 0; z < zones->count; z++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", z ? ", " : "", zones->names[z]);
-    }
     return ha_fail(error, HA_EXIT_USAGE, "there is no zone %s for this cluster; its zones are %s", zone, list);
 }
 
@@ -340,6 +347,7 @@ static int want_remove(const struct ha_request *request, struct ha_desired *desi
     return 0;
 }
 
+/* Where a zone was taken out of the cluster's the new one is put where `replica add` would put it. */
 static int want_replace(struct ha_session *session, const struct ha_request *request, struct ha_desired *desired,
                         struct ha_error *error)
 {
@@ -349,8 +357,12 @@ static int want_replace(struct ha_session *session, const struct ha_request *req
     if (desired->replicas[i].leaving)
         return ha_fail(error, HA_EXIT_USAGE, "%s is leaving already", request->name);
     desired->replicas[i].leaving = true;
+    struct zones zones;
+    if (session->cloud && learn_zones(session, &zones, error))
+        return -1;
     char zone[HA_NAME];
-    snprintf(zone, sizeof zone, "%s", desired->replicas[i].zone);
+    bool moves = session->cloud && !is_zone(&zones, desired->replicas[i].zone);
+    snprintf(zone, sizeof zone, "%s", moves ? emptiest(desired, &zones) : desired->replicas[i].zone);
     return ha_desired_add(desired, session->configuration->cluster_name, NULL, zone, error) < 0 ? -1 : 0;
 }
 
