@@ -87,6 +87,19 @@ static int present(const struct ha_desired *desired)
     return count;
 }
 
+/* A later one of its name is another, and is not given the public address for that. */
+static void forget_name(struct ha_desired *desired, const char *name)
+{
+    if (strcmp(desired->endpoint_replica, name) == 0)
+        desired->endpoint_replica[0] = '\0';
+}
+
+static void let_go(struct ha_desired *desired, int replica)
+{
+    desired->replicas[replica].leaving = true;
+    forget_name(desired, desired->replicas[replica].name);
+}
+
 static int grow_to(struct ha_session *session, struct ha_desired *desired, int count, bool founding,
                    struct ha_error *error)
 {
@@ -112,7 +125,7 @@ static void shrink_to(struct ha_desired *desired, int count)
                 (victim < 0 || replicas_in(desired, desired->replicas[i].zone) >=
                                    replicas_in(desired, desired->replicas[victim].zone)))
                 victim = i;
-        desired->replicas[victim].leaving = true;
+        let_go(desired, victim);
     }
 }
 
@@ -261,6 +274,8 @@ static int want_add(struct ha_session *session, const struct ha_request *request
     if (learn_zones(session, &zones, error) || (request->zone && check_zone(&zones, request->zone, error)))
         return -1;
     const char *zone = request->zone ? request->zone : emptiest(desired, &zones);
+    if (request->name)
+        forget_name(desired, request->name); /* a store from before may have it */
     return ha_desired_add(desired, session->configuration->cluster_name, request->name, zone, error) < 0 ? -1 : 0;
 }
 
@@ -323,7 +338,7 @@ static int remove_zone(struct ha_desired *desired, const char *zone, struct ha_e
     }
     for (int i = 0; i < desired->replica_count; i++)
         if (strcmp(desired->replicas[i].zone, zone) == 0)
-            desired->replicas[i].leaving = true;
+            let_go(desired, i);
     return 0;
 }
 
@@ -343,7 +358,7 @@ static int want_remove(const struct ha_request *request, struct ha_desired *desi
         ha_advise(error, "hactl down takes the whole cluster down");
         return -1;
     }
-    desired->replicas[i].leaving = true;
+    let_go(desired, i);
     return 0;
 }
 
@@ -356,7 +371,7 @@ static int want_replace(struct ha_session *session, const struct ha_request *req
         return -1;
     if (desired->replicas[i].leaving)
         return ha_fail(error, HA_EXIT_USAGE, "%s is leaving already", request->name);
-    desired->replicas[i].leaving = true;
+    let_go(desired, i);
     struct zones zones;
     if (session->cloud && learn_zones(session, &zones, error))
         return -1;
