@@ -250,6 +250,8 @@ int ha_adopt(struct ha_session *session, struct ha_adoption *out, struct ha_erro
     memset(out, 0, sizeof *out);
     ha_session_note_cloud(session, &out->desired);
     ha_session_note_balancer(session, model->balancer_present, &out->desired);
+    if (ha_session_some_certificate(session))
+        ha_session_note_issuer(session, &out->desired);
     if (session->cloud == NULL)
         return ha_fail(error, HA_EXIT_USAGE,
                        "the configuration has no cloud plugin: its replicas are those that it lists, and hactl up "

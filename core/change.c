@@ -347,10 +347,10 @@ static void measure(struct change *c)
     c->report->generation = c->wanted.generation;
 }
 
-static bool builds_balancer(const struct ha_plan *plan)
+static bool has_step(const struct ha_plan *plan, enum ha_step_kind kind)
 {
     for (int i = 0; i < plan->count; i++)
-        if (plan->steps[i].kind == HA_STEP_BALANCER_BUILD)
+        if (plan->steps[i].kind == kind)
             return true;
     return false;
 }
@@ -383,8 +383,11 @@ static int prepare(struct change *c)
     int rc = ha_desired_same(&c->wanted, &session->desired) ? 0 : look_and_plan(c);
     ha_session_note_cloud(session, &c->wanted); /* its place is known now */
     /* Forgotten only at the end, when it was seen to be gone. */
-    if (session->observed.model.balancer_present || builds_balancer(c->plan))
+    if (session->observed.model.balancer_present || has_step(c->plan, HA_STEP_BALANCER_BUILD))
         ha_session_note_balancer(session, true, &c->wanted);
+    if (ha_session_some_certificate(session) || has_step(c->plan, HA_STEP_AUTHORITY_CREATE) ||
+        has_step(c->plan, HA_STEP_CERTIFICATE_ISSUE))
+        ha_session_note_issuer(session, &c->wanted);
     return rc;
 }
 
@@ -397,6 +400,8 @@ static bool is_idle(const struct change *c)
     memcpy(wanted.cloud_place, c->previous.cloud_place, sizeof wanted.cloud_place);
     memcpy(wanted.balancer, c->previous.balancer, sizeof wanted.balancer);
     memcpy(wanted.balancer_plugin, c->previous.balancer_plugin, sizeof wanted.balancer_plugin);
+    memcpy(wanted.issuer, c->previous.issuer, sizeof wanted.issuer);
+    memcpy(wanted.issuer_plugin, c->previous.issuer_plugin, sizeof wanted.issuer_plugin);
     wanted.endpoint_port = c->previous.endpoint_port;
     memcpy(wanted.operation, c->previous.operation, sizeof wanted.operation);
     return c->plan->count == 0 && c->plan->converged && !c->resumes && !c->ends[0] &&
@@ -409,6 +414,7 @@ static int note_cloud_at_last(struct change *c)
     bool known = strcmp(c->previous.cloud_plugin, c->wanted.cloud_plugin) == 0 &&
                  strcmp(c->previous.cloud_place, c->wanted.cloud_place) == 0 &&
                  strcmp(c->previous.balancer_plugin, c->wanted.balancer_plugin) == 0 &&
+                 strcmp(c->previous.issuer_plugin, c->wanted.issuer_plugin) == 0 &&
                  c->previous.endpoint_port == c->wanted.endpoint_port;
     return known || c->previous.generation == 0 ? 0 : ha_change_write(c);
 }

@@ -208,6 +208,22 @@ void ha_session_note_balancer(const struct ha_session *session, bool there, stru
              notes ? session->balancer->plugin->descriptor->name : "");
 }
 
+void ha_session_note_issuer(const struct ha_session *session, struct ha_desired *desired)
+{
+    if (!session->issuer || desired->issuer_plugin[0])
+        return;
+    snprintf(desired->issuer, sizeof desired->issuer, "%s", session->issuer->conf->instance);
+    snprintf(desired->issuer_plugin, sizeof desired->issuer_plugin, "%s", session->issuer->plugin->descriptor->name);
+}
+
+bool ha_session_some_certificate(const struct ha_session *session)
+{
+    for (size_t i = 0; i < session->observed.certificate_count; i++)
+        if (session->observed.certificates[i].ready == HACTL_YES || session->observed.certificates[i].not_after_s)
+            return true;
+    return false;
+}
+
 static int advise_own_configuration(const struct ha_session *session, struct ha_error *error)
 {
     ha_advise(error,
@@ -280,6 +296,26 @@ static int check_balancer(const struct ha_session *session, struct ha_error *err
     return advise_own_configuration(session, error);
 }
 
+/* Another one knows nothing of the authorities that are there, and would make its own beside them. */
+static int check_issuer(const struct ha_session *session, struct ha_error *error)
+{
+    const struct ha_desired *desired = &session->desired;
+    struct ha_desired here = {0};
+    char has[HA_NAME * 3] = "no plugin of the kind issuer";
+
+    ha_session_note_issuer(session, &here);
+    if (!desired->issuer_plugin[0] ||
+        (strcmp(desired->issuer_plugin, here.issuer_plugin) == 0 && strcmp(desired->issuer, here.issuer) == 0))
+        return 0;
+    if (session->issuer)
+        snprintf(has, sizeof has, "the issuer \"%s\" (plugin %s)", here.issuer, here.issuer_plugin);
+    ha_fail(error, HA_EXIT_USAGE,
+            "the certificates of the cluster %s are made by the issuer \"%s\" (plugin %s), and this configuration has "
+            "%s",
+            session->configuration->cluster_name, desired->issuer, desired->issuer_plugin, has);
+    return advise_own_configuration(session, error);
+}
+
 /* Nothing moves what listens at the public address to another port, and kubeconfigs name the one that was. */
 static int check_endpoint_port(const struct ha_session *session, struct ha_error *error)
 {
@@ -331,9 +367,11 @@ static int open_parts(struct ha_session *session, unsigned needs, const char *ve
         return -1;
     if (!(needs & HA_NEED_PLUGINS) || needs & HA_OF_ANY_CLOUD)
         return 0;
-    return check_cloud(session, error) || check_groups(session, error) || check_balancer(session, error)
-               ? -1
-               : check_endpoint_port(session, error);
+    if (check_cloud(session, error) || check_groups(session, error) || check_balancer(session, error) ||
+        check_endpoint_port(session, error))
+        return -1;
+    /* `down` needs none of the authorities; all of them go with it. */
+    return strcmp(verb, "down") == 0 ? 0 : check_issuer(session, error);
 }
 
 int ha_session_open(const struct ha_options *options, unsigned needs, const char *verb, struct ha_session **out,

@@ -80,6 +80,11 @@ void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *
 /* That there is one, the configuration's; or that there is none. */
 void ha_session_note_balancer(const struct ha_session *session, bool there, struct ha_desired *desired);
 
+/* That the configuration's has made certificates, where that is not known yet. */
+void ha_session_note_issuer(const struct ha_session *session, struct ha_desired *desired);
+/* Some of what it lists is there. */
+bool ha_session_some_certificate(const struct ha_session *session);
+
 /* Asks every plugin, side by side; fills session->observed. Changes nothing. */
 int ha_session_observe(struct ha_session *session, unsigned scopes, struct ha_error *error);
 

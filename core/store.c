@@ -112,12 +112,15 @@ json_t *ha_desired_to_json(const struct ha_desired *desired)
     json_t *balancer = desired->balancer_plugin[0]
                            ? json_pack("{ss ss}", "instance", desired->balancer, "plugin", desired->balancer_plugin)
                            : NULL;
+    json_t *issuer = desired->issuer_plugin[0]
+                         ? json_pack("{ss ss}", "instance", desired->issuer, "plugin", desired->issuer_plugin)
+                         : NULL;
     json_t *port = desired->endpoint_port ? json_integer(desired->endpoint_port) : NULL;
-    return json_pack("{si sI si sb so* so* so* ss ss ss ss so so ss}", "schema", SCHEMA, "generation",
+    return json_pack("{si sI si sb so* so* so* so* ss ss ss ss so so ss}", "schema", SCHEMA, "generation",
                      (json_int_t)desired->generation, "next_ordinal", desired->next_ordinal, "destroy",
-                     desired->destroy, "cloud", cloud, "balancer", balancer, "endpoint_port", port, "endpoint",
-                     endpoint_words[desired->endpoint_want], "endpoint_replica", desired->endpoint_replica, "rotation",
-                     desired->rotation, "rotation_goal",
+                     desired->destroy, "cloud", cloud, "balancer", balancer, "issuer", issuer, "endpoint_port", port,
+                     "endpoint", endpoint_words[desired->endpoint_want], "endpoint_replica", desired->endpoint_replica,
+                     "rotation", desired->rotation, "rotation_goal",
                      desired->rotation[0] ? ha_rotation_words[desired->rotation_goal] : "", "replicas", replicas,
                      "formed", formed, "operation", desired->operation);
 }
@@ -151,16 +154,18 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     json_int_t generation = 0;
     const char *endpoint = "auto", *endpoint_replica = "", *operation = "", *group, *rotation = "", *goal = "";
     const char *cloud = "", *cloud_plugin = "", *cloud_place = "", *balancer = "", *balancer_plugin = "";
+    const char *issuer = "", *issuer_plugin = "";
     json_t *replicas = NULL, *formed = NULL, *item;
     json_error_t fault;
     size_t index;
     if (json_unpack_ex((json_t *)json, &fault, 0,
-                       "{si sI si s?b s?{ss ss s?s} s?{ss ss} s?i s?s s?s s?s s?s so s?o s?s}", "schema", &schema,
-                       "generation", &generation, "next_ordinal", &read.next_ordinal, "destroy", &destroy, "cloud",
-                       "instance", &cloud, "plugin", &cloud_plugin, "place", &cloud_place, "balancer", "instance",
-                       &balancer, "plugin", &balancer_plugin, "endpoint_port", &read.endpoint_port, "endpoint",
-                       &endpoint, "endpoint_replica", &endpoint_replica, "rotation", &rotation, "rotation_goal", &goal,
-                       "replicas", &replicas, "formed", &formed, "operation", &operation))
+                       "{si sI si s?b s?{ss ss s?s} s?{ss ss} s?{ss ss} s?i s?s s?s s?s s?s so s?o s?s}", "schema",
+                       &schema, "generation", &generation, "next_ordinal", &read.next_ordinal, "destroy", &destroy,
+                       "cloud", "instance", &cloud, "plugin", &cloud_plugin, "place", &cloud_place, "balancer",
+                       "instance", &balancer, "plugin", &balancer_plugin, "issuer", "instance", &issuer, "plugin",
+                       &issuer_plugin, "endpoint_port", &read.endpoint_port, "endpoint", &endpoint, "endpoint_replica",
+                       &endpoint_replica, "rotation", &rotation, "rotation_goal", &goal, "replicas", &replicas,
+                       "formed", &formed, "operation", &operation))
         return ha_fail(error, HA_EXIT_FAILED, "the stored replica set cannot be read: %s", fault.text);
     if (schema != SCHEMA)
         return ha_fail(error, HA_EXIT_FAILED,
@@ -176,6 +181,8 @@ int ha_desired_from_json(const json_t *json, struct ha_desired *out, struct ha_e
     copy(read.cloud_place, sizeof read.cloud_place, cloud_place);
     copy(read.balancer, sizeof read.balancer, balancer);
     copy(read.balancer_plugin, sizeof read.balancer_plugin, balancer_plugin);
+    copy(read.issuer, sizeof read.issuer, issuer);
+    copy(read.issuer_plugin, sizeof read.issuer_plugin, issuer_plugin);
     copy(read.rotation, sizeof read.rotation, rotation);
     for (size_t i = 0; i < HA_ROTATION_GOALS; i++)
         if (strcmp(goal, ha_rotation_words[i]) == 0)

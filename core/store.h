@@ -35,6 +35,7 @@ struct ha_desired {
     char cloud[HA_NAME], cloud_plugin[HA_NAME]; /* the instance that made the machines, and its plugin; "": none yet */
     char cloud_place[HA_DETAIL]; /* where they are, in the plugin's words; "": not known, or it has none */
     char balancer[HA_NAME], balancer_plugin[HA_NAME]; /* the instance whose balancer is there; "": there is none */
+    char issuer[HA_NAME], issuer_plugin[HA_NAME];     /* the instance that has made certificates; "": none has yet */
     int endpoint_port;                                /* that clients were told of; 0: nobody was yet */
     enum ha_endpoint_want endpoint_want;
     char endpoint_replica[HA_NAME];
