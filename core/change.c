@@ -480,6 +480,8 @@ static int carry_out(struct change *c, ha_consent *consent, void *context)
         return -1;
     if (is_idle(c)) {
         c->report->nothing_to_do = true;
+        if (c->session->observed.model.unlike[0])
+            ha_change_say(c, "warning: %s", c->session->observed.model.unlike);
         return note_cloud_at_last(c);
     }
     if (is_premature(c))

@@ -259,7 +259,8 @@ static void print_report(const struct ha_cli *cli, const struct ha_session *sess
         return;
     }
     if (report->nothing_to_do) {
-        printf("Nothing to do: \"%s\" is as it is wanted.\n", session->configuration->cluster_name);
+        printf("Nothing to do: \"%s\" is as it is wanted%s.\n", session->configuration->cluster_name,
+               session->observed.model.unlike[0] != '\0' ? ", but for the warning" : "");
         return;
     }
     print_timings(report);

@@ -42,6 +42,8 @@ static const char *drift_text(const struct drift *drift, char *out, size_t size)
                  first);
     } else if (drift->plan.blocked_count > 0) {
         snprintf(out, size, "up could not go on: %s", drift->plan.blocked[0]);
+    } else if (drift->plan.end.unlike[0] != '\0') {
+        snprintf(out, size, "up would not put right: %s", drift->plan.end.unlike);
     } else {
         snprintf(out, size, "none: up would do nothing");
     }
@@ -240,6 +242,7 @@ static void print_status(const struct ha_cli *cli, const struct ha_session *sess
                          const struct ha_lock_info *lock)
 {
     char text[768], called[512];
+    int told = 0;
 
     ha_called_as(cli, called, sizeof called);
     if (session->desired.generation == 0 && session->observed.model.replica_count == 0) {
@@ -252,7 +255,8 @@ static void print_status(const struct ha_cli *cli, const struct ha_session *sess
     print_certificates(session);
     printf("drift         %s\n", drift_text(drift, text, sizeof text));
     for (int i = 0; i < drift->warning_count; i++)
-        printf("%-13s %s\n", i == 0 ? "warnings" : "", drift->warnings[i]);
+        if (drift->plan.count > 0 || strcmp(drift->warnings[i], drift->plan.end.unlike) != 0)
+            printf("%-13s %s\n", told++ == 0 ? "warnings" : "", drift->warnings[i]);
     print_operation(session, lock, called);
     print_replicas(session);
     print_strangers(&session->observed.model);

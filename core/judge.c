@@ -259,6 +259,8 @@ void ha_judge_cluster(struct ha_verdicts *verdicts, const struct ha_session *ses
         judge_group(verdicts, &model->groups[g]);
     judge_replicas(verdicts, session);
     judge_zones(verdicts, model);
+    if (model->unlike[0] != '\0')
+        ha_judge(verdicts, "configuration", HA_LEVEL_WARNING, "%s", model->unlike);
     ha_judge_certificates(verdicts, session);
     if (ha_store_lock_show(session->store, &lock, &ignored) == 0 && lock.held)
         ha_judge(verdicts, "operation", HA_LEVEL_OK, "`hactl %s` is at work, process %d of %s on %s", lock.verb,

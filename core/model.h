@@ -128,6 +128,7 @@ struct ha_model {
     struct ha_group groups[HA_GROUPS];
     int replica_count;
     struct ha_replica replicas[HA_REPLICAS];
+    char unlike[256];         /* what runs is not as the configuration has it, and no step changes that; "": nothing */
     int beyond;               /* machines and addresses that the cloud lists and for which there was no room */
     char beyond_one[HA_NAME]; /* the first of them */
 };

@@ -110,7 +110,8 @@ void ha_plan_print_table(const struct ha_session *session, const char *verb, con
                 ha_plural(plan->count, "step", steps, sizeof steps));
         print_certificates(session, plan, stream);
     } else if (plan->blocked_count == 0) {
-        fprintf(stream, "Nothing to do: \"%s\" is as it is wanted.\n", session->configuration->cluster_name);
+        fprintf(stream, "Nothing to do: \"%s\" is as it is wanted%s.\n", session->configuration->cluster_name,
+                plan->end.unlike[0] != '\0' ? ", but for the warning" : "");
     }
     for (int i = 0; i < warning_count; i++)
         fprintf(stream, "%swarning:%s %s\n", ha_shade_on(stream, HA_SHADE_WARNING), ha_shade_off(stream), warnings[i]);

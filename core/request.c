@@ -147,6 +147,8 @@ void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *cou
             HA_REPLICAS, end->beyond_one, end->beyond - 1);
     if (end->destroy || end->group_count == 0)
         return;
+    if (end->unlike[0])
+        snprintf(warnings[(*count)++], 256, "%s", end->unlike);
     if (wanted > 0 && wanted % 2 == 0)
         snprintf(warnings[(*count)++], 256,
                  "%d replicas tolerate %d failure%s, no more than %d would; %d would tolerate %d", wanted,

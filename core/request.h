@@ -21,7 +21,8 @@ int ha_request_check_renews(const struct ha_session *session, struct ha_error *e
 void ha_request_renews(struct ha_session *session, bool renews, const char *names, bool rekey);
 /* How so many replicas are best spread, so that no zone takes the quorum along. */
 const char *ha_zones_better(int wanted, char out[HA_ZONES_BETTER]);
-/* About even counts, zones, and what hactl has no room for; `warnings` holds HA_WARNINGS lines. */
+/* About even counts, zones, what no step puts right, and what hactl has no room for; `warnings` holds HA_WARNINGS
+ * lines. */
 void ha_request_warn(const struct ha_model *end, char (*warnings)[256], int *count);
 
 /* Without a quorum, or with an alarm, nothing is begun that a quorum must decide; `up` may still start what has

@@ -129,19 +129,34 @@ static void learn_wanted(struct ha_session *session, int replica, int payload, s
         ha_delivery_make_partial(wanted);
 }
 
+/* With what cannot be right nothing that runs can be compared: it goes on as it is, and could not be started again. */
+static void tell_unlike(struct ha_session *session, int replica, int payload, const char *why)
+{
+    struct ha_model *model = &session->observed.model;
+    bool formed = payload >= model->group_count || model->groups[payload].formed == HACTL_YES;
+
+    if (model->replicas[replica].wanted && formed && model->unlike[0] == '\0')
+        snprintf(model->unlike, sizeof model->unlike, "%s, %s: %.200s", model->replicas[replica].name,
+                 session->payloads[payload]->conf->instance, why);
+}
+
 static void render(struct ha_session *session, int replica, int payload)
 {
     struct ha_session_private *private = session->private;
     const struct ha_replica *r = &session->observed.model.replicas[replica];
     struct hactl_call *call = ha_ask_render(session, payload, replica, RENDER_TIMEOUT_MS);
 
-    if (ha_call_wait(call) == HACTL_OK) {
+    int code = ha_call_wait(call);
+
+    if (code == HACTL_OK) {
         for (size_t i = 0; i < call->file_count; i++)
             if (call->files[i].purpose != NULL)
                 learn_use(private, payload, &call->files[i]);
         learn_wanted(session, replica, payload, call);
     } else {
         ha_log(HACTL_LOG_DEBUG, "what %s runs on could not be compared: %s", r->name, call->text);
+        if (code == HACTL_E_INVALID)
+            tell_unlike(session, replica, payload, call->text);
     }
     ha_call_free(call);
 }
@@ -213,8 +228,9 @@ static void foresee(struct ha_session *session, int replica)
 
 void ha_stale_observe(struct ha_session *session)
 {
-    const struct ha_model *model = &session->observed.model;
+    struct ha_model *model = &session->observed.model;
 
+    model->unlike[0] = '\0';
     for (int i = 0; session->issuer != NULL && i < model->replica_count; i++)
         for (int p = 0; p < model->payload_count; p++) {
             if (model->destroy || model->replicas[i].deliveries[p] == HA_DELIVERY_NONE)

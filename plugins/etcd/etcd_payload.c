@@ -250,6 +250,13 @@ static int initial_cluster(const struct etcd *self, struct hactl_call *call, con
     for (size_t i = 0; i < want->member_count; i++)
         if (strcmp(want->members[i]->peer_url, own_url) == 0)
             own = want->members[i];
+    for (size_t i = 0; !own && want->replica->internal_address && i < want->member_count; i++)
+        if (want->members[i]->address && strcmp(want->members[i]->address, want->replica->internal_address) == 0)
+            return self->host->fail(
+                call, HACTL_E_INVALID,
+                "the member of group %s there is %s, and peer_port %u is for %s: a member's peer URL "
+                "is not moved, set peer_port back",
+                self->group, want->members[i]->peer_url, self->peer_port, own_url);
     if (!own && want->member_count > 0)
         return self->host->fail(call, HACTL_E_NOT_FOUND, "%s is no member of etcd group %s; it must be added first",
                                 own_url, self->group);

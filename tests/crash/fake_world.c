@@ -118,11 +118,8 @@ static int code_named(const char *name)
     static const struct {
         const char *name;
         int code;
-    } codes[] = {{"denied", HACTL_E_DENIED},
-                 {"not-found", HACTL_E_NOT_FOUND},
-                 {"quota", HACTL_E_QUOTA},
-                 {"unavailable", HACTL_E_UNAVAILABLE},
-                 {"timeout", HACTL_E_TIMEOUT}};
+    } codes[] = {{"denied", HACTL_E_DENIED}, {"invalid", HACTL_E_INVALID},         {"not-found", HACTL_E_NOT_FOUND},
+                 {"quota", HACTL_E_QUOTA},   {"unavailable", HACTL_E_UNAVAILABLE}, {"timeout", HACTL_E_TIMEOUT}};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (strcmp(codes[i].name, name) == 0)
             return codes[i].code;

@@ -112,6 +112,15 @@ static void test_render(void **state)
     fake_call_free(call);
     fake_call_free(again);
 
+    for (int i = 0; i < 3; i++) {
+        snprintf(urls[i], sizeof(urls[i]), "https://%s:2380", rig->addresses[i]);
+        members[i].address = rig->addresses[i];
+    }
+    call = render(rig, &want, HACTL_E_INVALID); /* they came to be with another peer_port */
+    assert_non_null(strstr(call->text, urls[1]));
+    assert_non_null(strstr(call->text, "set peer_port back"));
+    fake_call_free(call);
+
     want.replica = &rig->replicas[4];
     fake_call_free(render(rig, &want, HACTL_E_NOT_FOUND));
     want.founding = 1;
