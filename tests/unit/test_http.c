@@ -170,8 +170,13 @@ static void test_reuse(void **state)
         assert_string_equal(exchange.response.body, "ok");
     }
     server_stop(server);
-    usleep(200000); /* its child dies with it, not at once */
-    ask(client, server.port, true, &exchange);
+    /* Its child dies with it, not at once. */
+    for (int i = 0; i < 100; i++) {
+        ask(client, server.port, true, &exchange);
+        if (strstr(exchange.response.error, "refused"))
+            break;
+        usleep(100000);
+    }
     assert_int_equal(exchange.response.code, HACTL_E_UNAVAILABLE);
     assert_non_null(strstr(exchange.response.error, "refused"));
     ha_http_response_clear(&exchange.response);
