@@ -79,7 +79,6 @@ void ha_session_close(struct ha_session *session);
 void ha_session_note_cloud(const struct ha_session *session, struct ha_desired *desired);
 /* That there is one, the configuration's; or that there is none. */
 void ha_session_note_balancer(const struct ha_session *session, bool there, struct ha_desired *desired);
-
 /* That the configuration's has made certificates, where that is not known yet. */
 void ha_session_note_issuer(const struct ha_session *session, struct ha_desired *desired);
 /* Some of what it lists is there. */

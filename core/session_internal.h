@@ -66,6 +66,9 @@ struct ha_session_private {
 };
 
 const struct ha_reach *ha_session_reach(const struct ha_session *session, const char *replica, uint16_t port);
+/* HA_EXIT_USAGE where the store names another cloud, group, balancer or port than the configuration has; `issues`: or
+ * another issuer. */
+int ha_session_check_identity(const struct ha_session *session, bool issues, struct ha_error *error);
 /* HA_EXIT_USAGE where the cloud that was just looked at is not where the cluster was made. */
 int ha_session_check_place(const struct ha_session *session, struct ha_error *error);
 /* The ports that the firewall is to open, as text: "etcd-client 2379 5, ..." */
