@@ -21,7 +21,8 @@
 #include "tests/unit/etcd_liar.h"
 #include "tests/unit/etcd_rig.h"
 
-#define OPS hactl_plugin.member
+#define OPS   hactl_plugin.member
+#define TRIES 20
 /* {"key":"Zm9v","value":"QkFE..."}: a value that is found again in the database file */
 #define VALUE     "GOODGOODGOODGOODGOODGOOD"
 #define OTHER     "BAD!BAD!BAD!BAD!BAD!BAD!"
@@ -289,6 +290,20 @@ static void test_version_rule(void **state)
     rig_free(rig);
 }
 
+/* Who stands between is slow on a slow machine, and counts as not answering while it is. */
+static struct hactl_call *list_until_told(struct rig *rig, const char *words)
+{
+    struct hactl_call *call = rig_list(rig);
+
+    for (int i = 0; i < TRIES && (!call->groups[0].detail || !strstr(call->groups[0].detail, words)); i++) {
+        fake_call_free(call);
+        call = rig_list(rig);
+    }
+    assert_non_null(call->groups[0].detail);
+    assert_non_null(strstr(call->groups[0].detail, words));
+    return call;
+}
+
 /* It answers for itself, as one that is ten minor versions ahead. */
 static void test_version_of_learner(void **state)
 {
@@ -310,10 +325,8 @@ static void test_version_of_learner(void **state)
     assert_int_equal(count_voters(rig), 2);
 
     liar = liar_start(rig, 1, "\"version\":\"3.", "\"version\":\"3.1"); /* as one that was started anew */
-    call = rig_list(rig);
+    call = list_until_told(rig, "more than one minor version apart");
     assert_int_equal(call->groups[0].quorum, HACTL_YES);
-    assert_non_null(call->groups[0].detail);
-    assert_non_null(strstr(call->groups[0].detail, "more than one minor version apart"));
     fake_call_free(call);
     liar_stop(rig, 1, liar);
     rig_free(rig);
@@ -324,8 +337,9 @@ static void test_version_of_learner(void **state)
 /* A voter that knows another member than the others know. */
 static void test_other_members(void **state)
 {
+    static const char dissent[] = "https://127.41.255.1:2380, and demo-2 does not";
     struct rig *rig = rig_new(6, NULL);
-    struct hactl_call *call = fake_call_new(10000);
+    struct hactl_call *call;
     char address[64], id[32];
     pid_t liar;
 
@@ -334,12 +348,14 @@ static void test_other_members(void **state)
     snprintf(address, sizeof(address), "https://%s:2380", rig->addresses[1]);
     liar = liar_start(rig, 0, address, "https://127.41.255.1:2380");
     rig->want.endpoint_count = 3;
-    assert_int_equal(end(call, OPS->add(rig->self, call, &rig->want, &rig->replicas[2])), HACTL_E_BUSY);
-    assert_non_null(strstr(text, "https://127.41.255.1:2380, and demo-2 does not"));
-    call = rig_list(rig); /* and whoever looks is told */
+    text[0] = '\0';
+    for (int i = 0; i < TRIES && !strstr(text, dissent); i++) {
+        call = fake_call_new(10000);
+        assert_int_equal(end(call, OPS->add(rig->self, call, &rig->want, &rig->replicas[2])), HACTL_E_BUSY);
+    }
+    assert_non_null(strstr(text, dissent));
+    call = list_until_told(rig, dissent); /* and whoever looks is told */
     assert_int_equal(call->groups[0].quorum, HACTL_YES);
-    assert_non_null(call->groups[0].detail);
-    assert_non_null(strstr(call->groups[0].detail, "https://127.41.255.1:2380, and demo-2 does not"));
     fake_call_free(call);
     liar_stop(rig, 0, liar);
     rig->want.endpoint_count = 2;
