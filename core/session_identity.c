@@ -57,24 +57,37 @@ static int advise_own_configuration(const struct ha_session *session, struct ha_
     return -1;
 }
 
+/* The store keeps so much of a name, and a longer one is still itself. */
+static bool is_stored(const char *stored, const char *name)
+{
+    return strncmp(stored, name, HA_NAME - 1) == 0;
+}
+
+/* `subject` and `verb` make the sentence: "the cluster demo was made by the cloud ...". */
+static int check_maker(const struct ha_session *session, const struct ha_instance *here, const char *kind,
+                       const char *subject, const char *verb, const char *made, const char *made_plugin,
+                       struct ha_error *error)
+{
+    const char *name = here ? here->conf->instance : "", *plugin = here ? here->plugin->descriptor->name : "";
+    char has[HA_NAME * 3];
+
+    if (!made_plugin[0] || (is_stored(made_plugin, plugin) && is_stored(made, name)))
+        return 0;
+    if (here)
+        snprintf(has, sizeof has, "the %s \"%s\" (plugin %s)", kind, name, plugin);
+    else
+        snprintf(has, sizeof has, "no plugin of the kind %s", kind);
+    ha_fail(error, HA_EXIT_USAGE, "%s %s %s the %s \"%s\" (plugin %s), and this configuration has %s", subject,
+            session->configuration->cluster_name, verb, kind, made, made_plugin, has);
+    return advise_own_configuration(session, error);
+}
+
 /* Seen through another cloud a cluster looks as if it were gone: `up` would make it anew, `down` forget it. One that
  * was only a list of replicas may get a cloud. */
 static int check_cloud(const struct ha_session *session, struct ha_error *error)
 {
-    const struct ha_desired *desired = &session->desired;
-    struct ha_desired here = {0};
-    char has[HA_NAME * 3] = "no plugin of the kind cloud";
-
-    ha_session_note_cloud(session, &here);
-    if (!desired->cloud_plugin[0] ||
-        (strcmp(desired->cloud_plugin, here.cloud_plugin) == 0 && strcmp(desired->cloud, here.cloud) == 0))
-        return 0;
-    if (session->cloud)
-        snprintf(has, sizeof has, "the cloud \"%s\" (plugin %s)", here.cloud, here.cloud_plugin);
-    ha_fail(error, HA_EXIT_USAGE,
-            "the cluster %s was made by the cloud \"%s\" (plugin %s), and this configuration has %s",
-            session->configuration->cluster_name, desired->cloud, desired->cloud_plugin, has);
-    return advise_own_configuration(session, error);
+    return check_maker(session, session->cloud, "cloud", "the cluster", "was made by", session->desired.cloud,
+                       session->desired.cloud_plugin, error);
 }
 
 /* A group that was formed and that nothing here serves: under another name it would look as if it were still to be
@@ -90,7 +103,7 @@ static int check_groups(const struct ha_session *session, struct ha_error *error
     for (int f = 0; f < desired->formed_count; f++) {
         int g = 0;
 
-        while (g < session->group_count && strcmp(session->payloads[g]->conf->instance, desired->formed[f].group) != 0)
+        while (g < session->group_count && !is_stored(desired->formed[f].group, session->payloads[g]->conf->instance))
             g++;
         if (g < session->group_count)
             continue;
@@ -104,40 +117,15 @@ static int check_groups(const struct ha_session *session, struct ha_error *error
 /* Not seen through another instance it would go on with the public address, and outlive the cluster. */
 static int check_balancer(const struct ha_session *session, struct ha_error *error)
 {
-    const struct ha_desired *desired = &session->desired;
-    struct ha_desired here = {0};
-    char has[HA_NAME * 3] = "no plugin of the kind balancer";
-
-    ha_session_note_balancer(session, true, &here);
-    if (!desired->balancer_plugin[0] ||
-        (strcmp(desired->balancer_plugin, here.balancer_plugin) == 0 && strcmp(desired->balancer, here.balancer) == 0))
-        return 0;
-    if (session->balancer)
-        snprintf(has, sizeof has, "the balancer \"%s\" (plugin %s)", here.balancer, here.balancer_plugin);
-    ha_fail(error, HA_EXIT_USAGE,
-            "the cluster %s is served by the balancer \"%s\" (plugin %s), and this configuration has %s",
-            session->configuration->cluster_name, desired->balancer, desired->balancer_plugin, has);
-    return advise_own_configuration(session, error);
+    return check_maker(session, session->balancer, "balancer", "the cluster", "is served by", session->desired.balancer,
+                       session->desired.balancer_plugin, error);
 }
 
 /* Another one knows nothing of the authorities that are there, and would make its own beside them. */
 static int check_issuer(const struct ha_session *session, struct ha_error *error)
 {
-    const struct ha_desired *desired = &session->desired;
-    struct ha_desired here = {0};
-    char has[HA_NAME * 3] = "no plugin of the kind issuer";
-
-    ha_session_note_issuer(session, &here);
-    if (!desired->issuer_plugin[0] ||
-        (strcmp(desired->issuer_plugin, here.issuer_plugin) == 0 && strcmp(desired->issuer, here.issuer) == 0))
-        return 0;
-    if (session->issuer)
-        snprintf(has, sizeof has, "the issuer \"%s\" (plugin %s)", here.issuer, here.issuer_plugin);
-    ha_fail(error, HA_EXIT_USAGE,
-            "the certificates of the cluster %s are made by the issuer \"%s\" (plugin %s), and this configuration has "
-            "%s",
-            session->configuration->cluster_name, desired->issuer, desired->issuer_plugin, has);
-    return advise_own_configuration(session, error);
+    return check_maker(session, session->issuer, "issuer", "the certificates of the cluster", "are made by",
+                       session->desired.issuer, session->desired.issuer_plugin, error);
 }
 
 /* Nothing moves what listens at the public address to another port, and kubeconfigs name the one that was. */
