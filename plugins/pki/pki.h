@@ -7,6 +7,7 @@
  *   pki_inventory   what each certificate must say, and why, from the inventory
  *   pki_providers   libcrypto's providers, as the settings name them
  *   pki_crypto      libcrypto, made ready while hactl looks at what there is
+ *   pki_thread      threads that begin at once
  *   pki_secret      memory for private keys
  *   pki_key         keys: making, reading, writing, encrypted ones
  *   pki_der         certificates: writing their DER

@@ -5,6 +5,8 @@
 
 #include "plugins/pki/pki_inventory.h"
 
+#include <pthread.h>
+
 /* ---- crypto ---- */
 
 /* What is loaded into it; borrowed from the settings. */
@@ -34,6 +36,9 @@ void pki_crypto_end(struct pki *pki);
 const struct pki_crypto *pki_crypto(const struct pki *pki);
 bool pki_crypto_usable(const struct pki *pki);
 const char *pki_crypto_why(const struct pki *pki); /* it is not */
+/* A thread that signals do not reach. 0 or a positive errno value. */
+int pki_thread_create(pthread_t *thread, void *(*run)(void *argument), void *argument);
+unsigned pki_processors(void); /* that the process may use */
 /* The callback of PEM readers that libcrypto would otherwise ask at the terminal. */
 int pki_no_passphrase(char *buffer, int size, int writing, void *data);
 const char *pki_crypto_error(void); /* libcrypto's own words; clears this thread's queue */

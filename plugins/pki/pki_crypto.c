@@ -7,7 +7,6 @@
 #include "plugins/pki/pki.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +81,6 @@ static void *start(void *argument)
 struct pki_starting *pki_crypto_start(const struct pki_providers *wanted)
 {
     struct pki_starting *starting = calloc(1, sizeof *starting);
-    sigset_t all, before;
 
     if (starting == NULL)
         return NULL;
@@ -92,11 +90,7 @@ struct pki_starting *pki_crypto_start(const struct pki_providers *wanted)
         start(starting);
         return starting;
     }
-    /* Signals are the host's business. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    starting->running = pthread_create(&starting->thread, NULL, start, starting) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    starting->running = pki_thread_create(&starting->thread, start, starting) == 0;
     if (!starting->running)
         start(starting);
     return starting;

@@ -5,7 +5,6 @@
 #include "plugins/pki/pki.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -296,16 +295,9 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-static unsigned processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-}
-
 static unsigned threads_worth(const struct pki *pki, const struct pki_jobs *jobs)
 {
-    unsigned most = pki->threads != 0 ? pki->threads : processors();
+    unsigned most = pki->threads != 0 ? pki->threads : pki_processors();
     size_t slow = 0, worth;
 
     for (size_t i = 0; i < jobs->count; i++)
@@ -354,7 +346,7 @@ int pki_jobs_run(struct pki_batch *batch, struct pki_jobs *jobs)
         return pki_batch_out_of_memory(batch);
     for (unsigned i = 0; i < wanted; i++)
         workers[i].run = &run;
-    while (started < wanted && pthread_create(&workers[started].thread, NULL, thread_main, &workers[started]) == 0)
+    while (started < wanted && pki_thread_create(&workers[started].thread, thread_main, &workers[started]) == 0)
         started++;
     work(&workers[0], true);
     for (unsigned i = 1; i < started; i++)
