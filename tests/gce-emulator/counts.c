@@ -14,6 +14,9 @@ static const struct em_call_count *in_effect; /* whose operation changes somethi
 static unsigned long totals[4];               /* by enum em_group */
 static unsigned ended, changing_ended;        /* deepest call that was answered, change that was done */
 static unsigned longest, changing_longest;
+static unsigned waited_ended, changes_done;
+static json_t *waited_chain;                           /* of each depth the method that was first done there */
+static json_t *waited_reads;                           /* what -> [changes done before it, depth] */
 static unsigned long modelled_ended, modelled_longest; /* as that chain, in milliseconds of realistic latency */
 
 static void note_in_the_dark(const struct em_method *method)
@@ -34,8 +37,42 @@ void em_counts_effect(const struct em_call_count *call)
     in_effect = call;
 }
 
+/* Depths grow by one: a call is one deeper than what was done when it began. */
+static void waited_done(const struct em_call_count *call)
+{
+    if (call->waited_depth > waited_ended) {
+        waited_ended = call->waited_depth;
+        if (waited_chain == NULL) {
+            waited_chain = json_array();
+        }
+        json_array_append_new(waited_chain, json_string(call->method->id));
+    }
+}
+
+static unsigned waited_depth(const struct em_method *method, const char *what)
+{
+    json_int_t before = 0, depth = 0;
+
+    if (method->group == EM_OPERATION_READ) {
+        return 0;
+    }
+    if (method->group == EM_CHANGE) {
+        return waited_ended + 1;
+    }
+    if (waited_reads == NULL) {
+        waited_reads = json_object();
+    }
+    if (json_unpack(json_object_get(waited_reads, what), "[II]", &before, &depth) != 0 || before != changes_done) {
+        depth = waited_ended + 1;
+        json_object_set_new(waited_reads, what, json_pack("[II]", (json_int_t)changes_done, depth));
+    }
+    return (unsigned)depth;
+}
+
 void em_counts_done(const struct em_call_count *call)
 {
+    changes_done++;
+    waited_done(call);
     if (call->changing_depth > changing_ended) {
         changing_ended = call->changing_depth;
     }
@@ -67,13 +104,14 @@ void em_counts_dark(const char *address, bool dark)
     }
 }
 
-void em_counts_begin(struct em_call_count *call, const struct em_method *method)
+void em_counts_begin(struct em_call_count *call, const struct em_method *method, const char *what)
 {
     if (method->group == EM_CHANGE) {
         note_in_the_dark(method);
     }
     call->method = method;
     call->depth = ended + 1;
+    call->waited_depth = waited_depth(method, what);
     call->changing_depth = changing_ended + (method->group == EM_CHANGE ? 1 : 0);
     call->modelled_ms = modelled_ended + (method->group == EM_CHANGE ? em_latency_modelled_ms(method->id) : 0);
     if (call->modelled_ms > modelled_longest) {
@@ -104,6 +142,9 @@ void em_counts_end(const struct em_call_count *call, int status)
         em_set_number(count, "errors", em_number(count, "errors", 0) + 1);
     }
     totals[call->method->group]++;
+    if (call->method->group != EM_CHANGE || status < 200 || status >= 300) {
+        waited_done(call);
+    }
     if (call->depth > ended) {
         ended = call->depth;
     }
@@ -111,12 +152,14 @@ void em_counts_end(const struct em_call_count *call, int status)
 
 json_t *em_counts_get(void)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:o,s:o}", "calls",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:I,s:o,s:o}", "calls",
                      (json_int_t)(totals[EM_CHANGE] + totals[EM_READ] + totals[EM_LIST] + totals[EM_OPERATION_READ]),
                      "changing", (json_int_t)totals[EM_CHANGE], "reading", (json_int_t)totals[EM_READ], "listing",
                      (json_int_t)totals[EM_LIST], "operations", (json_int_t)totals[EM_OPERATION_READ], "chain",
-                     (int)longest, "changing_chain", (int)changing_longest, "modelled_ms", (json_int_t)modelled_longest,
-                     "methods", by_method == NULL ? json_object() : json_deep_copy(by_method), "dark",
+                     (int)longest, "changing_chain", (int)changing_longest, "waited_chain",
+                     waited_chain == NULL ? json_array() : json_deep_copy(waited_chain), "modelled_ms",
+                     (json_int_t)modelled_longest, "methods",
+                     by_method == NULL ? json_object() : json_deep_copy(by_method), "dark",
                      darkness == NULL ? json_array() : json_deep_copy(darkness));
 }
 
@@ -161,7 +204,10 @@ void em_counts_reset(void)
 {
     json_decref(by_method);
     json_decref(darkness);
-    by_method = darkness = NULL;
+    json_decref(waited_chain);
+    json_decref(waited_reads);
+    by_method = darkness = waited_chain = waited_reads = NULL;
+    waited_ended = changes_done = 0;
     memset(totals, 0, sizeof(totals));
     ended = changing_ended = longest = changing_longest = 0;
     modelled_ended = modelled_longest = 0;

@@ -184,6 +184,19 @@ static struct em_answer unauthorized(void)
     return answer;
 }
 
+static void count(struct em_connection *connection)
+{
+    char *query = json_dumps(connection->query, JSON_COMPACT | JSON_SORT_KEYS), *what = NULL;
+
+    if (asprintf(&what, "%s %s %s %.*s", connection->verb, connection->path, query == NULL ? "" : query,
+                 (int)connection->body_size, connection->body == NULL ? "" : connection->body) < 0) {
+        abort();
+    }
+    em_counts_begin(&connection->count, connection->request.method, what);
+    free(what);
+    free(query);
+}
+
 void em_dispatch_api(struct em_connection *connection, const char *authorization)
 {
     struct em_request *request = &connection->request;
@@ -210,7 +223,7 @@ void em_dispatch_api(struct em_connection *connection, const char *authorization
     request->query = connection->query;
     request->project = em_text(request->variables, "project");
     request->scope = em_routes_scope(request->method, request->variables);
-    em_counts_begin(&connection->count, request->method);
+    count(connection);
     connection->finish = finish;
     if (request->user == NULL) {
         em_connection_answer(connection, unauthorized());
