@@ -19,8 +19,11 @@
 #define FIRST_EXTERNAL 0xc6120002u
 #define LAST_EXTERNAL  0xc613fffdu
 
-const struct em_type em_address_type = {
-    .collection = "addresses", .kind = "compute#address", .parameter = "address", .scopes = "global regions"};
+const struct em_type em_address_type = {.collection = "addresses",
+                                        .kind = "compute#address",
+                                        .parameter = "address",
+                                        .scopes = "global regions",
+                                        .weigh = em_quotas_weigh_address};
 
 static json_t *users;    /* key -> path of the user */
 static json_t *reserved; /* key -> path of the address resource */

@@ -19,8 +19,12 @@ static void undo(struct em_resource *disk)
     em_disk_destroy(disk);
 }
 
-const struct em_type em_disk_type = {
-    .collection = "disks", .kind = "compute#disk", .parameter = "disk", .scopes = "zones", .undo = undo};
+const struct em_type em_disk_type = {.collection = "disks",
+                                     .kind = "compute#disk",
+                                     .parameter = "disk",
+                                     .scopes = "zones",
+                                     .weigh = em_quotas_weigh_disk,
+                                     .undo = undo};
 
 void em_disk_destroy(struct em_resource *disk)
 {

@@ -37,6 +37,10 @@ struct em_type {
     const char *scopes;     /* where aggregatedList looks: of "global", "regions", "zones" */
     /* What a GET shows when it is not the stored object; a new reference. */
     json_t *(*present)(const struct em_resource *resource);
+    /* Fields with links, by which it is found where they lead. */
+    const char *leads[2];
+    /* What it takes of each of its metrics (quotas.c); NULL: it is counted, at most. */
+    void (*weigh)(const struct em_resource *resource, double *weights);
     /* Takes back an insert that failed. NULL: removing the resource is enough. */
     void (*undo)(struct em_resource *resource);
 };

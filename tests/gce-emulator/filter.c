@@ -362,3 +362,75 @@ const char *em_filter_label(const struct em_filter *filter, const char **value)
     *value = filter->literal;
     return filter->field + 7;
 }
+
+static const char name_characters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+
+static bool is_of_name(const struct em_filter *filter, const char *sign)
+{
+    return filter->kind == COMPARE && strcmp(filter->field, "name") == 0 && strcmp(filter->sign, sign) == 0;
+}
+
+bool em_filter_names(const struct em_filter *filter, const char **names, size_t room, size_t *count)
+{
+    size_t left = 0, right = 0;
+
+    if (filter == NULL || filter->kind == NOT) {
+        return false;
+    }
+    if (filter->kind == AND) {
+        return em_filter_names(filter->left, names, room, count) || em_filter_names(filter->right, names, room, count);
+    }
+    if (filter->kind == OR) {
+        if (!em_filter_names(filter->left, names, room, &left) ||
+            !em_filter_names(filter->right, names + left, room - left, &right)) {
+            return false;
+        }
+        *count = left + right;
+        return true;
+    }
+    if (!is_of_name(filter, "=") || room == 0 || filter->literal[strspn(filter->literal, name_characters)] != '\0') {
+        return false;
+    }
+    names[0] = filter->literal;
+    *count = 1;
+    return true;
+}
+
+/* Not within parentheses, of which one may begin like the other. */
+static bool is_alternatives(const char *expression)
+{
+    int depth = 0;
+
+    for (; *expression != '\0'; expression++) {
+        depth += (*expression == '(') - (*expression == ')');
+        if (*expression == '|' && depth <= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Up to what means something else in an expression, and less the character that a repetition is of. */
+const char *em_filter_prefix(const struct em_filter *filter, size_t *length)
+{
+    const char *prefix;
+
+    if (filter == NULL) {
+        return NULL;
+    }
+    if (filter->kind == AND) {
+        prefix = em_filter_prefix(filter->left, length);
+        return prefix != NULL ? prefix : em_filter_prefix(filter->right, length);
+    }
+    if (!is_of_name(filter, "eq")) {
+        return NULL;
+    }
+    *length = strspn(filter->literal, name_characters);
+    if (is_alternatives(filter->literal)) {
+        return NULL;
+    }
+    if (*length > 0 && filter->literal[*length] != '\0' && strchr("*?{", filter->literal[*length]) != NULL) {
+        (*length)--;
+    }
+    return *length > 0 ? filter->literal : NULL;
+}

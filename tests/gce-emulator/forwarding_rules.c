@@ -22,40 +22,53 @@ const struct em_type em_forwarding_rule_type = {.collection = "forwardingRules",
                                                 .kind = "compute#forwardingRule",
                                                 .parameter = "forwardingRule",
                                                 .scopes = "global regions",
+                                                .leads = {"backendService", "target"},
                                                 .undo = undo};
-
-bool em_forwarding_rule_points_at(const struct em_resource *rule, const struct em_resource *target)
-{
-    const char *service = em_text(rule->json, "backendService"), *pool = em_text(rule->json, "target");
-    const char *path = em_link_path(service != NULL ? service : pool);
-
-    return path != NULL && strcmp(path, target->path) == 0;
-}
 
 struct search {
     const struct em_resource *target;
-    const char *found;
+    em_forwarding_rule_visitor *visitor;
+    void *context;
 };
 
-static void search_user(struct em_collection *collection, void *context)
+static void search_pointing(struct em_collection *collection, void *context)
 {
-    struct search *search = context;
-    struct em_resource *rule;
+    static const char *const fields[] = {".backendService", ".target"};
+    const struct search *search = context;
 
-    EM_FOR_EACH(rule, collection)
-    {
-        if (search->found == NULL && em_forwarding_rule_points_at(rule, search->target)) {
-            search->found = rule->path;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        size_t count;
+        struct em_resource **rules = em_store_indexed(collection, fields[i], search->target->path, &count);
+
+        for (size_t k = 0; k < count; k++) {
+            search->visitor(rules[k], search->context);
         }
+        free(rules);
+    }
+}
+
+void em_forwarding_rules_visit(const struct em_resource *target, em_forwarding_rule_visitor *visitor, void *context)
+{
+    struct search search = {target, visitor, context};
+
+    em_store_visit(target->collection->project, &em_forwarding_rule_type, search_pointing, &search);
+}
+
+static void note_first(struct em_resource *rule, void *context)
+{
+    const char **found = context;
+
+    if (*found == NULL) {
+        *found = rule->path;
     }
 }
 
 const char *em_forwarding_rules_user(const struct em_resource *target)
 {
-    struct search search = {.target = target};
+    const char *found = NULL;
 
-    em_store_visit(target->collection->project, &em_forwarding_rule_type, search_user, &search);
-    return search.found;
+    em_forwarding_rules_visit(target, note_first, &found);
+    return found;
 }
 
 static void undo(struct em_resource *rule)

@@ -13,7 +13,7 @@ static json_t *set_by_test; /* name -> state */
 
 struct addition {
     json_t *json;
-    const struct em_resource *owner, *instance;
+    const struct em_resource *instance;
 };
 
 const char *em_health_of(const struct em_resource *instance, const char *ip)
@@ -40,34 +40,28 @@ static long long first_port(const struct em_resource *rule)
     return range == NULL ? 80 : strtoll(json_string_value(range), NULL, 10);
 }
 
-static void add_of_rules(struct em_collection *collection, void *context)
+static void add_of_rule(struct em_resource *rule, void *context)
 {
     struct addition *addition = context;
-    struct em_resource *rule;
+    const json_t *interface = json_array_get(json_object_get(addition->instance->json, "networkInterfaces"), 0);
+    const char *ip = em_text(rule->json, "IPAddress");
 
-    EM_FOR_EACH(rule, collection)
-    {
-        const json_t *interface = json_array_get(json_object_get(addition->instance->json, "networkInterfaces"), 0);
-        const char *ip = em_text(rule->json, "IPAddress");
-
-        if (!em_forwarding_rule_points_at(rule, addition->owner) || ip == NULL) {
-            continue;
-        }
-        json_array_append_new(em_array(addition->json, "healthStatus"),
-                              json_pack("{s:s+,s:s,s:s,s:I,s:s,s:s+}", "instance", EM_LINK_PREFIX,
-                                        addition->instance->path, "healthState", em_health_of(addition->instance, ip),
-                                        "ipAddress", em_text(interface, "networkIP"), "port",
-                                        (json_int_t)first_port(rule), "forwardingRuleIp", ip, "forwardingRule",
-                                        EM_LINK_PREFIX, rule->path));
+    if (ip == NULL) {
+        return;
     }
+    json_array_append_new(em_array(addition->json, "healthStatus"),
+                          json_pack("{s:s+,s:s,s:s,s:I,s:s,s:s+}", "instance", EM_LINK_PREFIX, addition->instance->path,
+                                    "healthState", em_health_of(addition->instance, ip), "ipAddress",
+                                    em_text(interface, "networkIP"), "port", (json_int_t)first_port(rule),
+                                    "forwardingRuleIp", ip, "forwardingRule", EM_LINK_PREFIX, rule->path));
 }
 
 void em_health_add(json_t *json, const struct em_resource *owner, const struct em_resource *instance)
 {
-    struct addition addition = {json, owner, instance};
+    struct addition addition = {json, instance};
 
     if (instance != NULL) {
-        em_store_visit(owner->collection->project, &em_forwarding_rule_type, add_of_rules, &addition);
+        em_forwarding_rules_visit(owner, add_of_rule, &addition);
     }
 }
 

@@ -19,8 +19,12 @@
 
 static void undo(struct em_resource *instance);
 
-const struct em_type em_instance_type = {
-    .collection = "instances", .kind = "compute#instance", .parameter = "instance", .scopes = "zones", .undo = undo};
+const struct em_type em_instance_type = {.collection = "instances",
+                                         .kind = "compute#instance",
+                                         .parameter = "instance",
+                                         .scopes = "zones",
+                                         .weigh = em_quotas_weigh_instance,
+                                         .undo = undo};
 
 struct em_resource *em_instance_of(struct em_request *request, struct em_answer *answer)
 {

@@ -11,13 +11,20 @@
 #include "lib/json.h"
 #include "store.h"
 
-#define PAGE_MOST 500
+#define PAGE_MOST  500
+#define NAMES_MOST 8
 
 /* One list under way. */
 struct listing {
     struct em_filter *filter;
-    const char *label, *value; /* that it asks for */
-    const char *order;         /* NULL: by name */
+    /* What it asks for, as far as that is a quick way to it; each is matched thoroughly. */
+    const char *names[NAMES_MOST];
+    size_t name_count;
+    bool by_names;
+    const char *label, *value;
+    const char *prefix; /* of names; NULL: any */
+    size_t prefix_length;
+    const char *order; /* NULL: by name */
     size_t limit;
     char after[512]; /* path of the last resource of the page before; "" at the beginning */
     size_t skip;     /* the same for other orders */
@@ -96,6 +103,11 @@ static char *make_token(const struct listing *listing)
     return ha_base64_encode(text, strlen(text));
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /* Reads the query; false with the error in *answer. */
 static bool begin(struct listing *listing, const struct em_request *request, struct em_answer *answer)
 {
@@ -110,7 +122,10 @@ static bool begin(struct listing *listing, const struct em_request *request, str
         *answer = em_error_invalid("filter", filter, "Invalid list filter expression.");
         return false;
     }
+    listing->by_names = em_filter_names(listing->filter, listing->names, NAMES_MOST, &listing->name_count);
+    qsort(listing->names, listing->name_count, sizeof(listing->names[0]), by_name);
     listing->label = em_filter_label(listing->filter, &listing->value);
+    listing->prefix = em_filter_prefix(listing->filter, &listing->prefix_length);
     if (most < 0 || most > PAGE_MOST) {
         *answer = em_error_invalid("maxResults", em_text(request->query, "maxResults"),
                                    "Must be between 0 and 500, inclusive.");
@@ -143,13 +158,6 @@ static void take(struct listing *listing, struct em_resource *resource, json_t *
 {
     json_t *shown;
 
-    if (listing->label != NULL) {
-        const char *value = em_text(json_object_get(resource->json, "labels"), listing->label);
-
-        if (value == NULL || strcmp(value, listing->value) != 0) {
-            return;
-        }
-    }
     if (listing->order == NULL && listing->after[0] != '\0' && strcmp(resource->path, listing->after) <= 0) {
         return;
     }
@@ -188,20 +196,57 @@ static void take_ordered(struct listing *listing, const struct em_collection *co
     free(sorted);
 }
 
-static void take_collection(struct listing *listing, struct em_collection *collection, json_t *page)
+static void take_named(struct listing *listing, const struct em_collection *collection, json_t *page)
 {
-    struct em_resource *resource;
+    bool found;
 
-    if (collection != NULL && listing->order != NULL) {
-        take_ordered(listing, collection, page);
-        return;
+    for (size_t i = 0; i < listing->name_count && !listing->more; i++) {
+        size_t at = em_store_position(collection, listing->names[i], &found);
+
+        if (found && (i == 0 || strcmp(listing->names[i - 1], listing->names[i]) != 0)) {
+            take(listing, collection->resources[at], page);
+        }
     }
-    EM_FOR_EACH(resource, collection)
-    {
-        take(listing, resource, page);
-        if (listing->more) {
+}
+
+static void take_labelled(struct listing *listing, const struct em_collection *collection, json_t *page)
+{
+    size_t count;
+    struct em_resource **list = em_store_indexed(collection, listing->label, listing->value, &count);
+
+    for (size_t i = 0; i < count && !listing->more; i++) {
+        take(listing, list[i], page);
+    }
+    free(list);
+}
+
+static void take_prefixed(struct listing *listing, const struct em_collection *collection, json_t *page)
+{
+    char *prefix = em_format("%.*s", (int)listing->prefix_length, listing->prefix == NULL ? "" : listing->prefix);
+    bool found;
+
+    for (size_t i = em_store_position(collection, prefix, &found); i < collection->count && !listing->more; i++) {
+        if (strncmp(collection->resources[i]->name, prefix, listing->prefix_length) != 0) {
             break;
         }
+        take(listing, collection->resources[i], page);
+    }
+    free(prefix);
+}
+
+static void take_collection(struct listing *listing, struct em_collection *collection, json_t *page)
+{
+    if (collection == NULL) {
+        return;
+    }
+    if (listing->order != NULL) {
+        take_ordered(listing, collection, page);
+    } else if (listing->by_names) {
+        take_named(listing, collection, page);
+    } else if (listing->label != NULL) {
+        take_labelled(listing, collection, page);
+    } else {
+        take_prefixed(listing, collection, page);
     }
 }
 

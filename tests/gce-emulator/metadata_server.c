@@ -58,7 +58,7 @@ static bool wanted(const struct em_connection *connection, const char *name)
 /* The text at a path and its etag; NULL: there is none. Caller frees. */
 static char *look(const char *instance_path, const char *path, bool json, char *etag, size_t size, bool *structure)
 {
-    json_t *tree = em_metadata_tree(instance_of(instance_path)), *part = em_metadata_tree_find(tree, path);
+    json_t *tree = em_metadata_tree(instance_of(instance_path), path), *part = em_metadata_tree_find(tree, path);
     char *text = part == NULL ? NULL : em_metadata_tree_text(part, json);
 
     *structure = json_is_object(part) || json_is_array(part);
@@ -210,7 +210,7 @@ static bool answer_account(struct em_connection *connection, const char *instanc
         (strcmp(slash, "/token") != 0 && strcmp(slash, "/identity") != 0)) {
         return false;
     }
-    tree = em_metadata_tree(instance_of(instance_path));
+    tree = em_metadata_tree(instance_of(instance_path), path);
     parent = em_format("%.*s", (int)(slash - path), path);
     account = em_metadata_tree_find(tree, parent);
     free(parent);

@@ -83,7 +83,13 @@ static json_t *disks(const struct em_resource *instance)
     return list;
 }
 
-static json_t *of_instance(const struct em_resource *instance)
+/* To know an instance's forwarding rules, all there are have to be looked at: nothing to do for each look at a key. */
+static bool is_of_key(const char *path)
+{
+    return strncmp(path, "instance/attributes/", 20) == 0 || strncmp(path, "instance/guest-attributes/", 26) == 0;
+}
+
+static json_t *of_instance(const struct em_resource *instance, const char *path)
 {
     const char *zone = strchr(instance->collection->scope, '/') + 1, *type = em_text(instance->json, "machineType");
     json_t *tags = json_object_get(json_object_get(instance->json, "tags"), "items");
@@ -97,7 +103,7 @@ static json_t *of_instance(const struct em_resource *instance)
                   type == NULL ? "" : strrchr(type, '/') + 1);
     em_set(json, "cpu-platform", "Intel Broadwell");
     json_object_set_new(json, "attributes", em_instance_metadata(instance));
-    json_object_set_new(json, "network-interfaces", interfaces(instance));
+    json_object_set_new(json, "network-interfaces", is_of_key(path) ? json_array() : interfaces(instance));
     json_object_set_new(json, "disks", disks(instance));
     json_object_set_new(json, "tags", tags == NULL ? json_array() : json_deep_copy(tags));
     json_object_set_new(json, "service-accounts", service_accounts(instance));
@@ -109,12 +115,12 @@ static json_t *of_instance(const struct em_resource *instance)
     return json;
 }
 
-json_t *em_metadata_tree(const struct em_resource *instance)
+json_t *em_metadata_tree(const struct em_resource *instance, const char *path)
 {
     const char *project = instance != NULL             ? instance->collection->project
                           : em_options.project == NULL ? "emulated"
                                                        : em_options.project;
-    json_t *own = instance != NULL ? of_instance(instance)
+    json_t *own = instance != NULL ? of_instance(instance, path)
                                    : json_pack("{s:s,s:s,s:{},s:o}", "name", "operator", "zone",
                                                "projects/" NUMERIC_PROJECT "/zones/us-central1-a", "attributes",
                                                "service-accounts", service_accounts(NULL));

@@ -5,8 +5,8 @@
 
 #include "emulator.h"
 
-/* The whole of it; NULL instance: an operator's machine. New. */
-json_t *em_metadata_tree(const struct em_resource *instance);
+/* All that may be at `path` and around it; NULL instance: an operator's machine. New. */
+json_t *em_metadata_tree(const struct em_resource *instance, const char *path);
 /* The part at `path` ("instance/attributes/"), or NULL. Borrowed. */
 json_t *em_metadata_tree_find(json_t *tree, const char *path);
 /* As text: a listing of a directory, or the value; with `json` the whole part in camel case. Caller frees. */

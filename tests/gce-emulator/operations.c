@@ -104,6 +104,9 @@ void em_operation_finish(struct em_operation *operation)
     if (target != NULL && target->busy == operation) {
         target->busy = NULL;
     }
+    if (target != NULL) {
+        em_store_changed(target);
+    }
     em_counts_done(&operation->count);
     answer_waiters(operation);
     free_operation(operation);

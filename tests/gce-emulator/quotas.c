@@ -30,28 +30,6 @@ const char *em_quotas_disk_metric(const char *type)
     return strcmp(name, "pd-ssd") == 0 || strcmp(name, "pd-balanced") == 0 ? "SSD_TOTAL_GB" : "DISKS_TOTAL_GB";
 }
 
-static double gigabytes(const struct em_resource *disk, const char *metric)
-{
-    bool counts = strcmp(em_quotas_disk_metric(em_text(disk->json, "type")), metric) == 0;
-
-    return counts ? (double)em_number(disk->json, "sizeGb", 0) : 0;
-}
-
-static double flash_gigabytes(const struct em_resource *disk)
-{
-    return gigabytes(disk, "SSD_TOTAL_GB");
-}
-
-static double magnetic_gigabytes(const struct em_resource *disk)
-{
-    return gigabytes(disk, "DISKS_TOTAL_GB");
-}
-
-static double external_static(const struct em_resource *address)
-{
-    return strcmp(em_text(address->json, "addressType"), "EXTERNAL") == 0;
-}
-
 static double external_in_use(const struct em_resource *instance)
 {
     const json_t *interface, *interfaces = json_object_get(instance->json, "networkInterfaces");
@@ -65,26 +43,46 @@ static double external_in_use(const struct em_resource *instance)
     return used;
 }
 
+void em_quotas_weigh_instance(const struct em_resource *instance, double *weights)
+{
+    weights[0] = cpus(instance);
+    weights[1] = external_in_use(instance);
+}
+
+void em_quotas_weigh_disk(const struct em_resource *disk, double *weights)
+{
+    bool flash = strcmp(em_quotas_disk_metric(em_text(disk->json, "type")), "SSD_TOTAL_GB") == 0;
+
+    weights[flash ? 1 : 0] = (double)em_number(disk->json, "sizeGb", 0);
+}
+
+void em_quotas_weigh_address(const struct em_resource *address, double *weights)
+{
+    const char *type = em_text(address->json, "addressType");
+
+    weights[0] = type != NULL && strcmp(type, "EXTERNAL") == 0;
+}
+
 /* The limits are large, so that only who lowers one meets it. */
 static struct metric {
     const char *name;
     bool regional;
     const struct em_type *type;
     double limit;
-    double (*weight)(const struct em_resource *resource); /* NULL: each counts one */
-    double changed;                                       /* a test's limit + 1; 0: not changed */
+    int weight;     /* which of the type's; -1: each counts one */
+    double changed; /* a test's limit + 1; 0: not changed */
 } metrics[] = {
-    {"CPUS", true, &em_instance_type, 24000, cpus, 0},
-    {"INSTANCES", true, &em_instance_type, 24000, NULL, 0},
-    {"IN_USE_ADDRESSES", true, &em_instance_type, 24000, external_in_use, 0},
-    {"STATIC_ADDRESSES", true, &em_address_type, 8000, external_static, 0},
-    {"DISKS_TOTAL_GB", true, &em_disk_type, 4096000, magnetic_gigabytes, 0},
-    {"SSD_TOTAL_GB", true, &em_disk_type, 4096000, flash_gigabytes, 0},
-    {"FORWARDING_RULES", false, &em_forwarding_rule_type, 15000, NULL, 0},
-    {"TARGET_POOLS", false, &em_target_pool_type, 15000, NULL, 0},
-    {"BACKEND_SERVICES", false, &em_backend_service_type, 15000, NULL, 0},
-    {"HEALTH_CHECKS", false, &em_health_check_type, 15000, NULL, 0},
-    {"FIREWALLS", false, &em_firewall_type, 15000, NULL, 0},
+    {"CPUS", true, &em_instance_type, 24000, 0, 0},
+    {"INSTANCES", true, &em_instance_type, 24000, -1, 0},
+    {"IN_USE_ADDRESSES", true, &em_instance_type, 24000, 1, 0},
+    {"STATIC_ADDRESSES", true, &em_address_type, 8000, 0, 0},
+    {"DISKS_TOTAL_GB", true, &em_disk_type, 4096000, 0, 0},
+    {"SSD_TOTAL_GB", true, &em_disk_type, 4096000, 1, 0},
+    {"FORWARDING_RULES", false, &em_forwarding_rule_type, 15000, -1, 0},
+    {"TARGET_POOLS", false, &em_target_pool_type, 15000, -1, 0},
+    {"BACKEND_SERVICES", false, &em_backend_service_type, 15000, -1, 0},
+    {"HEALTH_CHECKS", false, &em_health_check_type, 15000, -1, 0},
+    {"FIREWALLS", false, &em_firewall_type, 15000, -1, 0},
 };
 
 struct usage {
@@ -108,13 +106,7 @@ static void add_up(struct em_collection *collection, void *context)
             return;
         }
     }
-    if (usage->metric->weight == NULL) {
-        usage->used += (double)collection->count;
-        return;
-    }
-    for (size_t i = 0; i < collection->count; i++) {
-        usage->used += usage->metric->weight(collection->resources[i]);
-    }
+    usage->used += usage->metric->weight < 0 ? (double)collection->count : collection->weights[usage->metric->weight];
 }
 
 static double used(const char *project, const char *region, const struct metric *metric)
@@ -171,7 +163,7 @@ void em_quotas_clear(void)
     }
 }
 
-/* A limit that nobody has lowered is not counted against: with thousands of resources that would cost too much. */
+/* A limit that nobody has lowered is not counted against. */
 bool em_quotas_fit(const char *project, const char *region, const char *name, double more, double *limit)
 {
     const struct metric *metric = find(name);

@@ -16,6 +16,10 @@ struct em_answer em_quotas_check(const char *project, const char *region, const 
 /* The error of an operation; NULL: it fits. */
 json_t *em_quotas_error(const char *project, const char *region, const char *metric, double more);
 void em_quotas_clear(void);
+/* What one takes of its type's metrics. */
+void em_quotas_weigh_instance(const struct em_resource *instance, double *weights);
+void em_quotas_weigh_disk(const struct em_resource *disk, double *weights);
+void em_quotas_weigh_address(const struct em_resource *address, double *weights);
 /* The metric that a disk of that type counts against. */
 const char *em_quotas_disk_metric(const char *type);
 

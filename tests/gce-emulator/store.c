@@ -62,8 +62,7 @@ static struct em_collection *make_collection(const char *project, const char *sc
     return collection;
 }
 
-/* Where the name is, or would be. */
-static size_t position(const struct em_collection *collection, const char *name, bool *found)
+size_t em_store_position(const struct em_collection *collection, const char *name, bool *found)
 {
     size_t low = 0, high = collection->count;
 
@@ -110,7 +109,7 @@ struct em_resource *em_store_add(const char *project, const char *scope, const s
     struct em_collection *collection = make_collection(project, scope, type);
     struct em_resource *resource = em_alloc(sizeof(*resource));
     bool found;
-    size_t at = position(collection, name, &found);
+    size_t at = em_store_position(collection, name, &found);
 
     if (found) {
         abort(); /* the caller has looked */
@@ -133,12 +132,14 @@ struct em_resource *em_store_add(const char *project, const char *scope, const s
     collection->resources[at] = resource;
     collection->count++;
     fill_in(resource);
+    em_store_changed(resource);
     return resource;
 }
 
 static void free_resource(struct em_resource *resource)
 {
     json_decref(resource->json);
+    json_decref(resource->indexed);
     json_decref(resource->hidden);
     free(resource->path);
     free(resource);
@@ -148,11 +149,12 @@ void em_store_remove(struct em_resource *resource)
 {
     struct em_collection *collection = resource->collection;
     bool found;
-    size_t at = position(collection, resource->name, &found);
+    size_t at = em_store_position(collection, resource->name, &found);
 
     if (!found) {
         abort();
     }
+    em_store_unindex(resource);
     collection->count--;
     memmove(&collection->resources[at], &collection->resources[at + 1],
             (collection->count - at) * sizeof(struct em_resource *));
@@ -167,6 +169,7 @@ void em_store_replace(struct em_resource *resource, const json_t *json)
     json_decref(resource->json);
     resource->json = content;
     fill_in(resource);
+    em_store_changed(resource);
 }
 
 static struct em_resource *find_id(const struct em_collection *collection, const char *text)
@@ -202,7 +205,7 @@ struct em_resource *em_store_find(const char *path)
     if (collection == NULL) {
         return NULL;
     }
-    at = position(collection, slash + 1, &found);
+    at = em_store_position(collection, slash + 1, &found);
     if (found) {
         return collection->resources[at];
     }
@@ -261,6 +264,7 @@ static void free_collection(void *node)
     for (size_t i = 0; i < collection->count; i++) {
         free_resource(collection->resources[i]);
     }
+    json_decref(collection->index);
     free(collection->resources);
     free(collection->path);
     free(collection->project);

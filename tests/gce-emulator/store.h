@@ -9,6 +9,8 @@
 
 #include "emulator.h"
 
+#define EM_WEIGHTS 2 /* of one type */
+
 struct em_collection {
     char *path;    /* "projects/p/zones/z/instances" */
     char *project; /* "p" */
@@ -17,6 +19,8 @@ struct em_collection {
     struct em_resource **resources;
     size_t count;
     size_t size;
+    json_t *index;              /* "label=value", ".field=path" -> names of those that have it; NULL: none has any */
+    double weights[EM_WEIGHTS]; /* of all together */
 };
 
 struct em_resource {
@@ -24,7 +28,9 @@ struct em_resource {
     char *path;       /* "projects/p/zones/z/instances/m" */
     const char *name; /* the end of it */
     uint64_t id;
-    json_t *json;              /* as a GET shows it */
+    json_t *json;    /* as a GET shows it */
+    json_t *indexed; /* what it is found by; NULL: nothing */
+    double weights[EM_WEIGHTS];
     json_t *hidden;            /* what the emulator remembers beside it; an object */
     struct em_operation *busy; /* that creates or deletes it */
 };
@@ -37,12 +43,22 @@ void em_store_remove(struct em_resource *resource);
 /* Puts another content in the place of this one; what the server gave it (id, selfLink...) stays. */
 void em_store_replace(struct em_resource *resource, const json_t *json);
 
+/* Has to be told when the content has changed in any other way. The end of an operation tells it of its target. */
+void em_store_changed(struct em_resource *resource);
+void em_store_unindex(struct em_resource *resource); /* it is found and weighed no more */
+
 /* By path, with name or numeric id. */
 struct em_resource *em_store_find(const char *path);
 /* The one that a request's path names; the method's type says which variable does. */
 struct em_resource *em_store_of(const struct em_request *request);
 /* NULL when the collection has never held anything. */
 struct em_collection *em_store_collection(const char *project, const char *scope, const char *collection);
+
+/* Where the name is in its list, or would be. */
+size_t em_store_position(const struct em_collection *collection, const char *name, bool *found);
+/* Those that have the label, or ".FIELD" that leads to that path, sorted by name. Caller frees the list. */
+struct em_resource **em_store_indexed(const struct em_collection *collection, const char *label, const char *value,
+                                      size_t *count);
 
 /* All collections of a type (NULL: of every type) in one project (NULL: in all), sorted by path. */
 typedef void em_collection_visitor(struct em_collection *collection, void *context);

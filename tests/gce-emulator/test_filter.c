@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -27,6 +28,47 @@ static bool matches(const char *text, const char *json)
 
 static const char one[] = "{\"name\": \"master-1\", \"sizeGb\": \"20\", \"ok\": true, \"labels\": {\"role\": \"etcd\"},"
                           " \"users\": [\"a\", \"b\"]}";
+
+/* "a b" for names, "a..." for a beginning, "" for neither. */
+static void quick(const char *expression, const char *expected)
+{
+    struct em_filter *filter = em_filter_parse(expression);
+    const char *names[3], *prefix;
+    size_t count, length;
+    char text[200] = "";
+
+    assert_non_null(filter);
+    if (em_filter_names(filter, names, 3, &count)) {
+        for (size_t i = 0; i < count; i++) {
+            strcat(text, i == 0 ? "" : " ");
+            strcat(text, names[i]);
+        }
+    } else if ((prefix = em_filter_prefix(filter, &length)) != NULL) {
+        snprintf(text, sizeof(text), "%.*s...", (int)length, prefix);
+    }
+    assert_string_equal(text, expected);
+    em_filter_free(filter);
+}
+
+static void quick_ways(void **state)
+{
+    (void)state;
+    quick("name=a", "a");
+    quick("(name=a) OR (name=b)", "a b");
+    quick("(name=a) OR (name=b) OR (name=c) OR (name=d)", "");
+    quick("(name=a) AND (ok=true)", "a");
+    quick("(name=a) OR (ok=true)", "");
+    quick("NOT (name=a)", "");
+    quick("name=a*", "");
+    quick("name='A'", "");
+    quick("name!=a", "");
+    quick("name eq \"a-(b|.*-c)\"", "a-...");
+    quick("name eq \"ab*c\"", "a...");
+    quick("name eq \"ab|cd\"", "");
+    quick("name eq \"a(b)|cd\"", "");
+    quick("name eq \".*a\"", "");
+    quick("name ne \"a.*\"", "");
+}
 
 static void comparisons(void **state)
 {
@@ -126,9 +168,9 @@ static void nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comparisons), cmocka_unit_test(numbers),      cmocka_unit_test(has),
-        cmocka_unit_test(expressions), cmocka_unit_test(combinations), cmocka_unit_test(nonsense),
-        cmocka_unit_test(labels),
+        cmocka_unit_test(quick_ways), cmocka_unit_test(comparisons), cmocka_unit_test(numbers),
+        cmocka_unit_test(has),        cmocka_unit_test(expressions), cmocka_unit_test(combinations),
+        cmocka_unit_test(nonsense),   cmocka_unit_test(labels),
     };
 
     return cmocka_run_group_tests_name("filter", tests, NULL, NULL);

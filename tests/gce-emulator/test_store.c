@@ -81,6 +81,40 @@ static void replaced(void **state)
     em_store_clear();
 }
 
+static size_t labelled(const struct em_resource *any, const char *value, const char *first)
+{
+    size_t count;
+    struct em_resource **list = em_store_indexed(any->collection, "of", value, &count);
+
+    if (count > 0) {
+        assert_string_equal(list[0]->name, first);
+    }
+    free(list);
+    return count;
+}
+
+static void found_by_label(void **state)
+{
+    struct em_resource *two = em_store_add("p", "zones/z", &type, "two", json_pack("{s:{s:s}}", "labels", "of", "a"));
+    struct em_resource *one = em_store_add("p", "zones/z", &type, "one", json_pack("{s:{s:s}}", "labels", "of", "a"));
+    struct em_resource *none = em_store_add("p", "zones/z", &type, "none", json_object());
+    json_t *other = json_pack("{s:{s:s}}", "labels", "of", "b");
+
+    (void)state;
+    assert_int_equal(labelled(none, "a", "one"), 2);
+    assert_int_equal(labelled(none, "b", ""), 0);
+    em_store_replace(none, other);
+    assert_int_equal(labelled(none, "b", "none"), 1);
+    json_object_set_new(one->json, "labels", json_pack("{s:s}", "of", "b"));
+    em_store_changed(one);
+    assert_int_equal(labelled(none, "a", "two"), 1);
+    assert_int_equal(labelled(none, "b", "none"), 2);
+    em_store_remove(two);
+    assert_int_equal(labelled(none, "a", ""), 0);
+    json_decref(other);
+    em_store_clear();
+}
+
 static void link_forms(void **state)
 {
     static const char *const same[] = {
@@ -169,9 +203,9 @@ static void merging(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sorted_and_found), cmocka_unit_test(by_id),   cmocka_unit_test(replaced),
-        cmocka_unit_test(link_forms),       cmocka_unit_test(names),   cmocka_unit_test(fingerprints),
-        cmocka_unit_test(timers_in_order),  cmocka_unit_test(merging),
+        cmocka_unit_test(sorted_and_found), cmocka_unit_test(by_id),           cmocka_unit_test(replaced),
+        cmocka_unit_test(found_by_label),   cmocka_unit_test(link_forms),      cmocka_unit_test(names),
+        cmocka_unit_test(fingerprints),     cmocka_unit_test(timers_in_order), cmocka_unit_test(merging),
     };
 
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
