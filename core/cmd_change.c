@@ -135,13 +135,18 @@ out:
 /* ---- report */
 
 /* Ends with NULL: what somebody who has just done this wants next. */
-static const char *const *next_commands(enum ha_request_kind kind)
+static const char *const *next_commands(const struct ha_session *session, enum ha_request_kind kind)
 {
+    static const char *const with_certificates_alone[] = {"pki list", "pki check", NULL};
     static const char *const after_up[] = {"status", "etcd members", "replica add --zone %s", "check", "down", NULL};
     static const char *const after_down[] = {"up", NULL};
     static const char *const after_other[] = {"status", "etcd members", NULL};
 
-    return kind == HA_REQUEST_UP ? after_up : kind == HA_REQUEST_DOWN ? after_down : after_other;
+    if (kind == HA_REQUEST_DOWN)
+        return after_down;
+    if (session->group_count == 0 && session->issuer != NULL)
+        return with_certificates_alone;
+    return kind == HA_REQUEST_UP ? after_up : after_other;
 }
 
 static void next_command(const struct ha_cli *cli, const struct ha_session *session, const char *command, char *out,
@@ -157,7 +162,7 @@ static void next_command(const struct ha_cli *cli, const struct ha_session *sess
 
 static json_t *json_next(const struct ha_cli *cli, const struct ha_session *session, enum ha_request_kind kind)
 {
-    const char *const *next = next_commands(kind);
+    const char *const *next = next_commands(session, kind);
     json_t *list = json_array();
     char command[HA_CALLED_MAX + 128];
 
@@ -223,7 +228,7 @@ static void print_gap(const struct ha_report *report)
 
 static void print_next(const struct ha_cli *cli, const struct ha_session *session, const struct ha_request *request)
 {
-    const char *const *next = next_commands(request->kind);
+    const char *const *next = next_commands(session, request->kind);
     const struct ha_observation *observed = &session->observed;
     char command[HA_CALLED_MAX + 128];
 

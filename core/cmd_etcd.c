@@ -107,7 +107,9 @@ static void say_no_members(const struct ha_cli *cli, const struct ha_session *se
 {
     const struct ha_model *model = &session->observed.model;
 
-    if (session->desired.generation == 0)
+    if (model->group_count == 0)
+        ha_say("hactl: no etcd is configured");
+    else if (session->desired.generation == 0)
         ha_say("hactl: \"%s\" has no members; `hactl up` makes them", session->configuration->cluster_name);
     for (int g = 0; session->desired.generation != 0 && g < model->group_count; g++)
         if (is_shown(cli, &model->groups[g]) && model->groups[g].member_count == 0)

@@ -156,7 +156,7 @@ static void print_operation(const struct ha_operation *operation, const char *un
     if (operation->text[0] != '\0')
         printf("text        %s\n", operation->text);
     if (strcmp(operation->id, unfinished) == 0)
-        printf("next        hactl op resume, or hactl op abort\n");
+        printf("next        hactl op resume, or hactl %s\n", operation->is_first ? "down" : "op abort");
     putchar('\n');
 }
 

@@ -224,6 +224,15 @@ static void print_strangers(const struct ha_model *model)
                        model->groups[g].members[m].id, model->groups[g].members[m].peer_url);
 }
 
+static bool is_first(const struct ha_session *session)
+{
+    struct ha_error ignored = {0};
+    struct ha_operation operation;
+
+    return ha_operation_read(session->store, session->desired.operation, &operation, &ignored) == 0 &&
+           operation.is_first;
+}
+
 /* An operation that somebody works on is not one that was left behind. */
 static void print_operation(const struct ha_session *session, const struct ha_lock_info *lock, const char *called)
 {
@@ -234,8 +243,8 @@ static void print_operation(const struct ha_session *session, const struct ha_lo
                lock->host, ha_time_iso(lock->since_s, since, sizeof since),
                ha_time_relative(lock->since_s, ago, sizeof ago));
     else if (session->desired.operation[0] != '\0')
-        printf("unfinished    %s: `%s op resume` goes on, `%s op abort` goes back\n", session->desired.operation,
-               called, called);
+        printf("unfinished    %s: `%s op resume` goes on, `%s %s` goes back\n", session->desired.operation, called,
+               called, is_first(session) ? "down" : "op abort");
 }
 
 static void print_status(const struct ha_cli *cli, const struct ha_session *session, const struct drift *drift,

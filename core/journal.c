@@ -229,6 +229,7 @@ static void take_begin(const json_t *record, struct ha_operation *out)
     snprintf(out->request, sizeof out->request, "%s", request);
     out->generation = (uint64_t)generation;
     out->begun_s = (time_t)at;
+    out->is_first = json_array_size(json_object_get(json_object_get(record, "previous"), "replicas")) == 0;
 }
 
 /* The report counts the steps that only wait as well; of a run that was killed

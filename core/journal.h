@@ -44,6 +44,7 @@ struct ha_operation {
     char text[512];
     int steps_done;
     bool taken_over;   /* its end is that of another */
+    bool is_first;     /* it made the cluster: there is nothing before it to go back to */
     int damaged_lines; /* that are left out */
 };
 

@@ -34,7 +34,10 @@ static int refuse_other(const struct change *c, const struct ha_operation *open)
 {
     ha_fail(c->error, HA_EXIT_DECISION, "operation %s (%s) is unfinished%s%s", open->id, open->request,
             open->text[0] ? ": " : "", open->text);
-    ha_advise(c->error, "hactl op resume %s, or hactl op abort %s", open->id, open->id);
+    if (open->is_first)
+        ha_advise(c->error, "hactl op resume %s, or hactl down", open->id);
+    else
+        ha_advise(c->error, "hactl op resume %s, or hactl op abort %s", open->id, open->id);
     return -1;
 }
 
