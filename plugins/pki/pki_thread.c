@@ -71,6 +71,8 @@ int pki_thread_create(pthread_t *thread, void *(*run)(void *argument), void *arg
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = create_elsewhere(thread, beginning);
+    if (error != 0) /* the other processors may be gone by now */
+        error = pthread_create(thread, NULL, begin, beginning);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0)
         free(beginning);
