@@ -55,6 +55,9 @@ static char *log_tail(struct local *local, const char *instance, const char *uni
     for (start = text + got; start > text; start--)
         if (start[-1] == '\n' && --lines == 0)
             break;
+    /* What is left of a line would be taken for another; of one alone the end is better than nothing. */
+    if (start == text && info.st_size > LOG_TAIL_BYTES && strchr(text, '\n'))
+        start = strchr(text, '\n') + 1;
     return strdup(start);
 }
 

@@ -172,6 +172,29 @@ static void test_dead_and_stopped(void **state)
     assert_non_null(strstr(world.call->deliveries[0].detail, "cannot work here"));
 }
 
+/* Of a long log the end is read, which mostly begins within a line: what is left of one is nobody's last words. */
+static void test_last_words(void **state)
+{
+    char path[512];
+    FILE *log;
+    (void)state;
+
+    make_instance("demo-1");
+    assert_int_equal(deliver_usual("demo-1"), HACTL_OK);
+    assert_true(ask_soon(at(11), PORT, "hello"));
+    assert_int_equal(kill(unit_pid("demo-1"), SIGKILL), 0);
+    wait_until_gone(unit_pid("demo-1"));
+    snprintf(path, sizeof path, "%s", below("instances/%s/log/server.log", "demo-1"));
+    log = fopen(path, "a");
+    assert_non_null(log);
+    for (int i = 0; i < 100; i++)
+        fprintf(log, "{\"level\":\"warn\",\"msg\":\"rejected connection\",\"words\":\"%0300d\"}\n", i);
+    fclose(log);
+    assert_int_equal(cloud()->list(world.self, next_call()), HACTL_OK);
+    assert_int_equal(world.call->deliveries[0].running, HACTL_NO);
+    assert_string_equal(world.call->deliveries[0].detail, "server does not run");
+}
+
 /* Somebody has removed the file by which a process is known: it is seen all
  * the same, is not started twice, and goes with its replica. */
 static void test_lost_pid_file(void **state)
@@ -397,9 +420,9 @@ static void test_room(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        EACH(test_deliver),         EACH(test_keep_running), EACH(test_refusals), EACH(test_dead_and_stopped),
-        EACH(test_lost_data),       EACH(test_relay),        EACH(test_destroy),  EACH(test_lost_pid_file),
-        EACH(test_killed_anywhere), EACH(test_room),
+        EACH(test_deliver),       EACH(test_keep_running),    EACH(test_refusals), EACH(test_dead_and_stopped),
+        EACH(test_last_words),    EACH(test_lost_data),       EACH(test_relay),    EACH(test_destroy),
+        EACH(test_lost_pid_file), EACH(test_killed_anywhere), EACH(test_room),
     };
 
     local_rig(argc, argv);
