@@ -371,6 +371,7 @@ static int prepare(struct change *c)
         (!c->resumes && ha_request_check_renews(session, c->error)))
         return -1;
     ha_change_choose_founders(c);
+    c->found = c->previous.generation == 0 && (c->wanted.formed_count > 0 || ha_session_some_certificate(session));
     if (c->previous.generation == 0 && c->wanted.formed_count > 0)
         ha_change_say(c, "the store was empty: what the cloud lists of %s is taken over",
                       session->configuration->cluster_name);

@@ -26,7 +26,8 @@ struct change {
     int64_t election_until_ms; /* how long a change waits for elections, all in all; 0: it has not yet */
     int second_looks;
     bool resumes, written;
-    bool dry; /* plans only: nothing is written, not even what a crash left to be settled */
+    bool found; /* something was there, of which the store did not know */
+    bool dry;   /* plans only: nothing is written, not even what a crash left to be settled */
 };
 
 void ha_change_say(const struct change *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

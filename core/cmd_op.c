@@ -143,6 +143,11 @@ static void print_records(const json_t *records)
 
 static void print_operation(const struct ha_operation *operation, const char *unfinished)
 {
+    static const char *const way_back[] = {[HA_BACK_BY_ABORT] = ", or hactl op abort",
+                                           [HA_BACK_BY_ABORT_PERHAPS] =
+                                               ", or, as long as enough is left to go back, hactl op abort",
+                                           [HA_BACK_BY_DOWN] = ", or hactl down",
+                                           [HA_BACK_BY_NOTHING] = ""};
     char text[32];
 
     printf("operation   %s\n", operation->id);
@@ -156,7 +161,7 @@ static void print_operation(const struct ha_operation *operation, const char *un
     if (operation->text[0] != '\0')
         printf("text        %s\n", operation->text);
     if (strcmp(operation->id, unfinished) == 0)
-        printf("next        hactl op resume, or hactl %s\n", operation->is_first ? "down" : "op abort");
+        printf("next        hactl op resume%s\n", way_back[operation->way_back]);
     putchar('\n');
 }
 

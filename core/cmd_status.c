@@ -224,13 +224,20 @@ static void print_strangers(const struct ha_model *model)
                        model->groups[g].members[m].id, model->groups[g].members[m].peer_url);
 }
 
-static bool is_first(const struct ha_session *session)
+static void print_unfinished(const struct ha_session *session, const char *called)
 {
     struct ha_error ignored = {0};
     struct ha_operation operation;
+    const char *id = session->desired.operation;
+    bool known = ha_operation_read(session->store, id, &operation, &ignored) == 0;
 
-    return ha_operation_read(session->store, session->desired.operation, &operation, &ignored) == 0 &&
-           operation.is_first;
+    printf("unfinished    %s: `%s op resume` goes on", id, called);
+    if (known && operation.way_back == HA_BACK_BY_DOWN)
+        printf(", `%s down` takes all of it away", called);
+    if (known && operation.way_back <= HA_BACK_BY_ABORT_PERHAPS)
+        printf(", `%s op abort` goes back%s", called,
+               operation.way_back == HA_BACK_BY_ABORT ? "" : " as long as enough is left");
+    putchar('\n');
 }
 
 /* An operation that somebody works on is not one that was left behind. */
@@ -243,8 +250,7 @@ static void print_operation(const struct ha_session *session, const struct ha_lo
                lock->host, ha_time_iso(lock->since_s, since, sizeof since),
                ha_time_relative(lock->since_s, ago, sizeof ago));
     else if (session->desired.operation[0] != '\0')
-        printf("unfinished    %s: `%s op resume` goes on, `%s %s` goes back\n", session->desired.operation, called,
-               called, is_first(session) ? "down" : "op abort");
+        print_unfinished(session, called);
 }
 
 static void print_status(const struct ha_cli *cli, const struct ha_session *session, const struct drift *drift,

@@ -221,6 +221,17 @@ int ha_journal_read(struct ha_store *store, const char *operation, json_t **out,
     return rc;
 }
 
+static enum ha_way_back way_back(const json_t *begin)
+{
+    const char *request = json_string_value(json_object_get(begin, "request"));
+    bool known = json_array_size(json_object_get(json_object_get(begin, "previous"), "replicas")) > 0;
+    bool is_down = request && strcmp(request, "down") == 0;
+
+    if (known)
+        return is_down ? HA_BACK_BY_ABORT_PERHAPS : HA_BACK_BY_ABORT;
+    return is_down || json_is_true(json_object_get(begin, "found")) ? HA_BACK_BY_NOTHING : HA_BACK_BY_DOWN;
+}
+
 static void take_begin(const json_t *record, struct ha_operation *out)
 {
     const char *request = "";
@@ -229,7 +240,7 @@ static void take_begin(const json_t *record, struct ha_operation *out)
     snprintf(out->request, sizeof out->request, "%s", request);
     out->generation = (uint64_t)generation;
     out->begun_s = (time_t)at;
-    out->is_first = json_array_size(json_object_get(json_object_get(record, "previous"), "replicas")) == 0;
+    out->way_back = way_back(record);
 }
 
 /* The report counts the steps that only wait as well; of a run that was killed

@@ -36,6 +36,14 @@ void ha_journal_discard(struct ha_journal *journal);
  * records are left out with a warning: what the world is like is looked at anyway. */
 int ha_journal_read(struct ha_store *store, const char *operation, json_t **out, struct ha_error *error);
 
+/* What leads back from an unfinished operation. */
+enum ha_way_back {
+    HA_BACK_BY_ABORT,
+    HA_BACK_BY_ABORT_PERHAPS, /* a `down`: as long as it has not deleted too much */
+    HA_BACK_BY_DOWN,          /* nothing was there before it */
+    HA_BACK_BY_NOTHING,       /* what was there before it is not in the store, and `down` would take it away, too */
+};
+
 struct ha_operation {
     char id[64], request[256];
     uint64_t generation;
@@ -43,8 +51,8 @@ struct ha_operation {
     int status;              /* of the last end record */
     char text[512];
     int steps_done;
-    bool taken_over;   /* its end is that of another */
-    bool is_first;     /* it made the cluster: there is nothing before it to go back to */
+    bool taken_over; /* its end is that of another */
+    enum ha_way_back way_back;
     int damaged_lines; /* that are left out */
 };
 

@@ -34,10 +34,11 @@ static int refuse_other(const struct change *c, const struct ha_operation *open)
 {
     ha_fail(c->error, HA_EXIT_DECISION, "operation %s (%s) is unfinished%s%s", open->id, open->request,
             open->text[0] ? ": " : "", open->text);
-    if (open->is_first)
-        ha_advise(c->error, "hactl op resume %s, or hactl down", open->id);
-    else
+    if (open->way_back == HA_BACK_BY_ABORT || open->way_back == HA_BACK_BY_ABORT_PERHAPS)
         ha_advise(c->error, "hactl op resume %s, or hactl op abort %s", open->id, open->id);
+    else
+        ha_advise(c->error, "hactl op resume %s%s", open->id,
+                  open->way_back == HA_BACK_BY_DOWN ? ", or hactl down" : "");
     return -1;
 }
 
@@ -248,12 +249,13 @@ int ha_change_want_previous(struct change *c)
 
 /* Where an abort leads back to: the last that was whole. What one that did not come to
  * its end wanted never was, so that whoever takes it over has what was before it. */
-static json_t *previous_of(const struct change *c)
+static json_t *previous_of(const struct change *c, bool *found)
 {
     struct ha_error ignored = {0};
     json_t *records = NULL, *previous = NULL;
     if (c->ends[0] && ha_journal_read(c->session->store, c->ends, &records, &ignored) == 0)
         previous = json_incref(json_object_get(last_begin(records), "previous"));
+    *found = c->found || json_is_true(json_object_get(last_begin(records), "found"));
     json_decref(records);
     return previous ? previous : ha_desired_to_json(&c->previous);
 }
@@ -261,6 +263,7 @@ static json_t *previous_of(const struct change *c)
 int ha_change_begin(struct change *c)
 {
     json_t *record;
+    bool found = false;
     if (ha_journal_open(c->session->store, c->operation, &c->run.journal, c->error))
         return -1;
     if (c->resumes)
@@ -268,7 +271,9 @@ int ha_change_begin(struct change *c)
     else
         record = json_pack("{ss si ss ss sI sI so}", "type", "begin", "schema", 1, "operation", c->operation, "request",
                            c->text, "generation", (json_int_t)c->previous.generation + 1, "at", (json_int_t)time(NULL),
-                           "previous", previous_of(c));
+                           "previous", previous_of(c, &found));
+    if (found)
+        json_object_set_new(record, "found", json_true());
     if (!c->resumes && c->ends[0])
         json_object_set_new(record, "ends", json_string(c->ends));
     return ha_journal_append(c->run.journal, record, true, c->error);

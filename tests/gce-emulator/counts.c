@@ -14,7 +14,7 @@ static const struct em_call_count *in_effect; /* whose operation changes somethi
 static unsigned long totals[4];               /* by enum em_group */
 static unsigned ended, changing_ended;        /* deepest call that was answered, change that was done */
 static unsigned longest, changing_longest;
-static unsigned waited_ended, changes_done;
+static unsigned waited_ended, changes_done, counting_round;
 static json_t *waited_chain;                           /* of each depth the method that was first done there */
 static json_t *waited_reads;                           /* what -> [changes done before it, depth] */
 static unsigned long modelled_ended, modelled_longest; /* as that chain, in milliseconds of realistic latency */
@@ -71,6 +71,9 @@ static unsigned waited_depth(const struct em_method *method, const char *what)
 
 void em_counts_done(const struct em_call_count *call)
 {
+    if (call->round != counting_round) {
+        return;
+    }
     changes_done++;
     waited_done(call);
     if (call->changing_depth > changing_ended) {
@@ -110,6 +113,7 @@ void em_counts_begin(struct em_call_count *call, const struct em_method *method,
         note_in_the_dark(method);
     }
     call->method = method;
+    call->round = counting_round;
     call->depth = ended + 1;
     call->waited_depth = waited_depth(method, what);
     call->changing_depth = changing_ended + (method->group == EM_CHANGE ? 1 : 0);
@@ -129,6 +133,9 @@ void em_counts_end(const struct em_call_count *call, int status)
 {
     json_t *count;
 
+    if (call->round != counting_round) {
+        return;
+    }
     if (by_method == NULL) {
         by_method = json_object();
     }
@@ -208,6 +215,7 @@ void em_counts_reset(void)
     json_decref(waited_reads);
     by_method = darkness = waited_chain = waited_reads = NULL;
     waited_ended = changes_done = 0;
+    counting_round++;
     memset(totals, 0, sizeof(totals));
     ended = changing_ended = longest = changing_longest = 0;
     modelled_ended = modelled_longest = 0;

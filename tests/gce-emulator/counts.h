@@ -17,6 +17,7 @@
 struct em_call_count {
     const struct em_method *method;
     unsigned depth, changing_depth, waited_depth;
+    unsigned round; /* of counting: a reset begins another */
     unsigned long modelled_ms; /* of the chain of changes up to this one */
 };
 

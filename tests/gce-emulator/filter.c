@@ -396,10 +396,14 @@ bool em_filter_names(const struct em_filter *filter, const char **names, size_t 
     return true;
 }
 
-/* Not within parentheses, of which one may begin like the other. */
+/* Not within parentheses, of which one may begin like the other. Where some may be meant as themselves, any counts. */
 static bool is_alternatives(const char *expression)
 {
     int depth = 0;
+
+    if (strpbrk(expression, "\\[") != NULL) {
+        return strchr(expression, '|') != NULL;
+    }
 
     for (; *expression != '\0'; expression++) {
         depth += (*expression == '(') - (*expression == ')');
@@ -425,10 +429,10 @@ const char *em_filter_prefix(const struct em_filter *filter, size_t *length)
     if (!is_of_name(filter, "eq")) {
         return NULL;
     }
-    *length = strspn(filter->literal, name_characters);
     if (is_alternatives(filter->literal)) {
         return NULL;
     }
+    *length = strspn(filter->literal, name_characters);
     if (*length > 0 && filter->literal[*length] != '\0' && strchr("*?{", filter->literal[*length]) != NULL) {
         (*length)--;
     }

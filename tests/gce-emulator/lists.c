@@ -222,11 +222,12 @@ static void take_labelled(struct listing *listing, const struct em_collection *c
 
 static void take_prefixed(struct listing *listing, const struct em_collection *collection, json_t *page)
 {
-    char *prefix = em_format("%.*s", (int)listing->prefix_length, listing->prefix == NULL ? "" : listing->prefix);
+    size_t length = listing->prefix == NULL ? 0 : listing->prefix_length;
+    char *prefix = em_format("%.*s", (int)length, length == 0 ? "" : listing->prefix);
     bool found;
 
     for (size_t i = em_store_position(collection, prefix, &found); i < collection->count && !listing->more; i++) {
-        if (strncmp(collection->resources[i]->name, prefix, listing->prefix_length) != 0) {
+        if (strncmp(collection->resources[i]->name, prefix, length) != 0) {
             break;
         }
         take(listing, collection->resources[i], page);

@@ -66,6 +66,8 @@ static void quick_ways(void **state)
     quick("name eq \"ab*c\"", "a...");
     quick("name eq \"ab|cd\"", "");
     quick("name eq \"a(b)|cd\"", "");
+    quick("name eq \"a\\(|b\"", "");
+    quick("name eq \"a[(]|b\"", "");
     quick("name eq \".*a\"", "");
     quick("name ne \"a.*\"", "");
 }
