@@ -334,7 +334,7 @@ static int finish(struct change *c)
     return ha_change_write(c);
 }
 
-static void measure(struct change *c)
+void ha_change_measure(struct change *c)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -342,7 +342,7 @@ static void measure(struct change *c)
     c->report->cpu_ms = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
                         (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
     c->report->calls = c->session->private->calls;
-    c->report->syncs += ha_journal_syncs(c->run.journal);
+    c->report->syncs = c->syncs + ha_journal_syncs(c->run.journal);
     snprintf(c->report->operation, sizeof c->report->operation, "%s", c->operation);
     c->report->generation = c->wanted.generation;
 }
@@ -450,6 +450,14 @@ static int begin(struct change *c)
     return 0;
 }
 
+static bool has_lost_quorum(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++)
+        if (ha_model_is_formed(&model->groups[g]) && model->groups[g].quorum != HACTL_YES)
+            return true;
+    return false;
+}
+
 static int refuse(struct change *c)
 {
     fail_blocked(c);
@@ -457,6 +465,10 @@ static int refuse(struct change *c)
         finish(c);
     if (c->request.kind == HA_REQUEST_ABORT && c->previous.destroy && !c->wanted.destroy)
         ha_advise(c->error, "too much is gone already to go back; finish it with `hactl down`");
+    else if (has_lost_quorum(&c->session->observed.model))
+        ha_advise(c->error,
+                  "bring members back (hactl up starts what is stopped and has its data); hactl etcd snapshot FILE "
+                  "saves what one that runs has; doc/repair.md, The quorum is lost");
     return -1;
 }
 
@@ -564,7 +576,7 @@ int ha_session_change(struct ha_session *session, const struct ha_request *reque
     } else if (rc == 0) {
         rc = carry_out(c, consent, consent_context);
     }
-    measure(c);
+    ha_change_measure(c);
     change_free(c);
     return rc;
 }

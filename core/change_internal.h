@@ -25,11 +25,14 @@ struct change {
     int64_t began_ms;          /* less the time in which the user was asked */
     int64_t election_until_ms; /* how long a change waits for elections, all in all; 0: it has not yet */
     int second_looks;
+    unsigned syncs; /* of the store */
     bool resumes, written;
     bool found; /* something was there, of which the store did not know */
     bool dry;   /* plans only: nothing is written, not even what a crash left to be settled */
 };
 
+/* What it took so far, into the report. */
+void ha_change_measure(struct change *c);
 void ha_change_say(const struct change *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- operation.c: which operation it is, and what is written down of it */

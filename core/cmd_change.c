@@ -295,6 +295,20 @@ static bool check_and_ask(void *context, const struct ha_plan *plan, const char 
     return ha_consent_ask(&asking->consent, plan, warnings, warning_count);
 }
 
+/* Whatever stopped it: an operation that was left open says how it goes on, unless something better is said already. */
+static void advise_going_on(const struct ha_session *session, const struct ha_report *report, struct ha_error *error)
+{
+    const char *open = session->desired.operation;
+    bool failed = error->status == HA_EXIT_FAILED || error->status == HA_EXIT_DENIED;
+
+    if (error->status == HA_EXIT_TIMEOUT || error->status == HA_EXIT_INTERRUPTED)
+        ha_advise(error, "the same command, or hactl op resume%s%s, goes on where this stopped",
+                  open[0] != '\0' ? " " : "", open);
+    else if (failed && open[0] != '\0' && strcmp(open, report->operation) == 0 && error->next[0] == '\0')
+        ha_advise(error, "once that is mended, the same command, or hactl op resume %s, goes on where this stopped",
+                  open);
+}
+
 static int carry_out(struct ha_cli *cli, struct ha_session *session, const char *verb, const struct ha_request *request,
                      struct ha_report *report, struct ha_error *error)
 {
@@ -313,9 +327,8 @@ static int carry_out(struct ha_cli *cli, struct ha_session *session, const char 
     listener = ha_progress_listener(progress);
     result = ha_session_change(session, request, check_and_ask, &asking, &listener, report, error);
     ha_progress_free(progress);
-    if (result != 0 && (error->status == HA_EXIT_TIMEOUT || error->status == HA_EXIT_INTERRUPTED))
-        ha_advise(error, "the same command, or hactl op resume%s%s, goes on where this stopped",
-                  session->desired.operation[0] != '\0' ? " " : "", session->desired.operation);
+    if (result != 0)
+        advise_going_on(session, report, error);
     return result;
 }
 

@@ -258,9 +258,9 @@ int ha_cmd_etcd_snapshot(struct ha_cli *cli, struct ha_error *error)
     else
         status = ha_session_snapshot(session, group->name, path, digest, error);
     if (status == 0 && cli->options.json)
-        status = ha_json_print(json_pack("{s:s, s:s, s:s, s:s, s:o}", "schema", "hactl.etcd-snapshot/1", "cluster",
+        status = ha_json_print(json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "schema", "hactl.etcd-snapshot/1", "cluster",
                                          session->configuration->cluster_name, "group", group->name, "path", path,
-                                         "sha256", ha_json_text_or_null(digest)),
+                                         "sha256", ha_json_text_or_null(digest), "dry_run", cli->options.dry_run),
                                error);
     else if (status == 0 && !cli->options.dry_run)
         printf("%s  %s\n", digest, path); /* as sha256sum -c reads it */

@@ -298,7 +298,7 @@ void ha_change_end_other(const struct change *c)
 
 int ha_change_write(struct change *c)
 {
-    c->report->syncs += 2;
+    c->syncs += 2;
     c->written = true;
     if (ha_store_write(c->session->store, &c->wanted, c->error))
         return -1;
@@ -427,6 +427,7 @@ void ha_change_stop(struct change *c, const char *type)
     bool ends = strcmp(type, "end") == 0;
     if (!c->run.journal)
         return;
+    ha_change_measure(c);
     json_t *record = json_pack("{ss sI si ss so}", "type", type, "at", (json_int_t)time(NULL), "status",
                                (int)c->error->status, "text", c->error->what, "report", report_json(c));
     if (ends)

@@ -157,7 +157,7 @@ static bool quorum_lost(const struct ha_model *model, int i, char *why, size_t s
         return false;
     struct ha_budget budget = ha_group_budget(group);
     if (budget.voters)
-        return SAY("%s has lost its quorum: %d of %d voters answer, %d are needed", group->name, budget.healthy,
+        return SAY("%s has lost its quorum: %d of %d voters are healthy, %d are needed", group->name, budget.healthy,
                    budget.voters, budget.quorum);
     return SAY("no member of %s answers%s%s", group->name, group->detail[0] ? ": " : "", group->detail);
 }

@@ -207,7 +207,7 @@ static int network_choose(struct local *local, struct hactl_call *call)
         free(holder);
         rc = network_take(local, network, &holder);
         if (rc == -EEXIST && limit > 1)
-            local->host->log(call, HACTL_LOG_DEBUG, "network %s.0/24 is passed over: %s", network,
+            local->host->log(call, HACTL_LOG_WARNING, "network %s.0/24 is passed over for the next: %s", network,
                              holder ? holder : "it is taken");
     }
     if (rc == -EEXIST && local->network[0])

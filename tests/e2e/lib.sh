@@ -93,6 +93,8 @@ moving_step() { # NAME HACTL-ARGUMENTS...
         "$(jq -r '.endpoint_gap | "\(.measured) \(.gap_ms | type)"' "$base/report"), $(tail -n 1 "$journal" |
             jq -r '"\(.type) \(.report.endpoint_gap_ms | type)"'), the same $(jq -s '.[0].endpoint_gap.gap_ms == .[1].report.endpoint_gap_ms' \
             "$base/report" <(tail -n 1 "$journal"))" "true number, end number, the same true"
+    equal "$1: so does it what else it took" "$(tail -n 1 "$journal" | jq -c '.report | [.wall_ms, .calls, .syncs | . > 0]')" \
+        "[true,true,true]"
 }
 
 tls_answers() { # ADDRESS:PORT NAME-IN-THE-CERTIFICATE
