@@ -295,15 +295,30 @@ static bool check_and_ask(void *context, const struct ha_plan *plan, const char 
     return ha_consent_ask(&asking->consent, plan, warnings, warning_count);
 }
 
+/* Of a voter that does not answer while the others decide: what waits for it may wait for ever. NULL: none. */
+static const char *who_hangs(const struct ha_model *model)
+{
+    for (int g = 0; g < model->group_count; g++)
+        for (int m = 0; model->groups[g].quorum == HACTL_YES && m < model->groups[g].member_count; m++) {
+            const struct ha_member *member = &model->groups[g].members[m];
+
+            if (member->voter && member->healthy == HACTL_NO && member->replica >= 0)
+                return model->replicas[member->replica].name;
+        }
+    return NULL;
+}
+
 /* Whatever stopped it: an operation that was left open says how it goes on, unless something better is said already. */
 static void advise_going_on(const struct ha_session *session, const struct ha_report *report, struct ha_error *error)
 {
     const char *open = session->desired.operation;
+    const char *hangs = who_hangs(&session->observed.model);
     bool failed = error->status == HA_EXIT_FAILED || error->status == HA_EXIT_DENIED;
 
     if (error->status == HA_EXIT_TIMEOUT || error->status == HA_EXIT_INTERRUPTED)
-        ha_advise(error, "the same command, or hactl op resume%s%s, goes on where this stopped",
-                  open[0] != '\0' ? " " : "", open);
+        ha_advise(error, "the same command, or hactl op resume%s%s, goes on where this stopped%s%s%s",
+                  open[0] != '\0' ? " " : "", open, hangs != NULL ? "; or hactl replica replace " : "",
+                  hangs != NULL ? hangs : "", hangs != NULL ? " puts another in the place of one that hangs" : "");
     else if (failed && open[0] != '\0' && strcmp(open, report->operation) == 0 && error->next[0] == '\0')
         ha_advise(error, "once that is mended, the same command, or hactl op resume %s, goes on where this stopped",
                   open);
