@@ -70,13 +70,15 @@ static void print_certificates(const struct ha_session *session, const struct ha
         if (certificate->ready == HACTL_YES || !issues(plan, certificate))
             continue;
         if (!heading)
-            fputs("\nCertificates, and why each is made:\n", stream);
+            fputs("Certificates, and why each is made:\n", stream);
         heading = true;
         fprintf(stream, "  %s%s%s: %s\n", certificate->purpose, certificate->replica[0] != '\0' ? " of " : "",
                 certificate->replica, certificate->reason);
         if (certificate->wanted[0] != '\0')
             fprintf(stream, "      for %s\n", certificate->wanted);
     }
+    if (heading)
+        fputc('\n', stream);
 }
 
 static json_t *json_certificates(const struct ha_session *session, const struct ha_plan *plan)
@@ -102,13 +104,14 @@ void ha_plan_print_table(const struct ha_session *session, const char *verb, con
         for (int i = 0; i < plan->count; i++)
             if (plan->steps[i].guarded)
                 headings[7] = "GUARD";
+        /* They may be many; what is asked about comes last. */
+        print_certificates(session, plan, stream);
         table = ha_table_new(headings);
         for (int i = 0; i < plan->count; i++)
             print_step(session, verb, plan, i, table);
         ha_table_print(table, stream);
         fprintf(stream, "\n%s; \"tolerates\" is how many more voters may fail without stopping writes.\n",
                 ha_plural(plan->count, "step", steps, sizeof steps));
-        print_certificates(session, plan, stream);
     } else if (plan->blocked_count == 0) {
         fprintf(stream, "Nothing to do: \"%s\" is as it is wanted%s.\n", session->configuration->cluster_name,
                 plan->end.unlike[0] != '\0' ? ", but for the warning" : "");
