@@ -119,20 +119,37 @@ out:
     return status;
 }
 
-static int check_stage(const struct ha_cli *cli, const struct ha_configuration *configuration, struct ha_error *error)
+/* One that `stage run` can run by its name. */
+static const struct ha_pipeline *own_pipeline(const struct ha_configuration *configuration, const char *name)
 {
-    const char *names[128] = {NULL}, *meant;
+    const struct ha_pipeline *pipeline = ha_configuration_pipeline(configuration, name);
 
-    if (ha_configuration_stage(configuration, cli->words[0]) == NULL) {
-        for (size_t i = 0; i < configuration->stage_count && i < 127; i++)
-            names[i] = configuration->stages[i]->name;
-        meant = ha_did_you_mean(cli->words[0], names);
-        ha_fail(error, HA_EXIT_USAGE, "there is no stage \"%s\"", cli->words[0]);
-        if (meant != NULL)
-            ha_advise(error, "did you mean \"%s\"?", meant);
-        ha_advise(error, "hactl stage list");
+    return pipeline != NULL && ha_pipeline_is_own(pipeline) ? pipeline : NULL;
+}
+
+static int check_name(const struct ha_cli *cli, const struct ha_configuration *configuration, struct ha_error *error)
+{
+    const char *names[256] = {NULL}, *meant;
+    size_t count = 0;
+
+    if (ha_configuration_stage(configuration, cli->words[0]) != NULL ||
+        own_pipeline(configuration, cli->words[0]) != NULL)
+        return 0;
+    for (size_t i = 0; i < configuration->stage_count && count < 255; i++)
+        names[count++] = configuration->stages[i]->name;
+    for (size_t i = 0; i < configuration->pipeline_count && count < 255; i++)
+        if (ha_pipeline_is_own(configuration->pipelines[i]))
+            names[count++] = configuration->pipelines[i]->name;
+    if (ha_configuration_pipeline(configuration, cli->words[0]) != NULL) {
+        ha_fail(error, HA_EXIT_USAGE, "the pipeline \"%s\" is run by the verb that it is named for", cli->words[0]);
+        return -1;
     }
-    return error->status == HA_EXIT_DONE ? 0 : -1;
+    ha_fail(error, HA_EXIT_USAGE, "there is no stage \"%s\", nor a pipeline of your own of that name", cli->words[0]);
+    meant = ha_did_you_mean(cli->words[0], names);
+    if (meant != NULL)
+        ha_advise(error, "did you mean \"%s\"?", meant);
+    ha_advise(error, "hactl stage list");
+    return -1;
 }
 
 int ha_cmd_stage_run(struct ha_cli *cli, struct ha_error *error)
@@ -145,8 +162,10 @@ int ha_cmd_stage_run(struct ha_cli *cli, struct ha_error *error)
         return -1;
     cli->options.stage = request.name;
     cli->options.configuration = &configuration;
-    if (check_stage(cli, configuration, error) == 0)
-        status = ha_change_run(cli, "stage-run", &request, error);
+    /* The verb names the pipeline, by which the steps' stages are shown. */
+    if (check_name(cli, configuration, error) == 0)
+        status = ha_change_run(cli, own_pipeline(configuration, request.name) != NULL ? request.name : "stage-run",
+                               &request, error);
     cli->options.configuration = NULL;
     ha_configuration_free(configuration);
     return status;

@@ -164,11 +164,12 @@ const struct ha_command ha_commands[] = {
      "is "
      "waiting, is signed by the authority whose certificate is here, and says what it is wanted to say."},
     {"stage", "list", NULL, "", 0, 0, 0, ha_cmd_stage_list, "lists stages and pipelines", "stage list", ""},
-    {"stage", "run", NULL, "NAME", 1, 1, DETAILED, ha_cmd_stage_run, "runs one stage alone",
+    {"stage", "run", NULL, "NAME", 1, 1, DETAILED, ha_cmd_stage_run, "runs one stage, or a pipeline of your own",
      "stage run certificates\nstage run endpoint --dry-run",
      "Plans as up does and takes the steps of this stage only, whether or not the pipeline up has it. What is there "
-     "already is not "
-     "done again; what another stage would have to do first is not done."},
+     "already is not done again; what another stage would have to do first is not done.\n"
+     "NAME may also be that of a pipeline of your own, one that is named for no verb (hactl.conf(5), STAGES AND "
+     "PIPELINES): its stages run in its order, as one plan and one operation."},
     {"op", "list", NULL, "", 0, 0, 0, ha_cmd_op_list, "lists operations, the newest first", "op list", ""},
     {"op", "show", NULL, "[OPERATION]", 0, 1, 0, ha_cmd_op_show, "shows the journal of an operation",
      "op show\nop show 7-replica-add -o json", "Without a name: the unfinished one, else the newest."},

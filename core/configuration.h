@@ -123,6 +123,8 @@ const struct ha_pipeline *ha_configuration_pipeline(const struct ha_configuratio
 /* The pipeline of the verb's own name, else `up`; never NULL. */
 const struct ha_pipeline *ha_configuration_pipeline_of_verb(const struct ha_configuration *configuration,
                                                             const char *verb);
+/* No verb's: only `stage run` runs it. */
+bool ha_pipeline_is_own(const struct ha_pipeline *pipeline);
 const struct ha_stage *ha_configuration_stage(const struct ha_configuration *configuration, const char *name);
 /* The core's own table, ending with a name of NULL: for `config show` and the manual. */
 const struct hactl_key *ha_configuration_core_keys(void);

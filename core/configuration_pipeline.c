@@ -199,6 +199,15 @@ void ha_pipeline_free(struct ha_pipeline *pipeline)
     free(pipeline);
 }
 
+/* Those of verbs. */
+static const char *const verb_pipelines[] = {
+    "up", "down", "replica-add", "replica-remove", "replica-replace", "endpoint", "etcd-reconcile", NULL};
+
+bool ha_pipeline_is_own(const struct ha_pipeline *pipeline)
+{
+    return !is_in((char *const *)(uintptr_t)verb_pipelines, pipeline->name);
+}
+
 static int pipeline_stages(const struct ha_configuration *configuration, struct ha_pipeline *pipeline,
                            const struct ha_setting *setting, struct ha_error *error)
 {
@@ -309,6 +318,14 @@ static int check_needs(const struct ha_configuration *configuration, const struc
     return 0;
 }
 
+/* Of the user's own: what has no stage would be run for nothing. */
+static int check_not_empty(const struct ha_pipeline *pipeline, struct ha_error *error)
+{
+    if (pipeline->stage_count > 0 || !ha_pipeline_is_own(pipeline))
+        return 0;
+    return ha_fail_at(error, pipeline->source, "pipeline \"%s\" has no stages", pipeline->name);
+}
+
 static int check_steps_once(const struct ha_pipeline *pipeline, struct ha_error *error)
 {
     for (int kind = 0; kind < HA_STEP_KINDS; kind++) {
@@ -327,17 +344,47 @@ static int check_steps_once(const struct ha_pipeline *pipeline, struct ha_error 
     return 0;
 }
 
-/* Each is used by the verb of its name; another would be used by none. */
+/* One named so would look as if that command used it. */
+static int refuse_other_command(const struct part *part, struct ha_error *error)
+{
+    static const struct {
+        const char *name, *uses;
+    } others[] = {{"apply", "up"},
+                  {"plan", "up"},
+                  {"endpoint-promote", "endpoint"},
+                  {"endpoint-demote", "endpoint"},
+                  {"pki-issue", "up"},
+                  {"pki-renew", "up"},
+                  {"pki-revoke", "up"},
+                  {"pki-rotate", "up"},
+                  {"stage-run", "up"},
+                  {"op-resume", "up"},
+                  {"op-abort", "up"}};
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i].name, part->name) == 0)
+            return ha_fail_at(error, part->source, "pipelines: \"%s\" is a command that uses the pipeline \"%s\"",
+                              part->name, others[i].uses);
+    return 0;
+}
+
+/* The verb of its name uses it; one of another name is the user's own, for `stage run`. A name that is nearly a verb's
+ * is a slip of the pen, and the verb would go on without it. */
 static int check_pipeline_name(const struct part *part, struct ha_error *error)
 {
-    static const char *const names[] = {
-        "up", "down", "replica-add", "replica-remove", "replica-replace", "endpoint", "etcd-reconcile", NULL};
-
-    if (is_in((char *const *)(uintptr_t)names, part->name))
+    if (is_in((char *const *)(uintptr_t)verb_pipelines, part->name))
         return 0;
-    refuse_word(error, part->source, "pipelines", "verb", part->name, names);
-    ha_advise(error, "a pipeline is named for what uses it: up, down, replica-add, replica-remove, replica-replace, "
-                     "endpoint or etcd-reconcile");
+    if (ha_did_you_mean(part->name, verb_pipelines) != NULL) {
+        refuse_word(error, part->source, "pipelines", "verb", part->name, verb_pipelines);
+        ha_advise(error, "a pipeline of your own, for `hactl stage run`, needs a name that is not so near a verb's");
+        return -1;
+    }
+    if (refuse_other_command(part, error) != 0)
+        return -1;
+    if (ha_configuration_stage(part->configuration, part->name) == NULL)
+        return 0;
+    ha_fail_at(error, part->source, "pipelines: \"%s\" is the name of a stage", part->name);
+    ha_advise(error, "give it another name: `hactl stage run %s` runs that stage", part->name);
     return -1;
 }
 
@@ -367,7 +414,7 @@ static int read_pipeline(const struct part *part, struct ha_error *error)
         ha_fail(error, HA_EXIT_INTERNAL, "out of memory");
         goto out;
     }
-    if (pipeline_stages(configuration, pipeline, &settings[0], error) == 0 &&
+    if (pipeline_stages(configuration, pipeline, &settings[0], error) == 0 && check_not_empty(pipeline, error) == 0 &&
         check_given(configuration, pipeline, error) == 0 && check_steps_once(pipeline, error) == 0)
         result = check_needs(configuration, pipeline, error);
 out:
@@ -377,23 +424,30 @@ out:
 
 /* ---- sections */
 
+typedef int read_part_fn(const struct part *part, struct ha_error *error);
+
+static int read_one(struct ha_configuration *configuration, const struct ha_document *document, const char *section,
+                    const config_setting_t *group, read_part_fn *read_part, struct ha_error *error)
+{
+    struct part part = {.configuration = configuration, .document = document, .group = group};
+
+    part.source = ha_document_source(document, group);
+    part.name = config_setting_name(group);
+    if (!ha_name_is_label(part.name))
+        return ha_fail_at(error, part.source, "%s.%s: a name has lower-case letters, digits and dashes, at most 40",
+                          section, part.name);
+    return read_part(&part, error);
+}
+
 static int read_section(struct ha_configuration *configuration, const struct ha_document *document, const char *section,
-                        int (*read_part)(const struct part *, struct ha_error *), struct ha_error *error)
+                        read_part_fn *read_part, struct ha_error *error)
 {
     const config_setting_t *group = config_lookup(&document->config, section);
 
-    for (int i = 0; group != NULL && i < config_setting_length(group); i++) {
-        struct part part = {.configuration = configuration, .document = document};
-
-        part.group = config_setting_get_elem(group, (unsigned)i);
-        part.source = ha_document_source(document, part.group);
-        part.name = config_setting_name(part.group);
-        if (!ha_name_is_label(part.name))
-            return ha_fail_at(error, part.source, "%s.%s: a name has lower-case letters, digits and dashes, at most 40",
-                              section, part.name);
-        if (read_part(&part, error) != 0)
+    for (int i = 0; group != NULL && i < config_setting_length(group); i++)
+        if (read_one(configuration, document, section, config_setting_get_elem(group, (unsigned)i), read_part, error) !=
+            0)
             return -1;
-    }
     return 0;
 }
 
@@ -413,17 +467,30 @@ static int read_packaged(struct ha_parsed *parsed, struct ha_error *error)
     return result;
 }
 
+/* Who adds a pipeline to the packaged stages need not write out `up`. */
+static int read_packaged_up(struct ha_configuration *configuration, struct ha_error *error)
+{
+    const struct ha_document *packaged = &((struct ha_parsed *)configuration->internal)->packaged;
+    const config_setting_t *up = config_lookup(&packaged->config, "pipelines.up");
+
+    return up == NULL ? 0 : read_one(configuration, packaged, "pipelines", up, read_pipeline, error);
+}
+
 int ha_pipelines_read(struct ha_configuration *configuration, struct ha_error *error)
 {
     struct ha_parsed *parsed = configuration->internal;
     bool own_stages = config_lookup(&parsed->own.config, "stages") != NULL;
     bool own_pipelines = config_lookup(&parsed->own.config, "pipelines") != NULL;
+    bool own_up = config_lookup(&parsed->own.config, "pipelines.up") != NULL;
     struct ha_source whole = {parsed->own.file_count == 0 ? NULL : parsed->own.files[0], 0};
 
     if ((!own_stages || !own_pipelines) && read_packaged(parsed, error) != 0)
         return -1;
-    if (read_section(configuration, own_stages ? &parsed->own : &parsed->packaged, "stages", read_stage, error) != 0 ||
-        read_section(configuration, own_pipelines ? &parsed->own : &parsed->packaged, "pipelines", read_pipeline,
+    if (read_section(configuration, own_stages ? &parsed->own : &parsed->packaged, "stages", read_stage, error) != 0)
+        return -1;
+    if (own_pipelines && !own_up && !own_stages && read_packaged_up(configuration, error) != 0)
+        return -1;
+    if (read_section(configuration, own_pipelines ? &parsed->own : &parsed->packaged, "pipelines", read_pipeline,
                      error) != 0)
         return -1;
     if (ha_configuration_pipeline(configuration, "up") != NULL)

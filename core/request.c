@@ -77,28 +77,45 @@ static int check_endpoint_scope(enum ha_request_kind kind, const struct ha_pipel
     return -1;
 }
 
-int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
-                     struct ha_plan_scope *out, struct ha_error *error)
+static void take_stages(const struct ha_stage *const *stages, size_t count, struct ha_plan_scope *out)
 {
+    memset(out, 0, sizeof *out);
+    for (size_t s = 0; s < count; s++)
+        for (int k = 0; k < HA_STEP_KINDS; k++)
+            if (stages[s]->steps[k]) {
+                out->enabled[k] = true;
+                out->rank[k] = (int)s;
+            }
+}
+
+/* A stage that is asked for by name runs, in a pipeline or not. */
+static int scope_named(const struct ha_configuration *configuration, const char *name, struct ha_plan_scope *out,
+                       struct ha_error *error)
+{
+    const struct ha_stage *stage = ha_configuration_stage(configuration, name);
+    const struct ha_pipeline *pipeline = ha_configuration_pipeline(configuration, name);
+    if (stage)
+        take_stages(&stage, 1, out);
+    else if (pipeline && ha_pipeline_is_own(pipeline))
+        take_stages(pipeline->stages, pipeline->stage_count, out);
+    else {
+        ha_fail(error, HA_EXIT_USAGE, "there is no stage %s, nor a pipeline of your own of that name", name);
+        return ha_advise(error, "hactl stage list"), -1;
+    }
+    return 0;
+}
+
+int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *name, struct ha_plan_scope *out,
+                     struct ha_error *error)
+{
+    if (name)
+        return scope_named(session->configuration, name, out, error);
     const struct ha_pipeline *pipeline = ha_configuration_pipeline(session->configuration, request_pipelines[kind]);
     if (!pipeline)
         pipeline = ha_configuration_pipeline(session->configuration, "up");
     if (!pipeline)
         return ha_fail(error, HA_EXIT_USAGE, "the configuration has no pipeline `up`");
-    if (stage && !ha_configuration_stage(session->configuration, stage)) {
-        ha_fail(error, HA_EXIT_USAGE, "there is no stage %s", stage);
-        ha_advise(error, "hactl stage list");
-        return -1;
-    }
-    memset(out, 0, sizeof *out);
-    /* A stage that is asked for by name runs, in a pipeline or not. */
-    const struct ha_stage *alone = stage ? ha_configuration_stage(session->configuration, stage) : NULL;
-    for (size_t s = 0; s < (alone ? 1 : pipeline->stage_count); s++)
-        for (int k = 0; k < HA_STEP_KINDS; k++)
-            if ((alone ? alone : pipeline->stages[s])->steps[k]) {
-                out->enabled[k] = true;
-                out->rank[k] = (int)s;
-            }
+    take_stages(pipeline->stages, pipeline->stage_count, out);
     return check_endpoint_scope(kind, pipeline, out, error);
 }
 

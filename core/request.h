@@ -12,9 +12,9 @@ int ha_request_apply(struct ha_session *session, const struct ha_request *reques
 /* "replica add --zone b": two requests of the same text are the same request. */
 void ha_request_text(const struct ha_request *request, char *out, size_t size);
 enum ha_request_kind ha_request_kind_of(const char *text);
-/* The steps of the request's pipeline, or of one stage of it. */
-int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *stage,
-                     struct ha_plan_scope *out, struct ha_error *error);
+/* The steps of the request's pipeline; with `name`, of that stage or of that pipeline of the user's own. */
+int ha_request_scope(struct ha_session *session, enum ha_request_kind kind, const char *name, struct ha_plan_scope *out,
+                     struct ha_error *error);
 /* After a look: every name that was given is that of a replica or a purpose. */
 int ha_request_check_renews(const struct ha_session *session, struct ha_error *error);
 /* Of `pki renew`: for the inventory that the issuer is given. */

@@ -123,10 +123,34 @@ static const struct bad bad_files[] = {
      NAME PLUGINS STAGES "pipelines = { up = { stages = [\"b\"]; given = [\"adress\"]; }; };\n",
      NULL,
      {"@:8: ", "did you mean \"address\"?"}},
-    {"a pipeline that no verb uses",
+    {"a pipeline for a misspelt verb",
      NAME PLUGINS STAGES "pipelines = { up = { stages = [\"a\"]; };\n replica-ad = { stages = [\"a\"]; }; };\n",
      NULL,
      {"@:9: ", "unknown verb \"replica-ad\"", "did you mean \"replica-add\"?"}},
+    {"a pipeline for a short misspelt verb",
+     NAME PLUGINS "pipelines = { dwon = { stages = [\"address\"]; }; };\n",
+     NULL,
+     {"@:3: ", "unknown verb \"dwon\"", "did you mean \"down\"?"}},
+    {"a pipeline for a command that has none",
+     NAME PLUGINS "pipelines = { endpoint-promote = { stages = [\"address\"]; }; };\n",
+     NULL,
+     {"@:3: ", "\"endpoint-promote\" is a command that uses the pipeline \"endpoint\""}},
+    {"a pipeline with a stage's name",
+     NAME PLUGINS "pipelines = { certificates = { stages = [\"address\"]; }; };\n",
+     NULL,
+     {"@:3: ", "\"certificates\" is the name of a stage"}},
+    {"own pipeline without stages",
+     NAME PLUGINS "pipelines = { mine = { stages = []; }; };\n",
+     NULL,
+     {"@:3: ", "pipeline \"mine\" has no stages"}},
+    {"own pipeline needs too early",
+     NAME PLUGINS "pipelines = {\n mine = { stages = [\"certificates\", \"address\"]; }; };\n",
+     NULL,
+     {"@:4: ", "pipeline \"mine\"", "stage \"address\" provides only after it"}},
+    {"own pipeline with a wrong name",
+     NAME PLUGINS "pipelines = { Mine = { stages = [\"address\"]; }; };\n",
+     NULL,
+     {"@:3: ", "pipelines.Mine: a name has lower-case letters"}},
     {"no up", NAME PLUGINS STAGES "pipelines = { down = { stages = [\"a\"]; }; };\n", NULL, {"no pipeline \"up\""}},
 };
 
@@ -275,6 +299,28 @@ static void test_own_copy_of_pipelines_comes_first(void **state)
     assert_int_equal(unlink(scratch_path("pipelines.conf")), 0);
 }
 
+/* What is added to the packaged stages leaves `up` as it is. */
+static void test_pipelines_of_ones_own(void **state)
+{
+    struct ha_configuration *configuration = read_good(
+        NAME PLUGINS "pipelines = { mine = { stages = [\"instances\"]; given = [\"address\"]; };"
+                     " down = { stages = [\"address\"]; }; plans = { stages = [\"address\", \"certificates\"]; }; };\n",
+        NULL);
+    const struct ha_pipeline *mine = ha_configuration_pipeline(configuration, "mine");
+
+    (void)state;
+    assert_int_equal(configuration->pipeline_count, 4);
+    assert_non_null(mine);
+    assert_true(ha_pipeline_is_own(mine));
+    assert_int_equal(mine->stage_count, 1);
+    assert_string_equal(mine->stages[0]->name, "instances");
+    assert_true(ha_pipeline_is_own(ha_configuration_pipeline(configuration, "plans")));
+    assert_false(ha_pipeline_is_own(ha_configuration_pipeline(configuration, "down")));
+    assert_false(ha_pipeline_is_own(ha_configuration_pipeline(configuration, "up")));
+    assert_int_equal(ha_configuration_pipeline_of_verb(configuration, "replica-add")->stage_count, 8);
+    ha_configuration_free(configuration);
+}
+
 static const struct hactl_key plugin_keys[] = {
     {"colour", HACTL_KEY_STRING, 0, "grey", 0, 0, "grey|green", ""},
     {"count", HACTL_KEY_INTEGER, HACTL_KEY_REQUIRED, NULL, 1, 9, NULL, "How many."},
@@ -396,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_includes),
         cmocka_unit_test(test_own_copy_of_pipelines_comes_first),
+        cmocka_unit_test(test_pipelines_of_ones_own),
         cmocka_unit_test(test_plugin_keys),
         cmocka_unit_test(test_bad_plugin_keys),
         cmocka_unit_test(test_discovery),
