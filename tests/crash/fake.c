@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef FAKE_AUTHORITY
+#define NAME "fake-authority"
+#else
+#define NAME "fake"
+#endif
+
 static const struct hactl_key keys[] = {
     {"world", HACTL_KEY_PATH, HACTL_KEY_REQUIRED, NULL, 0, 0, NULL, "the JSON file that is the world"},
     {NULL, HACTL_KEY_STRING, 0, NULL, 0, 0, NULL, NULL},
@@ -51,15 +57,17 @@ static void fake_close(void *self)
 const struct hactl_plugin hactl_plugin = {.struct_size = sizeof hactl_plugin,
                                           .abi_major = HACTL_ABI_MAJOR,
                                           .abi_minor = HACTL_ABI_MINOR,
-                                          .name = "fake",
+                                          .name = NAME,
                                           .version = "1",
                                           .summary = "A world in a file, for the kill harness",
                                           .keys = keys,
                                           .open = fake_open,
                                           .close = fake_close,
                                           .poll = fake_op_poll,
+#ifndef FAKE_AUTHORITY
                                           .cloud = &fake_cloud,
                                           .member = &fake_member,
                                           .payload = &fake_payload,
-                                          .issuer = &fake_issuer,
-                                          .balancer = &fake_balancer};
+                                          .balancer = &fake_balancer,
+#endif
+                                          .issuer = &fake_issuer};

@@ -14,6 +14,8 @@
  *   FAKE_LOSE=OPERATION           the first time it has its effect, but says that it does not know
  *   FAKE_HANG=OPERATION           that operation never returns
  *   FAKE_SLOW="OPERATION MS"      that operation takes so long
+ *   FAKE_MEET="DIRECTORY OPERATION OTHER SECONDS"  each of the two waits so long for the other to begin, and fails
+ *                                 if that does not
  *   FAKE_RETRY_MS=N               what is busy or pending is not to be asked again before
  *   FAKE_STALL=1                  what is pending stays so for ever
  *   FAKE_DIES=REPLICA             once it was seen to run it dies, until its instance is asked for again
@@ -35,6 +37,8 @@
  * {REPLICA: "hung" or "lost"} (does not answer, has lost its data; until it is
  * deleted); "doubt": what is wrong with the group although it has a quorum; "second": REPLICA, which has the public
  * address too; "due": {AUTHORITY: {REPLICA: true}} (what it signed for that replica is to be issued anew).
+ *
+ * Compiled with FAKE_AUTHORITY it is an issuer and nothing else: a second plugin, with a world of its own.
  */
 #ifndef HACTL_TESTS_CRASH_FAKE_H
 #define HACTL_TESTS_CRASH_FAKE_H

@@ -158,6 +158,29 @@ static void slow_down(const char *operation)
         usleep((unsigned)ms * 1000);
 }
 
+/* FAKE_MEET: whether the other of the two has begun before this one goes on. Of operations that come one after another
+ * the first waits in vain. */
+static int has_met(const char *operation)
+{
+    char directory[256], pair[2][32], path[300];
+    int seconds = 0;
+    const char *order = getenv("FAKE_MEET");
+    if (!order || sscanf(order, "%255s %31s %31s %d", directory, pair[0], pair[1], &seconds) != 4)
+        return 1;
+    int which = strcmp(operation, pair[0]) == 0 ? 0 : 1;
+    if (strcmp(operation, pair[which]) != 0)
+        return 1;
+    snprintf(path, sizeof path, "%s/%s", directory, operation);
+    FILE *mark = fopen(path, "a");
+    if (!mark || fclose(mark))
+        abort();
+    snprintf(path, sizeof path, "%s/%s", directory, pair[1 - which]);
+    for (int tries = 0; tries < seconds * 100; tries++, usleep(10000))
+        if (access(path, F_OK) == 0)
+            return 1;
+    return 0;
+}
+
 static int disturb(struct fake *fake, struct hactl_call *call, const char *operation, int *disturbed)
 {
     int code = refusal(operation);
@@ -167,6 +190,8 @@ static int disturb(struct fake *fake, struct hactl_call *call, const char *opera
         pause();
     if (code != HACTL_OK)
         return fake->host->fail(call, code, "%s: the world refuses", operation);
+    if (!has_met(operation))
+        return fake->host->fail(call, HACTL_E_FAILED, "%s: the other did not begin meanwhile", operation);
     if (fake_is_told("FAKE_FAIL", operation))
         return fail_as_told(fake, call, operation);
     if (fake_is_told("FAKE_PEND", operation)) {
