@@ -259,8 +259,9 @@ static void print_report(const struct ha_cli *cli, const struct ha_session *sess
         return;
     }
     if (report->nothing_to_do && request->kind == HA_REQUEST_STAGE) {
-        printf("Nothing to do: the stage \"%s\" of \"%s\" finds everything as it is wanted.\n", request->name,
-               session->configuration->cluster_name);
+        printf("Nothing to do: the %s \"%s\" of \"%s\" finds everything as it is wanted.\n",
+               ha_configuration_stage(session->configuration, request->name) != NULL ? "stage" : "pipeline",
+               request->name, session->configuration->cluster_name);
         return;
     }
     if (report->nothing_to_do) {
