@@ -217,9 +217,11 @@ static void print_timings(const struct ha_report *report)
 
 static void print_gap(const struct ha_report *report)
 {
-    if (!report->gap_measured)
+    if (report->probes == 0)
         return;
-    if (report->endpoint_gap_ms == 0)
+    if (!report->gap_measured)
+        printf("endpoint    answered none of %u probes: how long nobody answered was not measured\n", report->probes);
+    else if (report->probes_failed == 0)
         printf("endpoint    answered all the time (%u probes)\n", report->probes);
     else
         printf("endpoint    did not answer for %lld ms (%u of %u probes failed)\n", (long long)report->endpoint_gap_ms,

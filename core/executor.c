@@ -9,7 +9,7 @@
 #include "core/fault.h"
 #include "core/prober.h"
 
-enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500 };
+enum { FIRST_PAUSE_MS = 4, LONGEST_PAUSE_MS = 500, FIRST_ANSWER_MS = 500 };
 
 int64_t ha_task_left_ms(const struct ha_execution *x, const struct ha_task *task)
 {
@@ -381,6 +381,8 @@ enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error)
     bool measures = !run->session->observed.model.destroy && run->session->observed.model.holder != HA_HOLDER_NONE &&
                     hands_over(run->plan);
     struct ha_prober *prober = measures ? ha_prober_start(run->session) : NULL;
+    ha_prober_await(prober,
+                    FIRST_ANSWER_MS); /* before it is released; one that does not answer is moved all the same */
     round_of(x);
     while (any_busy(x) || x->watches.in_flight > 0 || x->calls_in_flight > 0) {
         int64_t wait_ms = next_wake_ms(x) - ha_now_ms();

@@ -123,7 +123,7 @@ struct ha_report {
     int64_t wall_ms, cpu_ms;
     unsigned syncs, calls;
     bool gap_measured;
-    int64_t endpoint_gap_ms; /* last good answer to first good answer; 0: none seen */
+    int64_t endpoint_gap_ms; /* last good answer (or first probe) to first good answer; 0: none seen */
     unsigned probes, probes_failed;
     struct {
         char text[HA_NAME * 3];
