@@ -153,10 +153,11 @@ json_t *ha_json_endpoint(const struct ha_session *session)
     const struct ha_model *model = &observed->model;
     const char *owner = ha_holder_name(model, model->holder, model->holder_replica);
 
-    return json_pack("{s:o, s:i, s:o, s:o, s:o}", "address", ha_json_text_or_null(observed->model.external_address),
-                     "port", (int)observed->endpoint_port, "owner",
-                     model->holder == HA_HOLDER_NONE ? json_null() : json_string(owner), "answers",
-                     ha_json_tristate((int)model->endpoint_answers), "fronts", ha_json_text_or_null(observed->fronts));
+    return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o}", "address",
+                     ha_json_text_or_null(observed->model.external_address), "port", (int)observed->endpoint_port,
+                     "owner", model->holder == HA_HOLDER_NONE ? json_null() : json_string(owner), "answers",
+                     ha_json_tristate((int)model->endpoint_answers), "fronts", ha_json_text_or_null(observed->fronts),
+                     "balancer_detail", ha_json_text_or_null(observed->balancer_detail));
 }
 
 static json_t *json_members(const struct ha_group *group)

@@ -242,6 +242,19 @@ static void judge_endpoint(struct ha_verdicts *verdicts, const struct ha_session
                  model->endpoint_answers == HACTL_NO ? "does not answer" : "could not be asked", owner);
 }
 
+static void judge_balancer(struct ha_verdicts *verdicts, const struct ha_session *session)
+{
+    const struct ha_model *model = &session->observed.model;
+    const char *detail = session->observed.balancer_detail;
+
+    if (!model->balancer_present || model->balancer == HACTL_YES)
+        return;
+    ha_judge(verdicts, "balancer", model->endpoint_answers == HACTL_YES ? HA_LEVEL_WARNING : HA_LEVEL_CRITICAL,
+             "the balancer %s%s%s: hactl up",
+             model->balancer == HACTL_NO ? "does not run as it should" : "could not be looked at",
+             detail[0] != '\0' ? ", " : "", detail);
+}
+
 void ha_judge_cluster(struct ha_verdicts *verdicts, const struct ha_session *session)
 {
     const struct ha_model *model = &session->observed.model;
@@ -254,6 +267,7 @@ void ha_judge_cluster(struct ha_verdicts *verdicts, const struct ha_session *ses
         return;
     }
     judge_endpoint(verdicts, session);
+    judge_balancer(verdicts, session);
     judge_demotion(verdicts, session);
     for (int g = 0; g < model->group_count; g++)
         judge_group(verdicts, &model->groups[g]);

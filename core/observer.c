@@ -278,6 +278,7 @@ static void merge_balancer(struct ha_session *session, const struct hactl_call *
     model->balancer = found ? found->running : HACTL_NO;
     model->trial_port = found ? found->trial_port : 0;
     SET(model->trial_host, found ? found->trial_host : NULL);
+    SET(session->observed.balancer_detail, found ? found->detail : NULL);
     /* It holds the address whether or not it can answer there just now. */
     session->private->held_by_balancer = found && found->address && found->address[0];
     for (int i = 0; i < model->replica_count; i++)

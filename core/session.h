@@ -46,7 +46,8 @@ struct ha_observation {
     struct ha_certificate *certificates;
     size_t certificate_count;
     uint16_t endpoint_port;
-    char fronts[HA_NAME]; /* "etcd-client": which port the endpoint fronts */
+    char fronts[HA_NAME];            /* "etcd-client": which port the endpoint fronts */
+    char balancer_detail[HA_DETAIL]; /* for people: what its plugin says of it, such as why it does not run */
     char
         cloud_place[HA_DETAIL]; /* "project p-1, region us-central1": what the cloud's settings lead to; "": not said */
 };
