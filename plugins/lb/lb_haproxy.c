@@ -166,6 +166,15 @@ static bool public_address(const struct lb_haproxy *lb, const struct lb_state *s
     return listens;
 }
 
+/* What it holds, and does not answer on: nobody else can have it before it has been released. */
+static const char *held_address(const struct lb_haproxy *lb, const struct lb_state *state)
+{
+    const char *address = state->address ? state->address : state->trial_host;
+    pid_t pid;
+
+    return lb_process_holds(lb, address, state->port, &pid) ? address : NULL;
+}
+
 static int haproxy_list(void *data, struct hactl_call *call, const struct hactl_balancer_want *want)
 {
     const struct lb_haproxy *lb = data;
@@ -187,7 +196,9 @@ static int haproxy_list(void *data, struct hactl_call *call, const struct hactl_
     balancer.running = running ? HACTL_YES : HACTL_NO;
     balancer.trial_host = state.trial_host;
     balancer.trial_port = state.trial_port;
-    if (running && public_address(lb, &state, address))
+    if (!running)
+        balancer.address = held_address(lb, &state);
+    else if (public_address(lb, &state, address))
         balancer.address = address;
     snprintf(detail, sizeof(detail), "haproxy (pid %d) %s", (int)pid,
              process == HA_PROCESS_GONE                ? "is gone"
@@ -467,12 +478,47 @@ out:
     return rc;
 }
 
+/* One that is stopped by a signal, or hangs, does not hand its socket out; with the process that ends, too. */
+static int release_by_end(const struct lb_haproxy *lb, struct hactl_call *call, const struct lb_state *state,
+                          const char *address, pid_t pid)
+{
+    int rc = lb_process_stop(lb, call);
+
+    if (rc == HACTL_OK)
+        lb->host->log(call, HACTL_LOG_WARNING, "%s: haproxy (pid %d) held %s:%u and did not answer: it was ended",
+                      state->name, (int)pid, address, state->port);
+    return rc;
+}
+
+static int release_socket(const struct lb_haproxy *lb, struct hactl_call *call, const struct lb_state *state,
+                          const char *address, const struct in_addr *wanted)
+{
+    struct lb_sockets sockets = {-1, -1};
+    char hash[LB_HASH_SIZE];
+    struct sockaddr_in name;
+    int rc = HACTL_OK;
+    pid_t pid;
+
+    if (!lb_process_answers(lb, hash) && lb_process_holds(lb, address, state->port, &pid))
+        return release_by_end(lb, call, state, address, pid);
+    if (lb_sockets_fetch(lb, state, &sockets) == 0 && sockets.public >= 0 && lb_socket_listens(sockets.public) &&
+        lb_socket_name(sockets.public, &name) == 0 && name.sin_addr.s_addr == wanted->s_addr &&
+        ntohs(name.sin_port) == state->port) {
+        (void)lb_control_do(lb, NULL, "disable frontend public");
+        rc = lb_socket_silence(sockets.public);
+        if (rc < 0)
+            rc = internal(lb, call, address, rc);
+        else
+            lb->host->log(call, HACTL_LOG_INFO, "%s: no longer answers on %s:%u", state->name, address, state->port);
+    }
+    lb_sockets_done(&sockets);
+    return rc;
+}
+
 static int haproxy_release(void *data, struct hactl_call *call, const struct hactl_balancer_want *want,
                            const char *address)
 {
     const struct lb_haproxy *lb = data;
-    struct lb_sockets sockets = {-1, -1};
-    struct sockaddr_in name;
     struct in_addr wanted;
     struct lb_state state;
     int rc;
@@ -489,18 +535,9 @@ static int haproxy_release(void *data, struct hactl_call *call, const struct hac
     /* Before the fact: a killed release must not be undone by `ensure`. */
     if (state.address && strcmp(state.address, address) == 0)
         rc = record_claim(lb, call, &state, NULL);
-    if (rc == HACTL_OK && lb_sockets_fetch(lb, &state, &sockets) == 0 && sockets.public >= 0 &&
-        lb_socket_listens(sockets.public) && lb_socket_name(sockets.public, &name) == 0 &&
-        name.sin_addr.s_addr == wanted.s_addr && ntohs(name.sin_port) == state.port) {
-        (void)lb_control_do(lb, NULL, "disable frontend public");
-        rc = lb_socket_silence(sockets.public);
-        if (rc < 0)
-            rc = internal(lb, call, address, rc);
-        else
-            lb->host->log(call, HACTL_LOG_INFO, "%s: no longer answers on %s:%u", state.name, address, state.port);
-    }
+    if (rc == HACTL_OK)
+        rc = release_socket(lb, call, &state, address, &wanted);
 out:
-    lb_sockets_done(&sockets);
     lb_state_done(&state);
     return rc;
 }

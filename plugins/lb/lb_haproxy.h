@@ -108,6 +108,10 @@ int lb_socket_silence(int fd);
 
 /* The process that the pid file names runs and answers as itself. */
 bool lb_process_answers(const struct lb_haproxy *lb, char hash[LB_HASH_SIZE]);
+/* That process listens there, whether or not it answers: as long as it is there nobody else can. */
+bool lb_process_holds(const struct lb_haproxy *lb, const char *address, uint16_t port, pid_t *pid);
+/* Ends that process, one that is stopped by a signal as well. */
+int lb_process_stop(const struct lb_haproxy *lb, struct hactl_call *call);
 /* Starts one with everything `state` says, taking listeners and the health of
  * servers over from one that runs, which then finishes its connections. May
  * choose state->trial_port. */

@@ -57,6 +57,11 @@ bool lb_process_answers(const struct lb_haproxy *lb, char hash[LB_HASH_SIZE])
            lb_control_info(lb, &answering, hash) == 0 && recorded == answering;
 }
 
+bool lb_process_holds(const struct lb_haproxy *lb, const char *address, uint16_t port, pid_t *pid)
+{
+    return ha_daemon_state(lb->pid_path, pid) != HA_PROCESS_GONE && ha_listener_is(*pid, address, port);
+}
+
 /* ---- configuration ---------------------------------------------------------- */
 
 /* What haproxy complains of: its first [ALERT], without the preamble. */
@@ -331,6 +336,13 @@ static int each_pid_file(const struct lb_haproxy *lb, const char *prefix, pid_fi
     return rc;
 }
 
+int lb_process_stop(const struct lb_haproxy *lb, struct hactl_call *call)
+{
+    int rc = stop(lb->pid_path);
+
+    return rc < 0 ? internal(lb, call, lb->pid_path, rc) : HACTL_OK;
+}
+
 int lb_process_stop_all(const struct lb_haproxy *lb, struct hactl_call *call)
 {
     int rc = each_pid_file(lb, "", stop);
@@ -357,9 +369,9 @@ static int settle(const struct lb_haproxy *lb, struct hactl_call *call, bool *an
     *answers = lb_process_answers(lb, hash);
     if (*answers)
         return HACTL_OK;
-    rc = stop(lb->pid_path);
-    if (rc < 0)
-        return internal(lb, call, lb->pid_path, rc);
+    rc = lb_process_stop(lb, call);
+    if (rc != HACTL_OK)
+        return rc;
     if (lb_control_info(lb, &pid, hash) < 0)
         return HACTL_OK;
     path = old_path(lb, pid);

@@ -208,6 +208,7 @@ static void test_killed(void **state)
         assert_int_equal(kill(pid, i ? SIGSTOP : SIGKILL), 0);
         sleep_ms(50);
         assert_int_equal(list(f)->running, HACTL_NO);
+        assert_true(i ? strcmp(list(f)->address, public_address) == 0 : !list(f)->address); /* the kernel's listener */
         assert_int_equal(f->listed->backend_count, 3);
         assert_int_equal(f->listed->backends[0].healthy, HACTL_NO);
         assert_int_equal(doing(f, ENSURE, NULL, NULL), HACTL_OK);
@@ -219,6 +220,33 @@ static void test_killed(void **state)
     assert_int_equal(doing(f, RELEASE, public_address, NULL), HACTL_OK);
     assert_int_equal(dial(public_address, PORT), -ECONNREFUSED);
     assert_int_equal(doing(f, CLAIM, public_address, NULL), HACTL_OK);
+    assert_true(answers(public_address, PORT));
+}
+
+/* It cannot hand its socket out, and still nobody else can have the address before it has been released. */
+static void test_stopped_release(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pid;
+
+    whole(f, 1);
+    assert_int_equal(doing(f, CLAIM, public_address, NULL), HACTL_OK);
+    pid = haproxy_pid(f);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    for (int i = 0; i < 500 && list(f)->running == HACTL_YES; i++)
+        sleep_ms(20);
+    assert_int_equal(f->listed->balancers[0].running, HACTL_NO);
+    assert_string_equal(f->listed->balancers[0].address, public_address);
+    assert_non_null(strstr(f->listed->balancers[0].detail, "is stopped by a signal"));
+    assert_int_equal(doing(f, RELEASE, public_address, NULL), HACTL_OK);
+    assert_true(ended(pid));
+    assert_null(list(f)->address);
+    assert_int_equal(dial(public_address, PORT), -ECONNREFUSED);
+    assert_int_equal(doing(f, RELEASE, public_address, NULL), HACTL_OK);
+    assert_int_equal(doing(f, ENSURE, NULL, NULL), HACTL_OK);
+    assert_null(list(f)->address);
+    assert_int_equal(doing(f, CLAIM, public_address, NULL), HACTL_OK);
+    wait_healthy(f, 1);
     assert_true(answers(public_address, PORT));
 }
 
@@ -295,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unchecked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drained_and_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stopped_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settings, setup, teardown),
     };
