@@ -143,7 +143,10 @@ void make_instance(const char *name)
     struct hactl_replica replica = {.struct_size = sizeof(replica), .name = name, .zone = "a"};
     struct hactl_instance_want want = {.struct_size = sizeof(want), .replica = &replica};
 
-    assert_int_equal(cloud()->address_ensure(world.self, next_call(), "demo", HACTL_ADDRESS_EXTERNAL, NULL, NULL), 0);
+    int rc = cloud()->address_ensure(world.self, next_call(), "demo", HACTL_ADDRESS_EXTERNAL, NULL, NULL);
+    if (rc != HACTL_OK)
+        print_error("%s\n", world.call->text);
+    assert_int_equal(rc, HACTL_OK);
     assert_int_equal(cloud()->address_ensure(world.self, next_call(), name, HACTL_ADDRESS_INTERNAL, name, "a"), 0);
     assert_int_equal(cloud()->instance_ensure(world.self, next_call(), &want), HACTL_OK);
 }
