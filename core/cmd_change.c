@@ -322,7 +322,7 @@ static void advise_going_on(const struct ha_session *session, const struct ha_re
         ha_advise(error, "the same command, or hactl op resume%s%s, goes on where this stopped%s%s%s",
                   open[0] != '\0' ? " " : "", open, hangs != NULL ? "; or hactl replica replace " : "",
                   hangs != NULL ? hangs : "", hangs != NULL ? " puts another in the place of one that hangs" : "");
-    else if (failed && open[0] != '\0' && strcmp(open, report->operation) == 0 && error->next[0] == '\0')
+    else if (failed && open[0] != '\0' && strcmp(open, report->operation) == 0)
         ha_advise(error, "once that is mended, the same command, or hactl op resume %s, goes on where this stopped",
                   open);
 }

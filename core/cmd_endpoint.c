@@ -48,7 +48,7 @@ static void print_endpoint(const struct ha_session *session)
         [HA_BACKEND_WAITING] = "not yet", [HA_BACKEND_SERVING] = "yes", [HA_BACKEND_UNKNOWN] = "unknown"};
     const struct ha_observation *observed = &session->observed;
     const struct ha_model *model = &observed->model;
-    bool told = model->balancer_present && model->balancer != HACTL_YES && observed->balancer_detail[0] != '\0';
+    const char *trouble = ha_balancer_trouble(observed);
     struct ha_table *table;
     int backends = 0;
 
@@ -62,7 +62,7 @@ static void print_endpoint(const struct ha_session *session)
     printf("answers   %s\n", ha_tristate_word(model->endpoint_answers, "yes", "no"));
     printf("balancer  %s%s%s\n",
            ha_tristate_word(model->balancer, "runs", model->balancer_present ? "does not run" : "none"),
-           told ? ": " : "", told ? observed->balancer_detail : "");
+           trouble[0] != '\0' ? ": " : "", trouble);
     for (int i = 0; i < model->replica_count; i++)
         backends += model->replicas[i].backend != HA_BACKEND_NONE;
     if (backends == 0)

@@ -109,8 +109,8 @@ static void print_head(const struct ha_session *session)
            ha_shade_off(stdout));
     if (model->holder_detail[0] != '\0')
         printf("              %s\n", model->holder_detail);
-    if (model->balancer_present && model->balancer != HACTL_YES && observed->balancer_detail[0] != '\0')
-        printf("              the balancer: %s\n", observed->balancer_detail);
+    if (ha_balancer_trouble(observed)[0] != '\0')
+        printf("              the balancer: %s\n", ha_balancer_trouble(observed));
     if (strcmp(observed->fronts, "etcd-client") == 0)
         printf("              it fronts etcd's client port: no Kubernetes payload is configured\n");
 }

@@ -147,6 +147,11 @@ json_t *ha_json_replicas(const struct ha_session *session)
     return list;
 }
 
+const char *ha_balancer_trouble(const struct ha_observation *observed)
+{
+    return observed->model.balancer_present && observed->model.balancer != HACTL_YES ? observed->balancer_detail : "";
+}
+
 json_t *ha_json_endpoint(const struct ha_session *session)
 {
     const struct ha_observation *observed = &session->observed;

@@ -25,6 +25,8 @@ const struct ha_certificate *ha_next_expiry(const struct ha_observation *observe
 const char *ha_step_stage(const struct ha_configuration *configuration, const char *verb, enum ha_step_kind kind);
 
 json_t *ha_json_replicas(const struct ha_session *session);
+/* Why a balancer that is there does not run, as far as its plugin says; "" for one that does. */
+const char *ha_balancer_trouble(const struct ha_observation *observed);
 json_t *ha_json_endpoint(const struct ha_session *session);
 bool ha_group_unseen(const struct ha_group *group);
 json_t *ha_json_group(const struct ha_group *group);

@@ -381,8 +381,8 @@ enum ha_outcome ha_execute(struct ha_run *run, struct ha_error *error)
     bool measures = !run->session->observed.model.destroy && run->session->observed.model.holder != HA_HOLDER_NONE &&
                     hands_over(run->plan);
     struct ha_prober *prober = measures ? ha_prober_start(run->session) : NULL;
-    ha_prober_await(prober,
-                    FIRST_ANSWER_MS); /* before it is released; one that does not answer is moved all the same */
+    /* Before it is released; an address that does not answer is moved all the same. */
+    ha_prober_await(prober, FIRST_ANSWER_MS);
     round_of(x);
     while (any_busy(x) || x->watches.in_flight > 0 || x->calls_in_flight > 0) {
         int64_t wait_ms = next_wake_ms(x) - ha_now_ms();
